@@ -1,0 +1,45 @@
+PYTHON ?= python3
+RUN := .venv/bin/python
+PACKAGES := orchestrator_site accounts pipelines runs approvals
+
+.PHONY: up dev test check bench faults install install-dev assets
+
+up: install assets
+	@exec $(RUN) -m orchestrator_site.up
+
+dev: install-dev assets
+	@exec $(RUN) -m orchestrator_site.up --reload
+
+# Browser tests apart: their driver's event loop stays in the process, and no asynchronous test could run after it.
+test: install-dev assets
+ifdef PYTEST
+	$(RUN) -m pytest $(PYTEST)
+else
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not browser"
+	$(RUN) -m pytest -m browser
+endif
+
+faults: install-dev assets
+	$(RUN) -m pytest -m faults -s
+
+check: install-dev assets
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy $(PACKAGES)
+	.venv/bin/lint-imports
+	$(RUN) manage.py makemigrations --check --dry-run
+	BATON_ENV=production BATON_BASE_URL=https://baton.example SECRET_KEY=$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(60))') \
+	  $(RUN) manage.py check --deploy --fail-level WARNING
+	$(RUN) -m pytest -q -p no:cacheprovider tests/site/test_templates.py
+
+bench: install-dev
+	$(RUN) -m bench.run
+
+install:
+	@$(PYTHON) requirements/install.py
+
+install-dev:
+	@$(PYTHON) requirements/install.py --dev
+
+assets:
+	@$(RUN) -m orchestrator_site.build

@@ -1,0 +1,47 @@
+"""/members: who belongs to the workspace."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Router, Status
+
+from accounts import members
+from accounts.access import Capability, actor_of, require, scoped
+from accounts.models import Membership
+from accounts.paging import page
+from accounts.schemas import Member, MemberList, MemberRoles, NewMember
+
+router = Router()
+
+
+@router.get("/members", response=MemberList)
+def list_members(request: HttpRequest, cursor: str | None = None, limit: int | None = None) -> Any:
+    """List the members with their roles, oldest first."""
+    actor = actor_of(request)
+    require(actor, Capability.READ)
+    rows = scoped(Membership, actor).select_related("user")
+    return page(rows, cursor, limit, "created_at", _show)
+
+
+@router.post("/members", response={201: Member})
+def add_member(request: HttpRequest, payload: NewMember) -> Any:
+    """Add a person by email."""
+    return Status(201, _show(members.add(actor_of(request), payload.email, payload.name, payload.roles)))
+
+
+@router.put("/members/{email}", response=Member)
+def change_roles(request: HttpRequest, email: str, payload: MemberRoles) -> Any:
+    """Replace a member's roles."""
+    return _show(members.change_roles(actor_of(request), email, payload.roles))
+
+
+@router.delete("/members/{email}", response={204: None})
+def remove_member(request: HttpRequest, email: str) -> Any:
+    """End a membership."""
+    members.remove(actor_of(request), email)
+    return Status(204, None)
+
+
+def _show(membership: Membership) -> dict[str, Any]:
+    user = membership.user
+    return {"email": user.email, "name": user.name, "roles": membership.roles}

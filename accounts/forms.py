@@ -1,0 +1,45 @@
+"""The sign-in form."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import authenticate
+from django.http import HttpRequest
+
+from accounts import attempts
+from accounts.models import User
+
+
+class LoginForm(forms.Form):
+    """Email and password. Once valid, `user` is who signs in; what is wrong is never said more closely."""
+
+    email = forms.EmailField(
+        max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True})
+    )
+    password = forms.CharField(
+        max_length=1024, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    )
+    status = 200
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+        self.user: User | None = None
+
+    def clean(self) -> dict[str, Any]:
+        if self.errors:
+            return self.cleaned_data
+        email = self.cleaned_data["email"].lower()
+        address = self.request.META.get("REMOTE_ADDR") or ""
+        try:
+            attempts.begin(email, address)
+        except attempts.TooManyAttempts as refused:
+            self.status = refused.status
+            raise forms.ValidationError(refused.message, code=refused.code) from None
+        # an unknown email costs one password hash too, so that time does not tell who has an account
+        user = authenticate(self.request, username=email, password=self.cleaned_data["password"])
+        if user is None:
+            raise forms.ValidationError("That email and password do not fit together.", code="bad_login")
+        attempts.succeeded(email, address)
+        self.user = user
+        return self.cleaned_data

@@ -1,0 +1,97 @@
+"""`Idempotency-Key`: a POST that comes again with the same key is answered as it was the first time."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.db import OperationalError, connection, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import timezone
+
+from accounts import secrets
+from accounts.access import Actor
+from accounts.errors import Conflict, Invalid
+from accounts.models import IdempotentResponse
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+KEPT = timedelta(hours=24)
+WAIT = "10s"
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+class _Undone(Exception):
+    """Carries a refusal out of the transaction, which rolls back."""
+
+    def __init__(self, response: HttpResponseBase) -> None:
+        self.response = response
+
+
+def once(actor: Actor, request: HttpRequest, act: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """Return the answer kept under the request's key, or act and keep the answer for 24 hours.
+
+    The key and all that `act` writes are committed together, so a crash leaves neither, and a second request with
+    the key waits for the first. Refusals (status 400 and above) are rolled back and not kept. `act` must not wait
+    for another process to see what it wrote. Raises Conflict (`idempotency_conflict`, `in_progress`) or Invalid.
+    """
+    key = request.headers[HEADER]
+    if not 1 <= len(key) <= 200:
+        raise Invalid(f"{HEADER} has 1 to 200 characters, not {len(key)}.", code="bad_idempotency_key")
+    try:
+        with transaction.atomic():
+            row, mine = _claim(actor, key, _fingerprint(request))
+            return _act(row, act) if mine else _replay(row, request)
+    except _Undone as undone:
+        return undone.response
+
+
+def _fingerprint(request: HttpRequest) -> str:
+    said = b"\n".join([str(request.method).encode(), request.get_full_path().encode(), request.body])
+    return "sha256:" + hashlib.sha256(said).hexdigest()
+
+
+def _claim(actor: Actor, key: str, fingerprint: str) -> tuple[IdempotentResponse, bool]:
+    """Return the row of this key and whether this request made it; waits while another request holds the key."""
+    rows = IdempotentResponse.objects.filter(workspace=actor.workspace, user=actor.user)
+    rows.filter(at__lt=timezone.now() - KEPT).delete()
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{WAIT}'")
+            row, mine = rows.get_or_create(
+                workspace=actor.workspace, user=actor.user, key=key, defaults={"request_hash": fingerprint}
+            )
+            cursor.execute("SET LOCAL lock_timeout = DEFAULT")
+            return row, mine
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise Conflict(
+            "The first request with this Idempotency-Key is still being worked on. Try again shortly.",
+            code="in_progress",
+        ) from None
+
+
+def _act(row: IdempotentResponse, act: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    response = act()
+    if response.status_code >= 400:
+        raise _Undone(response)
+    if not isinstance(response, HttpResponse):
+        row.delete()  # a stream cannot be kept
+    else:
+        answer = {"headers": dict(response.items()), "body": response.content.decode()}
+        row.status = response.status_code
+        row.sealed = secrets.seal(json.dumps(answer))
+        row.save(update_fields=["status", "sealed"])
+    return response
+
+
+def _replay(row: IdempotentResponse, request: HttpRequest) -> HttpResponse:
+    if row.request_hash != _fingerprint(request):
+        raise Conflict(
+            "This Idempotency-Key was used for another request. Use a new key for a new request.",
+            code="idempotency_conflict",
+        )
+    answer = json.loads(secrets.unseal(bytes(row.sealed or b"")))
+    headers = answer["headers"] | {REPLAYED: "true"}
+    return HttpResponse(answer["body"], status=row.status, headers=headers)

@@ -1,0 +1,64 @@
+"""Puts the person's workspace on the request, and turns what Baton refuses into a page."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+
+from accounts.access import session_actor
+from accounts.errors import Invalid, NotFound, NotSignedIn, Refused
+
+API_APP = "ninja"
+_TYPES = ["text/html", "application/json"]
+
+
+class WorkspaceMiddleware:
+    """Refuses NUL, which no row holds, and sets `request.actor`: the signed-in person in their workspace, or None.
+
+    The API checks its bodies and names its actor itself.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.actor = None  # type: ignore[attr-defined]
+        if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            # PostgreSQL has no text with NUL, so no row can be meant
+            return refusal(request, Invalid("An address cannot contain the character NUL."))
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> HttpResponseBase | None:
+        match = request.resolver_match
+        if match and API_APP in match.app_names:
+            return None  # its bodies are checked as they are read
+        if any("\0" in value for values in request.POST.lists() for value in (values[0], *values[1])):
+            return refusal(request, Invalid("Text cannot contain the character NUL. Remove it.", code="bad_text"))
+        if not request.user.is_authenticated:
+            return None
+        try:
+            request.actor = session_actor(request, remember=True)  # type: ignore[attr-defined]
+        except NotFound as refused:
+            return refusal(request, refused) if request.GET.get("workspace") else None
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        return refusal(request, exception) if isinstance(exception, Refused) else None
+
+
+def refusal(request: HttpRequest, refused: Refused) -> HttpResponseBase:
+    """Return the refusal as JSON to a program, as a fragment to htmx, as a page (or the sign-in page) to a person."""
+    htmx = bool(getattr(request, "htmx", False))
+    program = request.path_info.startswith("/api/") or request.get_preferred_type(_TYPES) == "application/json"
+    if program and not htmx:
+        return JsonResponse(refused.answer(), status=refused.status)
+    if isinstance(refused, NotSignedIn):
+        if htmx:
+            return HttpResponse(status=refused.status, headers={"HX-Redirect": "/login/"})
+        return redirect_to_login(request.get_full_path())
+    context = {"code": refused.code, "message": refused.message, "status": refused.status}
+    return render(request, "_error.html" if htmx else "error.html", context, status=refused.status)

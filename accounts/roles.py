@@ -1,0 +1,21 @@
+"""The six roles, the six token scopes, and the capabilities they carry. Only `accounts.access` reads this."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    COMPOSER = "composer"
+    REVIEWER = "reviewer"
+    MANAGER = "manager"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Scope(StrEnum):
+    READ = "read"
+    RUN = "run"
+    EDIT = "edit"
+    DECIDE = "decide"
+    MANAGE = "manage"
+    ADMIN = "admin"

@@ -1,0 +1,49 @@
+"""Closes questions whose time is up, by the database's clock, and tells their runs."""
+
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts import audit
+from approvals.clock import DUE, ClockTimestamp
+from approvals.models import Approval
+from runs import dispatch
+from runs.engine.facts import Answered
+
+BATCH = 200
+
+
+def expire_due() -> None:
+    """Expire what is due, at most 200 at a time. Safe when several workers do it at once: each row has one winner."""
+    due = Approval.objects.filter(DUE).order_by("expires_at").values_list("pk", flat=True)[:BATCH]
+    for approval_id in list(due):
+        expire(approval_id)
+
+
+def expire(approval_id: UUID) -> bool:
+    """Expire one question if it is due and still open; return whether this call did it.
+
+    A question whose row somebody holds just now is left alone: either they decide it, or the next look finds it.
+    """
+    with transaction.atomic():
+        approval = (
+            Approval.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related("workspace")
+            .filter(DUE, pk=approval_id)
+            .first()
+        )
+        if approval is None:
+            return False
+        Approval.objects.filter(pk=approval.pk).update(state=Approval.State.EXPIRED, decided_at=ClockTimestamp())
+        answer = Answered(
+            request=approval.request,
+            approval=str(approval.id),
+            decision="expire",
+            payload_hash=approval.payload_hash,
+            by="policy",
+            reason="Nobody answered in time.",
+        )
+        dispatch.report(approval.run_id, answer, key=f"approval:{approval.id}")
+        data = {"run": str(approval.run_id), "path": approval.path, "then": approval.on_expire}
+        audit.record(approval.workspace, "policy", "approval.expired", str(approval.id), data)
+    return True

@@ -1,0 +1,22 @@
+#!/usr/bin/env python
+"""Run Baton's management commands."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orchestrator_site.settings")
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    try:
+        settings.INSTALLED_APPS  # noqa: B018 reads the environment, so that a bad setting is said in one sentence
+    except ImproperlyConfigured as error:
+        sys.exit(f"Settings: {error}")
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

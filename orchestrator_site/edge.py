@@ -1,0 +1,139 @@
+"""The ASGI edge: bodies that are too large and websockets from foreign pages are refused before Django sees them."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from django.conf import settings
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[..., Awaitable[None]]
+
+MEGABYTE = 1024 * 1024
+BODY_LIMIT = 2 * MEGABYTE
+IMPORT_LIMIT = 5 * MEGABYTE
+IMPORT_PATH = "/api/v1/imports"
+LARGEST_BODY = max(BODY_LIMIT, IMPORT_LIMIT)
+LONGEST_LENGTH = 20  # digits; more of them are far beyond any limit, and slow to read
+FOREIGN_PAGE = 4403
+DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
+class BodyTooLarge(Exception):
+    """More bytes arrived than the address takes."""
+
+
+def limit_for(path: str) -> int:
+    """Return how many bytes a request to this path may carry."""
+    return IMPORT_LIMIT if path == IMPORT_PATH or path.startswith(f"{IMPORT_PATH}/") else BODY_LIMIT
+
+
+def too_large(limit: int) -> bytes:
+    """Return the body of the 413 answer, in the API's shape of errors."""
+    message = f"The request is larger than {limit // MEGABYTE} MB, the most this address takes. Send less at once."
+    return json.dumps({"code": "too_large", "message": message, "where": None}).encode()
+
+
+def cap_body(application: Application) -> Application:
+    """Answer 413 to a body over the limit: at once when its length is announced, else when it passes the limit."""
+
+    async def capped(scope: Message, receive: Receive, send: Send) -> None:
+        limit = limit_for(scope["path"])
+        if _announced(scope) > limit:
+            await _refuse(send, limit)
+            return
+        answering = False
+
+        async def counted_send(message: Message) -> None:
+            nonlocal answering
+            answering = True
+            await send(message)
+
+        try:
+            await application(scope, _counting(receive, limit), counted_send)
+        except BodyTooLarge:
+            if answering:
+                raise
+            await _refuse(send, limit)
+
+    return capped
+
+
+def _counting(receive: Receive, limit: int) -> Receive:
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise BodyTooLarge
+        return message
+
+    return counted
+
+
+def _header(scope: Message, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+
+
+def _announced(scope: Message) -> int:
+    length = _header(scope, b"content-length") or ""
+    return int(length[:LONGEST_LENGTH]) if length.isdecimal() else 0
+
+
+async def _refuse(send: Send, limit: int) -> None:
+    body = too_large(limit)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def check_origin(application: Application) -> Application:
+    """Close a websocket that a foreign page opens: a browser sends our cookie along whoever asks.
+
+    A program sends no Origin and no cookie: it shows a token, in the header or as ?token=.
+    """
+
+    async def checked(scope: Message, receive: Receive, send: Send) -> None:
+        if _is_ours(scope):
+            await application(scope, receive, send)
+            return
+        await receive()  # websocket.connect
+        await send({"type": "websocket.close", "code": FOREIGN_PAGE})
+
+    return checked
+
+
+def _is_ours(scope: Message) -> bool:
+    origin = _header(scope, b"origin")
+    if origin is None:
+        return _shows_token(scope)
+    asked = _address(origin)
+    host = _header(scope, b"host") or ""
+    # A proxy may end TLS, so the Host header is read with the scheme the page itself was loaded with.
+    ours = {_address(settings.BASE_URL), _address(f"{urlsplit(origin).scheme}://{host}")}
+    return asked is not None and asked in ours
+
+
+def _shows_token(scope: Message) -> bool:
+    if (_header(scope, b"authorization") or "").lower().startswith("bearer "):
+        return True
+    return bool(parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token"))
+
+
+def _address(url: str) -> tuple[str, int] | None:
+    """Return host and port of a URL; None when it has none (`Origin: null`, a bad port)."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname and port else None

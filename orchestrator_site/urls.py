@@ -1,0 +1,17 @@
+"""Every address: each app brings its own; the API and the health checks stand beside them."""
+
+from django.urls import include, path
+
+from orchestrator_site import health
+from orchestrator_site.api import api
+
+urlpatterns = [
+    path("api/v1/", api.urls),
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path("", include("accounts.urls")),
+    path("", include("pipelines.urls")),
+    path("", include("runs.urls")),
+    path("", include("approvals.urls")),
+    path("", include("orchestrator_site.pages")),
+]

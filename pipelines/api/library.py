@@ -1,0 +1,139 @@
+"""Routes of what pipelines are made from and held to: agents, tools, connections, budgets."""
+
+from typing import Any
+
+from django.db.models import Prefetch
+from django.http import HttpRequest
+from ninja import Router, Status
+from pydantic import Field
+
+from accounts.access import get, scoped
+from accounts.errors import Invalid, NotFound
+from accounts.paging import page
+from accounts.schemas import Body
+from pipelines import budgets
+from pipelines.api import shapes
+from pipelines.api.caller import caller
+from pipelines.library import agents, circuits, connections
+from pipelines.library.tools import TOOLS
+from pipelines.models import Agent, AgentVersion, Budget, Connection
+
+router = Router(tags=["library"])
+
+
+class AgentIn(shapes.AgentFieldsIn):
+    slug: str
+    name: str = Field("", max_length=120)
+
+
+class PricesIn(Body):
+    prices: dict[str, shapes.PriceIn]
+
+
+@router.get("/agents", response=shapes.Page[shapes.AgentOut], summary="List agents, each in its newest version")
+def list_agents(request: HttpRequest, cursor: str | None = None, limit: int | None = None) -> Any:
+    newest = AgentVersion.objects.select_related("agent").order_by("agent_id", "-number").distinct("agent_id")
+    rows = scoped(Agent, caller(request)).prefetch_related(Prefetch("versions", newest))
+    return page(rows, cursor, limit, "slug", lambda row: shapes.agent(row.versions.all()[0]))
+
+
+@router.post("/agents", response={201: shapes.AgentOut}, summary="Create an agent")
+def create_agent(request: HttpRequest, body: AgentIn) -> Status[Any]:
+    fields = body.model_dump()
+    slug, name = fields.pop("slug"), fields.pop("name")
+    created = agents.create(caller(request), slug, agents.AgentFields.from_json(fields), name)
+    return Status(201, shapes.agent(created))
+
+
+@router.get("/agents/{slug}", response=shapes.AgentOut, summary="Read an agent, in its newest version unless asked")
+def read_agent(request: HttpRequest, slug: str, version: int | None = None) -> Any:
+    rows = AgentVersion.objects.select_related("agent").filter(agent__slug=slug).order_by("-number")
+    actor = caller(request)
+    if version is not None:
+        return shapes.agent(get(rows, actor, through="agent__workspace", number=version))
+    newest = scoped(rows, actor, through="agent__workspace").first()
+    if newest is None:
+        raise NotFound
+    return shapes.agent(newest)
+
+
+@router.get(
+    "/agents/{slug}/versions", response=shapes.Page[shapes.AgentOut], summary="List an agent's versions, newest first"
+)
+def agent_versions(request: HttpRequest, slug: str, cursor: str | None = None, limit: int | None = None) -> Any:
+    agent = get(Agent, caller(request), slug=slug)
+    return page(agent.versions.select_related("agent"), cursor, limit, "-number", shapes.agent)
+
+
+@router.post("/agents/{slug}/versions", response={201: shapes.AgentOut}, summary="Save an agent's next version")
+def create_agent_version(request: HttpRequest, slug: str, body: shapes.AgentFieldsIn) -> Status[Any]:
+    agent = get(Agent, caller(request), slug=slug)
+    fields = agents.AgentFields.from_json(body.model_dump())
+    return Status(201, shapes.agent(agents.new_version(caller(request), agent, fields)))
+
+
+@router.get("/tools", response=shapes.Page[shapes.ToolOut], summary="List the tools and what they do to the world")
+def list_tools(request: HttpRequest) -> Any:
+    caller(request)
+    return {"items": [tool.as_json() for tool in TOOLS.values()], "next": None}
+
+
+@router.get("/connections", response=shapes.Page[shapes.ConnectionOut], summary="List connections to model providers")
+def list_connections(request: HttpRequest, cursor: str | None = None, limit: int | None = None) -> Any:
+    actor = caller(request)
+    opened = circuits.opened(actor.workspace.pk)
+    return page(scoped(Connection, actor), cursor, limit, "name", lambda row: shapes.connection(row, opened))
+
+
+@router.post("/connections", response={201: shapes.ConnectionOut}, summary="Create a connection")
+def create_connection(request: HttpRequest, body: shapes.ConnectionIn) -> Status[Any]:
+    return Status(201, shapes.connection(connections.create(caller(request), _fields(body))))
+
+
+@router.get("/connections/{name}", response=shapes.ConnectionOut, summary="Read a connection")
+def read_connection(request: HttpRequest, name: str) -> Any:
+    return shapes.connection(get(Connection, caller(request), name=name))
+
+
+@router.put("/connections/{name}", response=shapes.ConnectionOut, summary="Replace a connection")
+def change_connection(request: HttpRequest, name: str, body: shapes.ConnectionIn) -> Any:
+    connection = get(Connection, caller(request), name=name)
+    return shapes.connection(connections.change(caller(request), connection, _fields(body)))
+
+
+@router.put("/connections/{name}/prices", response=shapes.ConnectionOut, summary="Set a connection's own prices")
+def set_prices(request: HttpRequest, name: str, body: PricesIn) -> Any:
+    connection = get(Connection, caller(request), name=name)
+    prices = body.model_dump()["prices"]
+    return shapes.connection(connections.set_prices(caller(request), connection, prices))
+
+
+@router.delete("/connections/{name}", response={204: None}, summary="Remove a connection")
+def remove_connection(request: HttpRequest, name: str) -> Status[None]:
+    connections.remove(caller(request), get(Connection, caller(request), name=name))
+    return Status(204, None)
+
+
+@router.get("/budgets", response=shapes.Page[shapes.BudgetOut], summary="List the caps over days and months")
+def list_budgets(request: HttpRequest, cursor: str | None = None, limit: int | None = None) -> Any:
+    rows = scoped(Budget, caller(request)).select_related("pipeline")
+    return page(rows, cursor, limit, "id", shapes.budget)
+
+
+@router.post("/budgets", response={201: shapes.BudgetOut}, summary="Set a cap, instead of the one before")
+def put_budget(request: HttpRequest, body: shapes.BudgetIn) -> Status[Any]:
+    if body.scope not in ("workspace", "pipeline") or (body.scope == "pipeline") != (body.pipeline is not None):
+        raise Invalid('The scope is "workspace", or "pipeline" with the slug of a pipeline.', where="/scope")
+    fields = budgets.BudgetFields(body.period, body.max_cost_usd, body.pipeline, body.hard, tuple(body.alert_at))
+    return Status(201, shapes.budget(budgets.put(caller(request), fields)))
+
+
+@router.delete("/budgets/{budget_id}", response={204: None}, summary="Remove a cap")
+def remove_budget(request: HttpRequest, budget_id: str) -> Status[None]:
+    budgets.remove(caller(request), get(Budget, caller(request), pk=budget_id))
+    return Status(204, None)
+
+
+def _fields(body: shapes.ConnectionIn) -> connections.ConnectionFields:
+    fields = body.model_dump()
+    return connections.ConnectionFields(**{**fields, "secret": fields["secret"] or ""})

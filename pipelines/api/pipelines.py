@@ -1,0 +1,171 @@
+"""Routes of pipelines: create, edit the draft, publish, compare, go back."""
+
+from typing import Annotated, Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router, Status
+from pydantic import Field
+
+from accounts.access import get, scoped
+from accounts.errors import Invalid, Refused
+from accounts.paging import page
+from accounts.schemas import Body
+from pipelines import drafts, publish
+from pipelines.api import shapes
+from pipelines.api.caller import caller
+from pipelines.graph.model import Json
+from pipelines.models import Draft, Pipeline
+
+router = Router(tags=["pipelines"])
+
+
+class DocumentIn(Body):
+    document: Any
+
+
+class OpsIn(Body):
+    rev: int
+    op_id: str = Field(min_length=1, max_length=64)
+    ops: list[dict[str, Any]]
+
+
+class NoteIn(Body):
+    note: str = Field("", max_length=2000)
+
+
+class RollbackIn(Body):
+    version: int
+
+
+class RevisionRequired(Refused):
+    """A write that does not say which revision it changes could undo a colleague's work."""
+
+    code, status = "revision_required", 428
+
+
+@router.post("/pipelines", response={201: shapes.PipelineOut}, summary="Create a pipeline from a document")
+def create(request: HttpRequest, body: DocumentIn) -> Status[Any]:
+    return Status(201, shapes.pipeline(drafts.create(caller(request), body.document)))
+
+
+@router.get("/pipelines", response=shapes.Page[shapes.PipelineOut], summary="List pipelines by slug")
+def list_pipelines(
+    request: HttpRequest, archived: bool = False, cursor: str | None = None, limit: int | None = None
+) -> Any:
+    rows = scoped(_shown(), caller(request)).filter(archived_at__isnull=not archived)
+    return page(rows, cursor, limit, "slug", shapes.pipeline)
+
+
+@router.get("/pipelines/{slug}", response=shapes.PipelineOut, summary="Read a pipeline")
+def read(request: HttpRequest, slug: str) -> Any:
+    return shapes.pipeline(get(_shown(), caller(request), slug=slug))
+
+
+@router.delete("/pipelines/{slug}", response={204: None}, summary="Archive a pipeline")
+def archive(request: HttpRequest, slug: str) -> Status[None]:
+    drafts.archive(caller(request), _pipeline(request, slug))
+    return Status(204, None)
+
+
+@router.post("/pipelines/{slug}/restore", response=shapes.PipelineOut, summary="Bring an archived pipeline back")
+def restore(request: HttpRequest, slug: str) -> Any:
+    drafts.restore(caller(request), _pipeline(request, slug))
+    return read(request, slug)
+
+
+@router.get("/pipelines/{slug}/draft", response=shapes.DraftOut, summary="Read the draft (ETag: its revision)")
+def read_draft(request: HttpRequest, response: HttpResponse, slug: str) -> Any:
+    return _draft(response, Draft.objects.select_related("pipeline__workspace").get(pipeline=_pipeline(request, slug)))
+
+
+@router.put("/pipelines/{slug}/draft", response=shapes.DraftOut, summary="Replace the draft (If-Match: revision)")
+def save_draft(request: HttpRequest, response: HttpResponse, slug: str, body: DocumentIn) -> Any:
+    pipeline = _pipeline(request, slug)
+    return _draft(response, drafts.save(caller(request), pipeline, body.document, _revision(request)))
+
+
+@router.post("/pipelines/{slug}/draft/ops", response=shapes.DraftOut, summary="Change the draft step by step")
+def apply_ops(request: HttpRequest, response: HttpResponse, slug: str, body: OpsIn) -> Any:
+    pipeline = _pipeline(request, slug)
+    return _draft(response, drafts.apply_ops(caller(request), pipeline, body.rev, body.op_id, body.ops))
+
+
+@router.get(
+    "/pipelines/{slug}/problems",
+    response=shapes.Page[shapes.ProblemOut],
+    summary="List what publishing would complain about",
+)
+def problems(request: HttpRequest, slug: str) -> Any:
+    return {"items": [problem.as_json() for problem in drafts.problems(_pipeline(request, slug))], "next": None}
+
+
+@router.post("/pipelines/{slug}/publish", response={201: shapes.VersionOut}, summary="Publish the draft")
+def publish_draft(request: HttpRequest, slug: str, body: NoteIn | None = None) -> Status[Any]:
+    note = body.note if body else ""
+    return Status(201, shapes.version(publish.publish(caller(request), _pipeline(request, slug), note)))
+
+
+@router.post("/pipelines/{slug}/rollback", response={201: shapes.VersionOut}, summary="Publish an old version again")
+def rollback(request: HttpRequest, slug: str, body: RollbackIn) -> Status[Any]:
+    return Status(201, shapes.version(publish.rollback(caller(request), _pipeline(request, slug), body.version)))
+
+
+@router.get(
+    "/pipelines/{slug}/versions",
+    response=shapes.Page[shapes.VersionOut],
+    summary="List published versions, newest first",
+)
+def versions(request: HttpRequest, slug: str, cursor: str | None = None, limit: int | None = None) -> Any:
+    rows = _pipeline(request, slug).versions.filter(number__isnull=False).select_related("published_by")
+    return page(rows.defer("document", "lock"), cursor, limit, "-number", shapes.version)
+
+
+@router.get("/pipelines/{slug}/versions/{number}", response=shapes.VersionDetail, summary="Read a version")
+def read_version(request: HttpRequest, slug: str, number: int) -> Any:
+    return shapes.version_detail(publish.version_of(_pipeline(request, slug), number))
+
+
+@router.get("/pipelines/{slug}/diff", response=Any, summary="Say in words what changed between two versions")
+def diff(
+    request: HttpRequest,
+    slug: str,
+    older: Annotated[str, Query(alias="from", description='a number or "draft"')],
+    newer: Annotated[str, Query(alias="to", description='a number or "draft"')] = "draft",
+) -> Any:
+    pipeline = _pipeline(request, slug)
+    changes = publish.compare(_document(pipeline, older, "from"), _document(pipeline, newer, "to"))
+    return {"from": older, "to": newer, "changes": changes}
+
+
+def _shown() -> QuerySet[Pipeline]:
+    """Return pipelines with what their shape shows, without the large columns of their published version."""
+    rows = Pipeline.objects.select_related("published", "created_by")
+    return rows.defer("published__document", "published__lock")
+
+
+def _pipeline(request: HttpRequest, slug: str) -> Pipeline:
+    return get(Pipeline.objects.select_related("workspace"), caller(request), slug=slug)
+
+
+def _draft(response: HttpResponse, draft: Draft) -> Any:
+    response["ETag"] = f'"{draft.revision}"'
+    return shapes.draft(draft, drafts.problems_of(draft.pipeline, draft))
+
+
+def _revision(request: HttpRequest) -> int:
+    """Return the revision of If-Match, which may stand bare or in quotes."""
+    given = request.headers.get("If-Match", "").strip().removeprefix("W/").strip('"')
+    if not given:
+        raise RevisionRequired("Send the revision you changed as If-Match; it is in the draft and in its ETag.")
+    if not given.isdecimal() or len(given) > 9:
+        raise Invalid(f"If-Match must be a revision such as 7, not {given[:40]!r}.", code="bad_revision")
+    return int(given)
+
+
+def _document(pipeline: Pipeline, wanted: str, name: str) -> Json:
+    if wanted == "draft":
+        return pipeline.draft.document
+    if not wanted.isdecimal() or len(wanted) > 9:
+        raise Invalid(f'{name} must be a version\'s number or "draft", not {wanted[:40]!r}.', where=f"/{name}")
+    return publish.version_of(pipeline, int(wanted)).document

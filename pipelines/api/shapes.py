@@ -1,0 +1,240 @@
+"""How pipelines, versions, agents, connections and budgets are read and written in JSON."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from django.conf import settings
+from django.utils import timezone
+from ninja import Schema
+from pydantic import Field
+
+from accounts.schemas import Body
+from pipelines.graph.money import dollars
+from pipelines.graph.problems import Problem
+from pipelines.library import circuits
+from pipelines.models import AgentVersion, Budget, Circuit, Connection, Draft, Pipeline, PipelineVersion
+
+Item = TypeVar("Item")
+
+
+class Page(Schema, Generic[Item]):
+    items: list[Item]
+    next: str | None
+
+
+class PipelineOut(Schema):
+    slug: str
+    url: str
+    name: str
+    description: str
+    version: int | None = Field(description="the published version")
+    hash: str | None
+    created_by: str | None
+    created_at: datetime
+    archived_at: datetime | None
+
+
+class ProblemOut(Schema):
+    code: str
+    severity: str
+    where: str
+    node: str | None
+    message: str
+
+
+class DraftOut(Schema):
+    document: Any
+    revision: int
+    problems: list[ProblemOut]
+
+
+class VersionOut(Schema):
+    version: int
+    hash: str
+    note: str
+    published_by: str | None
+    created_at: datetime
+
+
+class VersionDetail(VersionOut):
+    document: Any
+    lock: Any = Field(description="every agent, tool and model price it names, by exact version")
+
+
+class AgentFieldsIn(Body):
+    model: str
+    role: str = ""
+    goal: str = ""
+    instructions: str = ""
+    tools: list[str] = Field(default_factory=list, max_length=50)
+    output_schema: dict[str, Any] | None = None
+    max_output: int = 4096
+    temperature: float | None = None
+    max_cost_usd: str | None = None
+    fallback: list[str] = Field(default_factory=list, max_length=10)
+
+
+class AgentOut(Schema):
+    slug: str
+    name: str
+    version: int
+    model: str
+    role: str
+    goal: str
+    instructions: str
+    tools: list[str]
+    output_schema: Any
+    max_output: int
+    temperature: float | None
+    max_cost_usd: str | None
+    fallback: list[str]
+    created_at: datetime
+
+
+class PriceIn(Body):
+    input_per_million: str
+    output_per_million: str
+
+
+class ConnectionIn(Body):
+    name: str
+    kind: str = "openai"
+    base_url: str = ""
+    secret: str | None = Field("", description="name of a secret, never its value")
+    prices: dict[str, PriceIn] = Field(default_factory=dict)
+    trusted_address: bool | None = Field(None, description="may lead to a private address")
+    max_concurrent: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+
+
+class CircuitOut(Schema):
+    state: str = Field(description="open, or half_open from the moment when one call may try")
+    opened_at: datetime
+    retry_at: datetime = Field(description="when the next call tries whether it is back")
+
+
+class ConnectionOut(Schema):
+    name: str
+    kind: str
+    base_url: str
+    secret: str
+    prices: dict[str, dict[str, str]]
+    trusted_address: bool
+    max_concurrent: int | None
+    rpm: int | None
+    tpm: int | None
+    circuit: dict[str, CircuitOut] = Field(description="by model: those that fail and are left alone for a while")
+
+
+class BudgetIn(Body):
+    scope: str
+    pipeline: str | None = None
+    period: str
+    max_cost_usd: str
+    hard: bool = True
+    alert_at: list[float] = Field(default=[0.5, 0.8, 1.0], max_length=10)
+
+
+class ToolOut(Schema):
+    id: str
+    title: str
+    description: str
+    effect: str
+    delivery: str
+    safe_methods: list[str]
+    key_argument: str | None
+    args_schema: Any
+    result_schema: Any
+
+
+class BudgetOut(Schema):
+    id: str
+    scope: str
+    pipeline: str | None
+    period: str
+    max_cost_usd: str
+    hard: bool
+    alert_at: list[float]
+
+
+def pipeline(row: Pipeline) -> dict[str, Any]:
+    return {
+        "slug": row.slug,
+        "url": f"{settings.BASE_URL}/pipelines/{row.slug}/",
+        "name": row.name,
+        "description": row.description,
+        "version": row.published.number if row.published else None,
+        "hash": row.published.hash if row.published else None,
+        "created_by": row.created_by.email if row.created_by else None,
+        "created_at": row.created_at,
+        "archived_at": row.archived_at,
+    }
+
+
+def draft(row: Draft, problems: list[Problem]) -> dict[str, Any]:
+    return {
+        "document": row.document,
+        "revision": row.revision,
+        "problems": [problem.as_json() for problem in problems],
+    }
+
+
+def version(row: PipelineVersion) -> dict[str, Any]:
+    return {
+        "version": row.number,
+        "hash": row.hash,
+        "note": row.note,
+        "published_by": row.published_by.email if row.published_by else None,
+        "created_at": row.created_at,
+    }
+
+
+def version_detail(row: PipelineVersion) -> dict[str, Any]:
+    return {**version(row), "document": row.document, "lock": row.lock}
+
+
+def agent(row: AgentVersion) -> dict[str, Any]:
+    return {
+        "slug": row.agent.slug,
+        "name": row.agent.name,
+        "version": row.number,
+        "model": row.model,
+        "role": row.role,
+        "goal": row.goal,
+        "instructions": row.instructions,
+        "tools": row.tools,
+        "output_schema": row.output_schema,
+        "max_output": row.max_output,
+        "temperature": row.temperature,
+        "max_cost_usd": dollars(row.max_cost_micros),
+        "fallback": row.fallback,
+        "created_at": row.created_at,
+    }
+
+
+def connection(row: Connection, open_circuits: Sequence[Circuit] | None = None) -> dict[str, Any]:
+    """Return a connection; `open_circuits` are its workspace's where the caller has read them for many connections."""
+    names = ("name", "kind", "base_url", "secret", "prices", "trusted_address", "max_concurrent", "rpm", "tpm")
+    found = circuits.opened(row.workspace_id) if open_circuits is None else open_circuits
+    prefix = f"{row.name}/"
+    mine = {one.subject.removeprefix(prefix): _circuit(one) for one in found if one.subject.startswith(prefix)}
+    return {**{name: getattr(row, name) for name in names}, "circuit": mine}
+
+
+def _circuit(row: Circuit) -> dict[str, Any]:
+    state = "half_open" if row.retry_at and row.retry_at <= timezone.now() else "open"
+    return {"state": state, "opened_at": row.opened_at, "retry_at": row.retry_at}
+
+
+def budget(row: Budget) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "scope": "pipeline" if row.pipeline else "workspace",
+        "pipeline": row.pipeline.slug if row.pipeline else None,
+        "period": row.period,
+        "max_cost_usd": dollars(row.max_cost_micros),
+        "hard": row.hard,
+        "alert_at": row.alert_at,
+    }

@@ -1,0 +1,171 @@
+"""A pipeline as a picture: where each node stands, how each edge runs, and the same as an outline."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from pipelines.graph.layout import Box, Line, Point, layout
+from pipelines.graph.model import Document, Graph, Json, Kind, Node
+
+RADIUS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A node on the canvas; `place` is its dotted name, `depth` how many containers hold it."""
+
+    place: str
+    node: Node
+    box: Box
+    depth: int
+    subtitle: str
+
+    @property
+    def title(self) -> str:
+        return self.node.title or spoken(self.node.id)
+
+    @property
+    def is_group(self) -> bool:
+        return self.node.graph is not None
+
+    @property
+    def is_pill(self) -> bool:
+        return self.node.kind in (Kind.INPUT, Kind.OUTPUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An edge's line; `source` and `target` are places. `label` is its port where there is a choice."""
+
+    source: str
+    target: str
+    port: str
+    line: str
+    tip: str
+    label: str
+    label_x: float
+    label_y: float
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}:{self.port}:{self.target}"
+
+
+@dataclass(frozen=True)
+class Picture:
+    nodes: tuple[Placed, ...]
+    routes: tuple[Route, ...]
+    width: float
+    height: float
+    by_place: Mapping[str, Placed] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_place", {placed.place: placed for placed in self.nodes})
+
+
+def picture(document: Document, lock: Mapping[str, Json] | None = None) -> Picture:
+    """Return the canvas of a parsed document; `lock` (its JSON) adds what is known of agents and tools."""
+    laid = layout(document)
+    nodes = tuple(
+        Placed(place, node, laid.nodes[place], depth, subtitle(node, lock or {}))
+        for place, node, depth in walk(document.graph)
+    )
+    return Picture(nodes, tuple(_route(line) for line in laid.edges), laid.width, laid.height)
+
+
+def walk(graph: Graph, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Node, int]]:
+    """Yield (place, node, depth) of every node in reading order: before what follows it, children after their box."""
+    for name in _reading_order(graph):
+        node, place = graph.nodes[name], f"{prefix}{name}"
+        yield place, node, depth
+        if node.graph is not None:
+            yield from walk(node.graph, f"{place}.", depth + 1)
+
+
+def subtitle(node: Node, lock: Mapping[str, Json]) -> str:
+    """Return what stands under a node's title: who works, and what cannot be undone."""
+    config = node.config
+    match node.kind:
+        case Kind.AGENT:
+            agent = lock.get("agents", {}).get(config["agent"], {})
+            return f"Agent · {agent.get('model') or config['agent']}"
+        case Kind.TOOL:
+            effect = lock.get("tools", {}).get(config["tool"], {}).get("effect")
+            return "Cannot be undone" if effect == "irreversible" else f"Action · {config['tool']}"
+        case Kind.HUMAN:
+            return f"Person · {config.get('min_approvals', 1)} needed"
+        case _:
+            return _of_control(node)
+
+
+def _of_control(node: Node) -> str:
+    config = node.config
+    match node.kind:
+        case Kind.EACH:
+            return f"For each · {config.get('max_parallel', 4)} at once"
+        case Kind.REPEAT:
+            return f"Repeat · at most {_counted(config['max_rounds'], 'round')}"
+        case Kind.CHECK:
+            return f"Check · {_counted(len(config['rules']), 'rule')}"
+        case Kind.COMBINE:
+            return f"Combine · {config.get('merge', 'object')}"
+        case Kind.DECIDE:
+            return "Route by AI" if config.get("mode") == "ai" else "Route by rules"
+        case _:
+            return node.kind.replace("_", " ").capitalize()
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def spoken(name: str) -> str:
+    """Return a node's id as a title: "check_policy" → "Check policy"."""
+    return name.replace("_", " ").replace("-", " ").strip().capitalize()
+
+
+def _reading_order(graph: Graph) -> list[str]:
+    waiting = {name: len(graph.ins[name]) for name in graph.nodes}
+    ready = [name for name, count in waiting.items() if not count]
+    order: list[str] = []
+    while ready:
+        name = ready.pop(0)
+        order.append(name)
+        for index in graph.outs[name]:
+            target = graph.edges[index].target
+            waiting[target] -= 1
+            if not waiting[target]:
+                ready.append(target)
+    return order
+
+
+def _route(line: Line) -> Route:
+    x, y = line.points[-1]
+    return Route(
+        source=line.source,
+        target=line.target,
+        port=line.port,
+        line=rounded(line.points),
+        tip=f"M{x - 4} {y - 7}L{x} {y}L{x + 4} {y - 7}z",
+        label=line.port.replace("_", " ") if line.port != "done" else "",
+        label_x=x,
+        label_y=y - 22,
+    )
+
+
+def rounded(points: Sequence[Point]) -> str:
+    """Return the path of an orthogonal line with round corners."""
+    (x, y), *rest = points
+    path = [f"M{x} {y}"]
+    for before, (corner, after) in zip(points, pairwise(rest), strict=False):
+        into, out = _towards(corner, before), _towards(corner, after)
+        path.append(f"L{into[0]:g} {into[1]:g}Q{corner[0]} {corner[1]} {out[0]:g} {out[1]:g}")
+    return f"{''.join(path)}L{points[-1][0]} {points[-1][1]}"
+
+
+def _towards(corner: Point, other: Point) -> tuple[float, float]:
+    """Return the point on the way to another where the corner's curve begins."""
+    dx, dy = other[0] - corner[0], other[1] - corner[1]
+    length = max(abs(dx), abs(dy), 1)
+    reach = min(RADIUS, length / 2)
+    return corner[0] + dx * reach / length, corner[1] + dy * reach / length

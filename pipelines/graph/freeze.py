@@ -1,0 +1,89 @@
+"""Freezes a document for publishing: everything it names by exact version, and the digest of what it means."""
+
+from collections.abc import Iterator, Mapping
+
+from pipelines.graph.canonical import digest
+from pipelines.graph.lock import AgentSpec, Library, Lock, resolve
+from pipelines.graph.model import Document, Json, Kind, Node
+from pipelines.graph.places import Place, places
+from pipelines.graph.problems import Refusal
+from pipelines.graph.safe import zones
+from pipelines.graph.tools import ToolSpec
+
+
+def lock(document: Document, library: Library) -> Lock:
+    """Return every agent, tool (the agents' own too), model price and `then: auto` that the document relies on.
+
+    Raise Refusal (`unknown_agent`, `unknown_tool`) for a name the library does not have.
+    """
+    agents: dict[str, AgentSpec] = {}
+    tools: dict[str, ToolSpec] = {}
+    models: set[str] = set()
+    for place in places(document):
+        for field_name, reference in agents_of(place.node):
+            agent = library.agents[_known("agent", reference, library.agents, f"{place.where}/{field_name}")]
+            agents[agent.id] = agent
+            models.update((agent.model, *agent.fallback))
+            _take_tools(agent.tools, library, tools, place)
+        _take_tools(tools_of(place.node), library, tools, place)
+        models.update(models_of(place.node))
+    prices = {model: library.prices.get(model) for model in sorted(models)}
+    return Lock(agents=agents, tools=tools, prices=prices, then=zones(document))
+
+
+def content_hash(raw_document: Mapping[str, Json]) -> str:
+    """Return "sha256:…" over the document without `ui`: moving a box touches no meaning."""
+    return digest({key: value for key, value in raw_document.items() if key != "ui"})
+
+
+def agents_of(node: Node) -> Iterator[tuple[str, str]]:
+    """Yield (JSON pointer within the node, reference) for every agent a step may ask."""
+    needs_agent = node.kind in (Kind.AGENT, Kind.SUPERVISOR)
+    for key in ("agent", "judge"):
+        reference = node.config.get(key)
+        if reference or (needs_agent and key == "agent"):
+            yield key, reference or ""
+    for index, member in enumerate(node.config.get("members") or ()):
+        yield f"members/{index}", member
+    for index, worker in enumerate(node.config.get("workers") or ()):
+        if "agent" in worker:
+            yield f"workers/{index}/agent", worker["agent"]
+    yield from _judges(node)
+    for index, fallback in enumerate(node.on_error.fallback):
+        if fallback.kind == "agent":
+            yield f"on_error/fallback/{index}/agent", fallback.ref
+
+
+def _judges(node: Node) -> Iterator[tuple[str, str]]:
+    for name, rules in (("checks", node.checks), ("rules", node.config.get("rules") or ())):
+        for index, rule in enumerate(rules):
+            if rule["agent"]:
+                yield f"{name}/{index}/agent", rule["agent"]
+
+
+def tools_of(node: Node) -> tuple[str, ...]:
+    """Return the tools a step names itself: an action's tool, an agent's subset, a supervisor's workers."""
+    if node.kind is Kind.TOOL:
+        return (node.config["tool"],)
+    workers = [worker["tool"] for worker in node.config.get("workers") or () if "tool" in worker]
+    return (*(node.config.get("tools") or ()), *workers)
+
+
+def models_of(node: Node) -> tuple[str, ...]:
+    """Return the models a step names itself, fallbacks included."""
+    fallbacks = tuple(fallback.ref for fallback in node.on_error.fallback if fallback.kind == "model")
+    own = (node.config.get("model"), *(rule["model"] for rule in node.rubrics))
+    return (*(model for model in own if model), *fallbacks)
+
+
+def _take_tools(references: tuple[str, ...], library: Library, tools: dict[str, ToolSpec], place: Place) -> None:
+    for reference in references:
+        tool = library.tools[_known("tool", reference, library.tools, place.where)]
+        tools[tool.id] = tool
+
+
+def _known(what: str, reference: str, known: Mapping[str, object], where: str) -> str:
+    exact = resolve(reference, known)
+    if exact is None:
+        raise Refusal(f"unknown_{what}", f"There is no {what} {reference!r} in this workspace.", where)
+    return exact

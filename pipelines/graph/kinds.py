@@ -1,0 +1,394 @@
+"""The fields of every kind of step: one table that the parser, the published schema and docs/format.md share.
+
+What a field holds after parsing: durations are seconds, money is micro-dollars, an absent field has its default.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pipelines.graph.model import Kind
+from pipelines.graph.shape import (
+    ABSENT,
+    NAME_PATTERN,
+    Anything,
+    Choice,
+    Duration,
+    Either,
+    Expression,
+    Field,
+    Flag,
+    Listing,
+    Money,
+    Number,
+    Record,
+    Shape,
+    Table,
+    Template,
+    Text,
+    Whole,
+)
+
+ROLES = ("viewer", "composer", "reviewer", "manager", "auditor", "admin")
+MAX_ITEMS = 5_000
+MAX_ROUNDS = 100
+PERSONAL = ("email", "phone", "card", "iban")
+
+NAME = Text(63, 1, NAME_PATTERN, "a name of small letters, digits and _ that begins with a letter")
+REFERENCE = Text(200)
+PROMPT = Template(text=True)
+SCHEMA = Anything(object_only=True)
+
+RETRY = Record(
+    {
+        "max_attempts": Field(Whole(1, 10), ABSENT, means="attempts in all (3)"),
+        "on": Field(Listing(Choice(("transient", "timeout")), 2), ABSENT, means="error classes (transient, timeout)"),
+        "first_delay": Field(Duration(), ABSENT, means="pause before the second attempt (PT1S)"),
+        "factor": Field(Number(1, 10), ABSENT, means="each pause is this much longer (2)"),
+        "max_delay": Field(Duration(), ABSENT, means="longest pause (PT60S)"),
+    }
+)
+REPAIR = Record(
+    {
+        "max_attempts": Field(Whole(0, 5), ABSENT, means="how often an invalid output is sent back (2)"),
+        "instruction": Field(Text(2_000), ABSENT, means="what to say when it is sent back"),
+    }
+)
+FALLBACK = Record(
+    {kind: Field(Text(200, 1), ABSENT, means=f"{kind} to use instead") for kind in ("model", "agent", "pipeline")},
+    one_only=True,
+)
+ON_ERROR = Record(
+    {
+        "retry": Field(RETRY, ABSENT),
+        "repair": Field(REPAIR, ABSENT),
+        "fallback": Field(Listing(FALLBACK, 5), ABSENT, means="models, agents or pipelines to try next, in order"),
+        "then": Field(
+            Choice(("auto", "stop_run", "use_default", "skip", "route", "ask_human")),
+            ABSENT,
+            means="what happens at last (auto)",
+        ),
+        "default": Field(Anything(), ABSENT, means="output for `use_default`"),
+    },
+    name="on_error",
+)
+BUDGET = Record(
+    {
+        "max_cost_usd": Field(Money(), means="most it may spend"),
+        "max_tokens": Field(Whole(1, 10**12), means="input and output together"),
+        "max_llm_calls": Field(Whole(1, 10**9), means="model calls"),
+        "max_seconds": Field(Number(0, 10**9), means="machine time only"),
+        "alert_at": Field(Listing(Number(0, 1), 10), (), means="parts of the cap at which to warn"),
+        "on_exceed": Field(Choice(("stop", "ask_human", "cheaper_model")), "stop", means="what happens at the cap"),
+    },
+    name="budget",
+)
+CACHE = Record(
+    {
+        "mode": Field(Choice(("off", "run", "pipeline", "workspace")), "off", means="who shares results"),
+        "ttl": Field(Duration(), means="how long an entry lives"),
+        "key": Field(PROMPT, means="adds to the key"),
+    },
+    name="cache",
+)
+_VALUE = ("value",)
+RULE = Record(
+    {
+        "rule": Field(
+            Choice(
+                (
+                    "schema",
+                    "expr",
+                    "length",
+                    "regex",
+                    "contains",
+                    "unchanged_from",
+                    "pii",
+                    "injection",
+                    "ai_rubric",
+                )
+            ),
+            required=True,
+            means="which rule this is",
+        ),
+        "schema": Field(SCHEMA, means="schema: the JSON Schema (else the step's)"),
+        "expr": Field(Expression(extra=_VALUE), means="expr: must be true; the value is `value`"),
+        "min": Field(Whole(0, 10**9), means="length: characters or entries"),
+        "max": Field(Whole(0, 10**9), means="length: characters or entries"),
+        "pattern": Field(Text(1_000), means="regex: a linear-time pattern"),
+        "text": Field(PROMPT, means="contains: the text"),
+        "source": Field(PROMPT, means="unchanged_from: what quotes must come from"),
+        "find": Field(Listing(Choice(PERSONAL), 4, 1), means="pii: what to look for (all)"),
+        "rubric": Field(PROMPT, means="ai_rubric: what a judge asks"),
+        "agent": Field(REFERENCE, means="ai_rubric: who judges"),
+        "model": Field(REFERENCE, means="ai_rubric: which model judges"),
+        "min_score": Field(Number(0, 1), 0.7, means="ai_rubric: least score"),
+        "message": Field(Text(500), "", means="what a person reads when it fails"),
+    },
+    name="rule",
+)
+WAIT_FOR: Shape = Either(
+    (Choice(("settled", "all", "first")), Whole(1, 10_000)), "settled, all, first or a number of branches"
+)
+
+COMMON: Mapping[str, Field] = MappingProxyType(
+    {
+        "title": Field(Text(200), "", means="what a person reads on the box"),
+        "help": Field(Text(2_000), "", means="what the step is for"),
+        "disabled": Field(Flag(), False, means="leave this step out"),
+        "wait_for": Field(WAIT_FOR, "settled", means="settled, all, first or a number of branches"),
+        "on_failed_input": Field(Choice(("propagate", "tolerate")), means="`combine` tolerates, others propagate"),
+        "output_schema": Field(SCHEMA, means="JSON Schema of the output"),
+        "checks": Field(Listing(RULE, 20), (), means="rules the output must pass"),
+        "on_error": Field(ON_ERROR, {}, means="what to do when it fails"),
+        "timeout": Field(Duration(), means="per attempt (PT2M)"),
+        "total_timeout": Field(Duration(), means="over all attempts (PT15M; none for containers)"),
+        "budget": Field(BUDGET, means="caps of this step"),
+        "cache": Field(CACHE, means="use earlier results again"),
+        "lock": Field(PROMPT, means="steps with the same lock run one at a time"),
+    }
+)
+
+_HISTORY = {
+    "history": Field(Choice(("full", "last_n", "summary")), "full", means="how much of the talk is sent"),
+    "last_n": Field(Whole(1, 1_000), 10, means="turns kept by `last_n`"),
+}
+_WORKER = Record(
+    {kind: Field(Text(200, 1), ABSENT) for kind in ("agent", "tool", "pipeline")},
+    one_only=True,
+)
+_PEOPLE = Listing(Text(254, 1), 100)
+ROLE_LIST = Listing(Text(40, 1), 20)
+
+_AGENT = {
+    "agent": Field(REFERENCE, required=True, means="id or id@version"),
+    "prompt": Field(PROMPT, required=True, means="what the agent is asked"),
+    "conversation": Field(Choice(("none", "run", "session")), "none", means="what it remembers"),
+    **_HISTORY,
+    "max_turns": Field(Whole(1, 100), 10, means="model calls within one attempt"),
+    "tools": Field(Listing(REFERENCE, 100), means="which of the agent's tools (all)"),
+    "model": Field(REFERENCE, means="instead of the agent's own"),
+}
+_ROUTE = Record(
+    {
+        "port": Field(NAME, required=True, means="where this route leaves"),
+        "when": Field(Expression(extra=_VALUE), means="rules: take this route when true"),
+        "description": Field(PROMPT, means="ai: what belongs here"),
+    }
+)
+_DECIDE = {
+    "mode": Field(Choice(("rules", "ai")), "rules", means="who decides: conditions or a model"),
+    "routes": Field(Listing(_ROUTE, 50), required=True, means="port, when, description; the first that fits"),
+    "otherwise": Field(NAME, required=True, means="the port when no route fits"),
+    "multi": Field(Flag(), False, means="take every route that fits"),
+    "agent": Field(REFERENCE, means="ai: who decides"),
+    "model": Field(REFERENCE, means="ai: which model decides"),
+    "value": Field(Template(), means="ai: what to decide about"),
+    "min_confidence": Field(Number(0, 1), 0.6, means="ai: below this, `otherwise`"),
+}
+_REQUIRE = Either(
+    (
+        Choice(("all", "any")),
+        Record(
+            {
+                "at_least": Field(
+                    Either((Whole(1, MAX_ITEMS), Text(4, 2, r"^(100|[1-9]?[0-9])%$", "a share")), 'a number or "60%"'),
+                    required=True,
+                )
+            }
+        ),
+    ),
+    'all, any or {"at_least": 3} or {"at_least": "60%"}',
+)
+_EACH = {
+    "over": Field(Template(), required=True, means="the list"),
+    "as": Field(NAME, "item", means="name of one item"),
+    "max_parallel": Field(Whole(1, 1_000), 4, means="items at the same time"),
+    "require": Field(_REQUIRE, "all", means="how many items must succeed"),
+    "on_item_error": Field(Choice(("stop", "omit", "null", "default")), "stop", means="what a failed item becomes"),
+    "default": Field(Anything(), means="value of a failed item for `default`"),
+    "stop_early": Field(Flag(), False, means="stop once enough items succeeded"),
+    "max_items": Field(Whole(1, MAX_ITEMS), 100, means="longest list"),
+    "spread": Field(Flag(), False, means="run items as child runs"),
+    "wait_timeout": Field(Duration(), means="longest wait for the items"),
+    "result": Field(Template(inner=True), means="value of one item (the last step's output)"),
+}
+_COMBINE = {
+    "min_ok": Field(Whole(1, 10_000), 1, means="branches that must arrive"),
+    "wait_timeout": Field(Duration(), means="longest wait after the first arrival"),
+    "on_timeout": Field(Choice(("use_arrived", "fail")), "use_arrived", means="what happens then"),
+    "cancel_rest": Field(Flag(), True, means="first, k: stop the branches that lost"),
+    "merge": Field(
+        Choice(("object", "list", "first", "prefer", "concat", "vote", "best_of", "synthesize")),
+        "object",
+        means="how what arrived becomes one value",
+    ),
+    "prefer": Field(Listing(NAME, 1_000), (), means="prefer: steps, best first (else edge order)"),
+    "missing": Field(Choice(("omit", "null", "default")), "omit", means="what stands for an absent branch"),
+    "default": Field(Anything(), means="value of a missing branch for `default`"),
+    "agent": Field(REFERENCE, means="best_of, synthesize: who"),
+    "prompt": Field(PROMPT, means="best_of, synthesize: what to ask"),
+}
+_REPEAT = {
+    "until": Field(Expression(inner=True), means="stop when true"),
+    "max_rounds": Field(Whole(1, MAX_ROUNDS), 3, means="most rounds"),
+    "no_progress": Field(
+        Record({"metric": Field(Expression(inner=True), required=True), "rounds": Field(Whole(1, MAX_ROUNDS), 2)}),
+        means="stop when the metric does not rise for this many rounds",
+    ),
+    "on_exhausted": Field(Choice(("best", "last", "fail")), "last", means="what counts when no round was good"),
+    "best_by": Field(Expression(inner=True), means="what makes a round the best"),
+    "result": Field(Template(inner=True), means="value of a round (the last step's output)"),
+}
+_STOP = Record(
+    {
+        "max_turns": Field(Whole(1, 200), 12),
+        "says": Field(Text(200)),
+        "agreed_by": Field(Whole(1, 100)),
+        "judge": Field(REFERENCE),
+        "until": Field(Expression(inner=True)),
+        "idle": Field(Whole(1, 200)),
+    }
+)
+_TEAM = {
+    "task": Field(PROMPT, required=True, means="what the team works on"),
+    "members": Field(Listing(Text(200, 1), 50), required=True, means="agents"),
+    "mode": Field(
+        Choice(("round_robin", "selector", "handoff", "moderator", "debate", "bus")),
+        "round_robin",
+        means="who speaks next",
+    ),
+    "agent": Field(REFERENCE, means="the selector or moderator"),
+    "stop": Field(_STOP, {"max_turns": 12}, means="when the team is done"),
+    "no_repeat": Field(Flag(), True, means="nobody speaks twice in a row"),
+    **_HISTORY,
+    "judge": Field(REFERENCE, means="debate: who decides"),
+    "rounds": Field(Whole(1, 50), 3, means="debate: rounds"),
+    "max_stalls": Field(Whole(1, 50), 3, means="moderator: turns without progress"),
+    "max_resets": Field(Whole(0, 50), 2, means="moderator: new beginnings"),
+}
+_SUPERVISOR = {
+    "task": Field(PROMPT, required=True, means="what is to be done"),
+    "agent": Field(REFERENCE, required=True, means="the one who leads"),
+    "mode": Field(Choice(("step", "plan", "route_only")), "step", means="how it leads"),
+    "workers": Field(Listing(_WORKER, 100), required=True, means="agents, tools, pipelines"),
+    "max_delegations": Field(Whole(1, 1_000), 20, means="tasks it may hand out"),
+    "max_parallel": Field(Whole(1, 1_000), 4, means="tasks at the same time"),
+    "max_depth": Field(Whole(1, 5), 5, means="supervisors under supervisors"),
+    "review_plan": Field(Flag(), False, means="a person reads the plan first"),
+}
+_HUMAN = {
+    "mode": Field(Choice(("approve", "edit", "answer")), "approve", means="what is asked of the person"),
+    "guards": Field(Text(63), means="the action whose payload is approved"),
+    "roles": Field(ROLE_LIST, ("reviewer",), means="who may answer"),
+    "people": Field(_PEOPLE, (), means="who else may answer (email)"),
+    "min_approvals": Field(Whole(1, 20), 1, means="how many must approve"),
+    "not_starter": Field(Flag(), True, means="not who started the run; false for `answer` only"),
+    "show": Field(Template(), means="what the reviewer sees beside it"),
+    "form": Field(SCHEMA, means="answer: JSON Schema of the answer"),
+    "expires": Field(Duration(), 259_200.0, means="how long an answer is waited for"),
+    "on_expire": Field(Choice(("reject", "default", "escalate")), "reject", means="what happens then"),
+    "default": Field(Anything(), means="output for on_expire `default`"),
+    "escalate_to": Field(_PEOPLE, (), means="roles or people for on_expire `escalate`"),
+}
+_EVENT = Record(
+    {
+        "name": Field(NAME, required=True),
+        "topic": Field(PROMPT, required=True),
+        "match": Field(Expression(extra=("event",))),
+    }
+)
+
+FIELDS: Mapping[Kind, Mapping[str, Field]] = MappingProxyType(
+    {
+        Kind.INPUT: {},
+        Kind.OUTPUT: {
+            "value": Field(Template(), means="what the run gives back"),
+            "ends_run": Field(Flag(), False, means="end the run here, whatever else is under way"),
+        },
+        Kind.AGENT: _AGENT,
+        Kind.TOOL: {
+            "tool": Field(REFERENCE, required=True, means="id or id@version"),
+            "args": Field(Template(object_only=True), {}, means="the tool's arguments"),
+        },
+        Kind.DECIDE: _DECIDE,
+        Kind.EACH: _EACH,
+        Kind.COMBINE: _COMBINE,
+        Kind.REPEAT: _REPEAT,
+        Kind.TEAM: _TEAM,
+        Kind.SUPERVISOR: _SUPERVISOR,
+        Kind.PIPELINE: {
+            "pipeline": Field(REFERENCE, required=True, means="id or id@version"),
+            "inputs": Field(Template(object_only=True), {}, means="the child's input"),
+            "detached": Field(Flag(), False, means="do not wait for its end"),
+            "share_board": Field(Flag(), False, means="the child sees this board"),
+        },
+        Kind.HUMAN: _HUMAN,
+        Kind.WAIT: {
+            "for": Field(Duration(), means="how long"),
+            "until": Field(PROMPT, means="a point in time"),
+            "event": Field(_EVENT, means="name (its port), topic, match"),
+            "timeout": Field(Duration(), means="when to give up waiting"),
+        },
+        Kind.TRANSFORM: {
+            "set": Field(Table(Expression()), required=True, means="an expression per field of the output")
+        },
+        Kind.CHECK: {
+            "value": Field(Template(), required=True, means="what is checked"),
+            "rules": Field(Listing(RULE, 20, 1), required=True, means="the rules it must pass"),
+            "mode": Field(Choice(("block", "mask", "warn")), "block", means="what a broken rule does"),
+        },
+        Kind.BOARD: {
+            "op": Field(Choice(("read", "write", "append", "publish")), required=True, means="what to do"),
+            "key": Field(PROMPT, required=True, means="the entry or topic"),
+            "value": Field(Template(), means="what to put there"),
+            "if_version": Field(
+                Either((Whole(0, 10**12), Template(text=True)), "a version number or a template"),
+                means="write only if this is still the version",
+            ),
+        },
+    }
+)
+CONTAINERS = frozenset({Kind.EACH, Kind.REPEAT})
+UNTIMED = frozenset({Kind.EACH, Kind.REPEAT, Kind.TEAM, Kind.SUPERVISOR, Kind.PIPELINE})
+
+DOCUMENT: Mapping[str, Field] = MappingProxyType(
+    {
+        "name": Field(Text(200, 1), required=True, means="what people call it"),
+        "description": Field(Text(5_000), "", means="what it is for"),
+        "inputs": Field(SCHEMA, means="JSON Schema of the start form"),
+        "budget": Field(BUDGET, means="caps of a run"),
+        "limits": Field(
+            Record({"max_depth": Field(Whole(1, 5), 5), "max_parallel": Field(Whole(1, 1_000))}),
+            means="depth of delegation; steps at the same time",
+        ),
+        "defaults": Field(
+            Record({"on_error": Field(ON_ERROR), "timeout": Field(Duration()), "total_timeout": Field(Duration())}),
+            {},
+            means="for every step that does not say otherwise",
+        ),
+        "approvals": Field(
+            Record(
+                {
+                    "irreversible": Field(
+                        Record(
+                            {
+                                "roles": Field(ROLE_LIST, ("reviewer",)),
+                                "people": Field(_PEOPLE, ()),
+                                "min_approvals": Field(Whole(1, 20), 1),
+                                "expires": Field(Duration(), 259_200.0),
+                                "on_expire": Field(Choice(("reject", "escalate")), "reject"),
+                            }
+                        )
+                    )
+                }
+            ),
+            {},
+            means="who answers for what cannot be undone",
+        ),
+        "board": Field(Anything(object_only=True), means="first values of the board"),
+        "pause_before": Field(Listing(Text(200, 1), 2_000), (), means="steps to stop before (dotted places)"),
+        "ui": Field(Anything(object_only=True), means="positions and notes; no meaning"),
+        "x": Field(Anything(object_only=True), means="what an import could not map"),
+    }
+)
+NAMED_RECORDS = (ON_ERROR, BUDGET, CACHE, RULE)

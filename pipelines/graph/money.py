@@ -1,0 +1,44 @@
+"""Money as integer micro-dollars (1 USD = 1,000,000); decimal strings only at the edges."""
+
+from decimal import ROUND_CEILING, Decimal
+
+import re2
+
+from pipelines.graph.problems import shown
+
+MICROS = 1_000_000
+PLACES = 6
+_AMOUNT = re2.compile(r"^-?[0-9]{1,12}(?:\.[0-9]{1,20})?$")
+
+
+def micros(dollars: str) -> int:
+    """Return micro-dollars of a decimal string such as "5.00" (64 bits hold them); raise ValueError on anything else.
+
+    `Decimal` alone would also read "1e999999", "1_000" and digits of other scripts.
+    """
+    if not isinstance(dollars, str) or not _AMOUNT.match(dollars):
+        raise ValueError(f"{shown(dollars)} is not an amount in dollars.")
+    whole, _, places = dollars.removeprefix("-").partition(".")
+    if len(places.rstrip("0")) > PLACES:
+        raise ValueError(f"{shown(dollars)} has more than six decimal places.")
+    amount = int(whole) * MICROS + int(places[:PLACES].ljust(PLACES, "0"))
+    return -amount if dollars.startswith("-") else amount
+
+
+def dollars(amount: int | None) -> str | None:
+    """Return a decimal string without trailing zeros ("0.0004"), or None for an unknown amount."""
+    if amount is None:
+        return None
+    whole, rest = divmod(abs(amount), MICROS)
+    text = f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
+    return f"-{text}" if amount < 0 else text
+
+
+def price_of(tokens: int, micros_per_million: int) -> Decimal:
+    """Return the exact cost in micro-dollars of some tokens at a price per million tokens."""
+    return Decimal(tokens) * micros_per_million / MICROS
+
+
+def rounded_up(cost: Decimal) -> int:
+    """Round one call's cost up to a whole micro-dollar (engine.md §3)."""
+    return int(cost.to_integral_value(ROUND_CEILING))

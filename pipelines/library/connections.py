@@ -1,0 +1,180 @@
+"""The ways to model providers that a workspace's admins set up. A connection names its secret, never its value."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import re2
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from accounts import audit
+from accounts.access import Actor, Capability, require
+from accounts.errors import Conflict, Invalid
+from pipelines.graph.model import Json
+from pipelines.graph.money import MICROS, dollars, micros
+from pipelines.graph.problems import shown
+from pipelines.library.models import DEMO
+from pipelines.models import Connection
+
+KINDS = ("openai", "anthropic", "google")
+MOST_PER_MILLION = 1_000_000 * MICROS  # a call at this price still fits the counters
+_NAME = re2.compile(r"^[a-z][a-z0-9-]{0,62}$")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFields:
+    """`prices` maps a model to {input_per_million, output_per_million}, decimal strings in USD.
+
+    `trusted_address` allows a name that leads to a private address; an address written out as 127.0.0.1 or 10.1.2.3
+    can only be meant, so None counts as yes there.
+    """
+
+    name: str
+    kind: str = "openai"
+    base_url: str = ""
+    secret: str = ""
+    prices: Mapping[str, Json] = field(default_factory=dict)
+    trusted_address: bool | None = None
+    max_concurrent: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+
+
+def create(actor: Actor, fields: ConnectionFields) -> Connection:
+    """Return a new connection; Conflict `name_taken`, Invalid naming the field that cannot be, Forbidden."""
+    require(actor, Capability.CONNECTIONS)
+    row = Connection(workspace=actor.workspace, name=fields.name, **_checked(fields))
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+            audit.record(actor.workspace, actor.user, "connection.created", fields.name, _told(row))
+    except IntegrityError:
+        raise Conflict(
+            f"There is already a connection named {fields.name!r}. Change that one, or choose another name.",
+            code="name_taken",
+            where="/name",
+        ) from None
+    return row
+
+
+@transaction.atomic
+def change(actor: Actor, connection: Connection, fields: ConnectionFields) -> Connection:
+    """Replace what a connection says (its name stays); Invalid naming the field that cannot be, Forbidden."""
+    require(actor, Capability.CONNECTIONS)
+    if fields.name != connection.name:
+        raise Invalid("A connection keeps its name, because models are called by it.", code="invalid", where="/name")
+    for name, value in _checked(fields).items():
+        setattr(connection, name, value)
+    connection.save()
+    audit.record(actor.workspace, actor.user, "connection.changed", connection.name, _told(connection))
+    return connection
+
+
+@transaction.atomic
+def set_prices(actor: Actor, connection: Connection, prices: Mapping[str, Json]) -> Connection:
+    """Replace a connection's own prices; versions already published keep the prices in their lock."""
+    require(actor, Capability.MANAGE)
+    connection.prices = _checked_prices(prices)
+    connection.save(update_fields=["prices"])
+    audit.record(actor.workspace, actor.user, "connection.priced", connection.name, {"prices": connection.prices})
+    return connection
+
+
+@transaction.atomic
+def remove(actor: Actor, connection: Connection) -> None:
+    """Delete a connection; agents that name it fail with a named error until another takes the name."""
+    require(actor, Capability.CONNECTIONS)
+    connection.delete()
+    audit.record(actor.workspace, actor.user, "connection.removed", connection.name)
+
+
+def _told(row: Connection) -> dict[str, Json]:
+    return {"kind": row.kind, "base_url": row.base_url, "secret": row.secret, "trusted_address": row.trusted_address}
+
+
+def _checked(fields: ConnectionFields) -> dict[str, Json]:
+    if not _NAME.match(fields.name) or fields.name == DEMO:
+        raise Invalid(
+            f"{fields.name!r} cannot name a connection. Use lower-case letters, digits and hyphens; "
+            f"{DEMO!r} is taken by the built-in models.",
+            where="/name",
+        )
+    if fields.kind not in KINDS:
+        raise Invalid(f"The kind must be one of {', '.join(KINDS)}, not {fields.kind!r}.", where="/kind")
+    for limit in ("max_concurrent", "rpm", "tpm"):
+        value = getattr(fields, limit)
+        if value is not None and not 1 <= value <= 2**31 - 1:
+            raise Invalid(f"{limit} must be at least 1, or null for no limit.", where=f"/{limit}")
+    return {
+        "kind": fields.kind,
+        "base_url": fields.base_url.rstrip("/"),
+        "secret": fields.secret,
+        "prices": _checked_prices(fields.prices),
+        "trusted_address": _trusted(fields.base_url, fields.trusted_address),
+        "max_concurrent": fields.max_concurrent,
+        "rpm": fields.rpm,
+        "tpm": fields.tpm,
+    }
+
+
+def _checked_prices(prices: Mapping[str, Json]) -> dict[str, Json]:
+    for model, price in prices.items():
+        where = f"/prices/{model.replace('~', '~0').replace('/', '~1')}"
+        if not isinstance(price, dict) or set(price) != {"input_per_million", "output_per_million"}:
+            raise Invalid("A price has exactly input_per_million and output_per_million.", where=where)
+        for name, amount in price.items():
+            try:
+                if not isinstance(amount, str) or not 0 <= micros(amount) <= MOST_PER_MILLION:
+                    raise ValueError
+            except ValueError:
+                raise Invalid(
+                    f'The price must be dollars as text with at most six decimal places, like "0.25", '
+                    f"at most {dollars(MOST_PER_MILLION)}; not {shown(amount)}.",
+                    where=f"{where}/{name}",
+                ) from None
+    return dict(prices)
+
+
+def _trusted(base_url: str, wanted: bool | None) -> bool:
+    """Return whether the egress guard may go to a private address for this connection; Invalid for a bad address."""
+    if not base_url:
+        return False
+    try:
+        parts = urlsplit(base_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host or len(base_url) > 500:
+        raise Invalid("The base address must be like https://host/v1, with http or https.", where="/base_url")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise Invalid(
+            "The base address must not carry a name, a password or parameters. Store the key as a secret instead.",
+            where="/base_url",
+        )
+    if host in settings.EGRESS_ALLOW or not _is_private(host):
+        return bool(wanted)
+    if wanted is False:
+        raise Invalid(
+            f"{host} is a private address. Set trusted_address to true if this connection may go there.",
+            code="private_address",
+            where="/base_url",
+        )
+    return True
+
+
+def _is_private(host: str) -> bool:
+    """Say whether a host is written as this machine or a private network; Invalid for other special addresses."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_loopback:
+        return True
+    if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
+        raise Invalid(f"{host} is not an address that a model server can have.", where="/base_url")
+    return address.is_private

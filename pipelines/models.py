@@ -1,0 +1,173 @@
+"""What may run: pipelines with their draft and versions, agents, connections and budgets."""
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from accounts.ids import new_id
+from accounts.models import Workspace
+
+
+class Pipeline(models.Model):
+    """A pipeline's name and place; what it says is in its draft and its versions."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    slug = models.CharField(max_length=63)
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    published = models.ForeignKey("PipelineVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "slug"], name="one_pipeline_per_slug")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Draft(models.Model):
+    """The one editable document of a pipeline. `revision` rises by one with every accepted change."""
+
+    pipeline = models.OneToOneField(Pipeline, primary_key=True, on_delete=models.CASCADE)
+    document = models.JSONField()
+    revision = models.PositiveIntegerField(default=1)
+    updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    updated_at = models.DateTimeField(auto_now=True)
+
+
+class PipelineVersion(models.Model):
+    """An immutable document with the lock of everything it names (trigger `immutable_version`).
+
+    `number` is 1, 2, … for published versions and null for a draft frozen by starting it.
+    `lock` is the JSON of `pipelines.graph.lock.Lock`: every agent, tool and model price by exact version.
+    `editors` are the ids of the people who edited the draft since the version before: they cannot approve.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField(null=True, blank=True)
+    hash = models.CharField(max_length=71, help_text="sha256: and 64 hex digits over canonical JSON")
+    document = models.JSONField()
+    lock = models.JSONField()
+    note = models.TextField(blank=True)
+    revision = models.PositiveIntegerField(default=0, help_text="of the draft when this was made")
+    editors = ArrayField(models.UUIDField(), default=list)
+    published_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pipeline", "number"], name="one_version_per_number")]
+
+
+class DraftEdit(models.Model):
+    """One accepted change of a draft: who, and in `ops` {ops, inverse}: what they did and what takes it back."""
+
+    id = models.BigAutoField(primary_key=True)
+    pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="edits")
+    revision = models.PositiveIntegerField()
+    op_id = models.CharField(max_length=64)
+    ops = models.JSONField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pipeline", "op_id"], name="one_edit_per_op")]
+
+
+class Agent(models.Model):
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    slug = models.CharField(max_length=63)
+    name = models.CharField(max_length=120)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "slug"], name="one_agent_per_slug")]
+
+
+class AgentVersion(models.Model):
+    """An agent as it was saved: never changed, only followed by the next number (trigger `immutable_version`)."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    model = models.CharField(max_length=128)
+    role = models.TextField(blank=True)
+    goal = models.TextField(blank=True)
+    instructions = models.TextField(blank=True)
+    tools = ArrayField(models.CharField(max_length=128), default=list)
+    output_schema = models.JSONField(null=True, blank=True)
+    max_output = models.PositiveIntegerField(default=4096, help_text="tokens")
+    temperature = models.FloatField(null=True, blank=True)
+    max_cost_micros = models.BigIntegerField(null=True, blank=True)
+    fallback = ArrayField(models.CharField(max_length=128), default=list)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["agent", "number"], name="one_agent_version_per_number")]
+
+
+class Connection(models.Model):
+    """A way to a model provider. `prices` overrides: {model: {input_per_million, output_per_million}} in USD."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    name = models.SlugField(max_length=63)
+    kind = models.CharField(max_length=16, choices=[(k, k) for k in ("openai", "anthropic", "google")])
+    base_url = models.URLField(max_length=500, blank=True)
+    secret = models.CharField(max_length=63, blank=True, help_text="name of a secret, never its value")
+    prices = models.JSONField(default=dict)
+    trusted_address = models.BooleanField(default=False, help_text="an operator allowed this private address")
+    max_concurrent = models.PositiveIntegerField(null=True, blank=True)
+    rpm = models.PositiveIntegerField(null=True, blank=True)
+    tpm = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_connection_per_name")]
+
+
+class Circuit(models.Model):
+    """A model or a tool of a workspace that failed of late; `runs.circuits` moves it. One that never failed has no row.
+
+    `failures` are the newest of the last minute. From `opened_at` on the circuit is open: nobody calls before
+    `retry_at`, then one call tries, `probe`, and has until `probe_until` to say how it went.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    subject = models.CharField(max_length=400, help_text="provider/model, or tool@version and the host it talks to")
+    failures = ArrayField(models.DateTimeField(), default=list)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    retry_at = models.DateTimeField(null=True, blank=True)
+    probe = models.CharField(max_length=480, blank=True, default="")
+    probe_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "subject"], name="one_circuit_per_subject")]
+        indexes = [models.Index(fields=["workspace"], condition=Q(opened_at__isnull=False), name="circuits_open")]
+
+
+class Budget(models.Model):
+    """A cap over a period for a workspace or one pipeline. `runs.allowance` keeps its counter."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    pipeline = models.ForeignKey(Pipeline, null=True, blank=True, on_delete=models.CASCADE)
+    period = models.CharField(max_length=8, choices=[("day", "day"), ("month", "month")])
+    max_cost_micros = models.BigIntegerField()
+    hard = models.BooleanField(default=True)
+    alert_at = ArrayField(models.FloatField(), default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "pipeline", "period"], nulls_distinct=False, name="one_budget_per_scope"
+            ),
+            models.CheckConstraint(condition=Q(max_cost_micros__gt=0), name="budget_is_positive"),
+        ]

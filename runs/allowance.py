@@ -1,0 +1,284 @@
+"""What a workspace and a pipeline may still spend in a day or a month: calls are held to it before they are made.
+
+A budget's period has one counter, moved only here and by the commit that settles a call. Whoever moves several
+counters locks them in the order of their ids, so that no two can wait for each other. Raw SQL: this is the hot path of
+runs that have such a budget, and one round trip.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django import db
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+
+from pipelines.graph.model import Json
+from pipelines.graph.money import dollars
+from runs.engine.facts import ErrorClass, StepError
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model call about to be announced by the run's owner at `epoch`. `micros` is None when its price is unknown."""
+
+    run_id: str
+    epoch: int
+    call: str
+    model: str
+    micros: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A budget's present period, in micro-dollars; `pipeline` is a name, or None where it covers the whole workspace.
+
+    `spent` is settled, `used` is that and what open calls hold.
+    """
+
+    budget_id: str
+    workspace: str
+    pipeline: str | None
+    period: str
+    start: dt.date
+    cap: int
+    spent: int
+    used: int
+
+    @property
+    def scope(self) -> str:
+        return "workspace" if self.pipeline is None else "pipeline"
+
+    @property
+    def left(self) -> int:
+        return max(0, self.cap - self.used)
+
+    @property
+    def words(self) -> str:
+        """Whose money of which days: "the $5 that Acme may spend on 20 November 2026"."""
+        whose = self.workspace if self.pipeline is None else f"the pipeline {self.pipeline}"
+        when = f"on {self.start.day} {self.start:%B %Y}" if self.period == "day" else f"in {self.start:%B %Y}"
+        return f"the ${dollars(self.cap)} that {whose} may spend {when}"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A share of a budget was crossed since somebody last looked: told once in its period."""
+
+    period: Period
+    share: float
+
+    @property
+    def payload(self) -> dict[str, Json]:
+        return {
+            "scope": self.period.scope,
+            "period": self.period.period,
+            "period_start": self.period.start.isoformat(),
+            "at": self.share,
+            "spent_usd": dollars(self.period.spent),
+            "cap_usd": dollars(self.period.cap),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The answer: `refusal` None says that the call may be announced and, where a budget covers it, is held."""
+
+    refusal: StepError | None = None
+    alerts: tuple[Alert, ...] = ()
+
+
+_DUE = """
+  select b.id as budget_id, b.workspace_id, b.pipeline_id, w.name as workspace, p.name as pipeline, b.period,
+    b.max_cost_micros as cap, b.hard, b.alert_at,
+    date_trunc(b.period, now() at time zone w.zone)::date as start,
+    date_trunc(b.period, now() at time zone w.zone) at time zone w.zone as opened
+  from runs_run r
+  join accounts_workspace w on w.id = r.workspace_id
+  join pipelines_budget b on b.workspace_id = r.workspace_id
+    and (b.pipeline_id is null or b.pipeline_id = r.pipeline_id)
+  left join pipelines_pipeline p on p.id = b.pipeline_id
+  where r.id = %(run)s and r.epoch = %(epoch)s
+"""
+
+# All or nothing: a call is held by every budget over it, or by none when one refuses or has no counter yet. A call
+# that is held already (its answer was lost on the way) is not held again.
+_HOLD = f"""
+with due as materialized ({_DUE}),
+counter as materialized (
+  select c.id, c.budget_id, c.period_start, c.spent_micros as spent, c.spent_micros + c.reserved_micros as used,
+    c.alerted_micros as alerted, d.cap, d.hard, d.alert_at
+  from runs_budgetcounter c join due d on d.budget_id = c.budget_id and d.start = c.period_start
+  order by c.id for update of c
+),
+judged as materialized (
+  select counter.*, hard and (%(micros)s::bigint is null or used + %(micros)s::bigint > cap) and not exists (
+      select from runs_budgethold h where h.run_id = %(run)s and h.call = %(call)s) as refuses,
+    (select max(share) from unnest(alert_at) share where share * cap > alerted and share * cap <= spent) as alert
+  from counter
+),
+verdict as materialized (
+  select (select count(*) from judged) = (select count(*) from due) as complete,
+    not exists (select from judged where refuses) as granted
+),
+held as (
+  insert into runs_budgethold (run_id, call, budget_id, period_start, amount_micros)
+  select %(run)s, %(call)s, j.budget_id, j.period_start, coalesce(%(micros)s::bigint, 0)
+  from judged j, verdict where verdict.complete and verdict.granted
+  on conflict (run_id, call, budget_id) do nothing
+  returning budget_id, period_start, amount_micros
+),
+moved as (
+  update runs_budgetcounter c set reserved_micros = c.reserved_micros + coalesce(held.amount_micros, 0),
+    alerted_micros = case when j.alert is null then c.alerted_micros else c.spent_micros end
+  from verdict, judged j left join held on held.budget_id = j.budget_id and held.period_start = j.period_start
+  where c.id = j.id and verdict.complete and (held.budget_id is not null or j.alert is not null)
+)
+select due.budget_id, due.workspace, due.pipeline, due.period, due.start, due.cap, j.spent, j.used,
+  j.id is not null as opened, coalesce(j.refuses, false) as refuses, j.alert
+from due left join judged j on j.budget_id = due.budget_id
+order by due.pipeline_id is null, due.period
+"""
+
+# A budget made in the middle of its period knows what was spent before (what the spans of calls that began in it say,
+# and what lost calls may have cost), and holds what is under way. The lock on the budget makes its removal wait, or
+# find the counter too.
+_OPEN = f"""
+with due as materialized ({_DUE}),
+unspanned as materialized (
+  select due.budget_id, due.start, c.run_id, c.key as call, c.state, c.reserved_micros as micros
+  from due
+  join runs_run r on r.workspace_id = due.workspace_id and (due.pipeline_id is null or r.pipeline_id = due.pipeline_id)
+    and (r.owner is not null or r.unconfirmed_micros > 0)
+  join runs_call c on c.run_id = r.id and c.kind = 'model'
+    and (c.state = 'started' or (c.state = 'lost' and c.started_at >= due.opened))
+  where not exists (
+    select from runs_budgethold h where h.run_id = c.run_id and h.call = c.key and h.budget_id = due.budget_id)
+),
+opened as (
+  insert into runs_budgetcounter (budget_id, period_start, spent_micros, reserved_micros, alerted_micros)
+  select b.id, due.start, (
+      select coalesce(sum(s.cost_micros), 0) from runs_span s
+      where s.workspace_id = due.workspace_id and s.model is not null and s."end" >= due.opened
+        and s.start >= due.opened and (due.pipeline_id is null or s.pipeline_id = due.pipeline_id)
+    ) + (select coalesce(sum(micros), 0) from unspanned u where u.budget_id = b.id and u.state = 'lost'),
+    (select coalesce(sum(micros), 0) from unspanned u where u.budget_id = b.id and u.state = 'started'), 0
+  from pipelines_budget b join due on due.budget_id = b.id
+  order by b.id for key share of b
+  on conflict (budget_id, period_start) do nothing
+  returning budget_id
+)
+insert into runs_budgethold (run_id, call, budget_id, period_start, amount_micros)
+select u.run_id, u.call, u.budget_id, u.start, u.micros from unspanned u join opened on opened.budget_id = u.budget_id
+where u.state = 'started'
+"""
+
+
+async def hold(connection: AsyncConnection[Any], wanted: Wanted) -> Held:
+    """Hold a call to every budget over its run, or say which one refuses; alerts are told either way.
+
+    A call without a known price is refused by a hard budget and costs a soft one nothing. An owner that was fenced
+    off holds nothing: its call cannot be announced any more. One statement, and another one when a period begins.
+    """
+    given = {
+        "run": wanted.run_id,
+        "epoch": wanted.epoch,
+        "call": wanted.call,
+        "micros": wanted.micros,
+    }
+    while True:
+        cursor = connection.cursor(row_factory=dict_row)
+        await cursor.execute(_HOLD, given, prepare=True)
+        rows = await cursor.fetchall()
+        if all(row["opened"] for row in rows):
+            break
+        await connection.execute(_OPEN, given)
+    refusing = next((row for row in rows if row["refuses"]), None)
+    alerts = tuple(Alert(_period(row), row["alert"]) for row in rows if row["alert"] is not None)
+    return Held(_refusal(_period(refusing), wanted) if refusing else None, alerts)
+
+
+async def budgeted(connection: AsyncConnection[Any], run_ids: Sequence[str]) -> set[str]:
+    """Return which of these runs have a budget over them."""
+    cursor = await connection.execute(
+        f"select r.id from runs_run r where r.id = any(%s) and {IS_BUDGETED}",
+        (list(run_ids),),
+        prepare=True,
+    )
+    return {str(row[0]) for row in await cursor.fetchall()}
+
+
+IS_BUDGETED = (
+    "exists (select from pipelines_budget b where b.workspace_id = r.workspace_id "
+    "and (b.pipeline_id is null or b.pipeline_id = r.pipeline_id))"
+)
+"""Whether a budget covers the run `r`, as SQL."""
+
+
+def closing(calls: str) -> str:
+    """Return the common table expressions that close the holds of calls and move their counters.
+
+    `calls` is a query of (run_id, call, cost_micros, lost): a lost call counts as spent with all it held, a call
+    without cost gives everything back. Counters move by what the deletion returns, so a hold counts once, whoever
+    closes it.
+    """
+    return f"""
+closing as ({calls}),
+closed as (
+  delete from runs_budgethold h using closing x where h.run_id = x.run_id and h.call = x.call
+  returning h.budget_id, h.period_start, h.amount_micros as held,
+    case when x.lost then h.amount_micros else coalesce(x.cost_micros, 0) end as spent
+),
+counter as materialized (
+  select c.id, m.held, m.spent
+  from runs_budgetcounter c join (
+    select budget_id, period_start, sum(held)::bigint as held, sum(spent)::bigint as spent from closed group by 1, 2
+  ) m on m.budget_id = c.budget_id and m.period_start = c.period_start
+  order by c.id for update of c
+),
+counted as (
+  update runs_budgetcounter c
+  set reserved_micros = c.reserved_micros - counter.held, spent_micros = c.spent_micros + counter.spent
+  from counter where c.id = counter.id
+)"""
+
+
+_UNANNOUNCED = """
+  select distinct h.run_id, h.call, null::bigint as cost_micros, false as lost from runs_budgethold h
+  where h.run_id = %s
+    and not exists (select from runs_call c where c.run_id = h.run_id and c.key = h.call and c.state = 'started')
+"""
+_LEFT_BEHIND = """
+  select distinct h.run_id, h.call, c.cost_micros, coalesce(c.state in ('started', 'lost'), false) as lost
+  from runs_budgethold h left join runs_run r on r.id = h.run_id
+  left join runs_call c on c.run_id = h.run_id and c.key = h.call
+  where r.id is null or (r.owner is null and r.state in ('succeeded', 'failed', 'cancelled'))
+"""
+_RELEASE = f"with {closing(_UNANNOUNCED)} select"
+_SWEEP = f"with {closing(_LEFT_BEHIND)} select"
+
+
+async def release(connection: AsyncConnection[Any], run_id: str) -> None:
+    """Give back what a former owner of the run held for calls that it never announced."""
+    await connection.execute(_RELEASE, (run_id,))
+
+
+def sweep() -> None:
+    """Close the holds of runs that have ended without closing them: what was under way counts as spent."""
+    with db.connection.cursor() as cursor:
+        cursor.execute(_SWEEP)
+
+
+def _period(row: dict[str, Any]) -> Period:
+    names = ("workspace", "pipeline", "period", "start", "cap", "spent", "used")
+    return Period(budget_id=str(row["budget_id"]), **{name: row[name] for name in names})
+
+
+def _refusal(period: Period, wanted: Wanted) -> StepError:
+    if wanted.micros is None:
+        message = f"The price of {wanted.model} is unknown, so the call cannot be held to {period.words}."
+        return StepError(ErrorClass.BUDGET, "price_unknown", f"{message} Set its price on the connection.")
+    left = "nothing" if not period.left else f"${dollars(period.left)}"
+    message = f"The next call may cost ${dollars(wanted.micros)}; {left} is left of {period.words}."
+    return StepError(ErrorClass.BUDGET, f"{period.scope}_cap", f"{message} Raise the budget, or start a new run later.")

@@ -1,0 +1,139 @@
+"""Start, read and steer runs."""
+
+from typing import Annotated, Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from ninja import Router, Status
+from pydantic import Field, StrictInt
+
+from accounts.access import Actor, Capability, actor_of, get, require, scoped
+from accounts.paging import page
+from accounts.schemas import Body
+from pipelines.models import Pipeline
+from runs import forks, services
+from runs.api import shapes
+from runs.engine.status import RunState
+from runs.models import Event, LedgerEntry, Run, Span, Step
+
+router = Router(tags=["runs"])
+
+
+Tag = Annotated[str, Field(min_length=1, max_length=63)]
+
+
+class StartBody(Body):
+    input: Any = Field(default_factory=dict)
+    version: StrictInt | str | None = Field(None, description='a number, "draft", or null for the published one')
+    tags: list[Tag] = Field(default_factory=list, max_length=20)
+    budget: dict[str, Any] = Field(default_factory=dict)
+    rehearsal: bool = False
+
+
+class ForkBody(Body):
+    from_path: str | None = Field(
+        default=None, max_length=400, description="the step that runs anew, and all that follows it"
+    )
+    overrides: dict[str, Any] = Field(
+        default_factory=dict, max_length=100, description="outputs by path that stand instead of what the step came to"
+    )
+    version: StrictInt | str | None = Field(default=None, description='a number, "draft", or null for the run\'s own')
+
+
+class CancelBody(Body):
+    reason: str = Field(default="", max_length=500)
+
+
+@router.post("/pipelines/{slug}/runs", response={202: Any}, summary="Start a run")
+def start(request: HttpRequest, slug: str, body: StartBody) -> Status[Any]:
+    actor = actor_of(request)
+    pipeline = get(Pipeline.objects.select_related("published"), actor, slug=slug)
+    order = services.Order(body.input, body.version, tuple(body.tags), body.budget, body.rehearsal)
+    return Status(202, shapes.run(services.start_run(actor, pipeline, order)))
+
+
+@router.get("/runs", response=Any, summary="List runs, newest first")
+def list_runs(
+    request: HttpRequest,
+    pipeline: str | None = None,
+    state: RunState | None = None,
+    tag: str | None = None,
+    cursor: str | None = None,
+    limit: int | None = None,
+) -> Any:
+    actor = _reader(request)
+    runs = _runs(actor)
+    filters = {"pipeline__slug": pipeline, "state": state, "tags__contains": [tag] if tag else None}
+    runs = runs.filter(**{name: value for name, value in filters.items() if value})
+    return page(runs, cursor, limit, "-created_at", shapes.run)
+
+
+@router.get("/runs/{run_id}", response=Any, summary="Read a run")
+def read(request: HttpRequest, run_id: str) -> Any:
+    return shapes.run(_run(request, run_id))
+
+
+@router.get("/runs/{run_id}/steps", response=Any, summary="A run's steps in the order they became ready")
+def steps(request: HttpRequest, run_id: str, cursor: str | None = None, limit: int | None = None) -> Any:
+    return page(Step.objects.filter(run=_run(request, run_id)), cursor, limit, "position", shapes.step)
+
+
+@router.get("/runs/{run_id}/events", response=Any, summary="A run's log after a seq")
+def events(
+    request: HttpRequest, run_id: str, after: int = 0, cursor: str | None = None, limit: int | None = None
+) -> Any:
+    rows = Event.objects.filter(run=_run(request, run_id), seq__gt=after)
+    return page(rows, cursor, limit, "seq", shapes.event)
+
+
+@router.get("/runs/{run_id}/spans", response=Any, summary="A run's spans")
+def spans(request: HttpRequest, run_id: str, cursor: str | None = None, limit: int | None = None) -> Any:
+    return page(Span.objects.filter(run=_run(request, run_id)), cursor, limit, "start", shapes.span)
+
+
+@router.get("/runs/{run_id}/ledger", response=Any, summary="Every movement of a run's money")
+def ledger(request: HttpRequest, run_id: str, cursor: str | None = None, limit: int | None = None) -> Any:
+    return page(LedgerEntry.objects.filter(run=_run(request, run_id)), cursor, limit, "id", shapes.entry)
+
+
+@router.post("/runs/{run_id}/cancel", response={202: Any}, summary="Stop a run")
+def cancel(request: HttpRequest, run_id: str, body: CancelBody | None = None) -> Status[Any]:
+    run = _run(request, run_id)
+    services.cancel(actor_of(request), run, body.reason if body else "")
+    return Status(202, shapes.run(run))
+
+
+@router.post("/runs/{run_id}/pause", response={202: Any}, summary="Start no further step")
+def pause(request: HttpRequest, run_id: str) -> Status[Any]:
+    run = _run(request, run_id)
+    services.pause(actor_of(request), run)
+    return Status(202, shapes.run(run))
+
+
+@router.post("/runs/{run_id}/resume", response={202: Any}, summary="Go on after a pause")
+def resume(request: HttpRequest, run_id: str) -> Status[Any]:
+    run = _run(request, run_id)
+    services.resume(actor_of(request), run)
+    return Status(202, shapes.run(run))
+
+
+@router.post("/runs/{run_id}/fork", response={202: Any}, summary="Run anew from a step and reuse what came before")
+def fork(request: HttpRequest, run_id: str, body: ForkBody | None = None) -> Status[Any]:
+    asked = body or ForkBody()
+    order = forks.Fork(asked.from_path, asked.overrides, asked.version)
+    return Status(202, shapes.run(forks.fork(actor_of(request), _run(request, run_id), order)))
+
+
+def _reader(request: HttpRequest) -> Actor:
+    actor = actor_of(request)
+    require(actor, Capability.READ)
+    return actor
+
+
+def _runs(actor: Actor) -> QuerySet[Run]:
+    return scoped(Run.objects.select_related("pipeline", "version", "started_by"), actor)
+
+
+def _run(request: HttpRequest, run_id: str) -> Run:
+    actor = _reader(request)
+    return get(_runs(actor), actor, pk=run_id)

@@ -1,0 +1,252 @@
+"""Who owns a run: claims, leases and what a new owner reads. All compare-and-set on the database's clock."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection, Connection
+from psycopg.rows import dict_row
+
+from pipelines.graph.model import Json
+from runs import allowance
+from runs.store import Fenced
+
+_TERMINAL = ("succeeded", "failed", "cancelled")
+
+# When the database was away, leases ran out while their owners live: each gets a moment to renew them.
+_IS_OVER = "lease_until < now() and now() > pg_postmaster_start_time() + interval '5 seconds'"
+
+_CLAIM = f"""
+with old as (
+  select id, owner from runs_run
+  where id = %(run)s and state <> all(%(terminal)s) and (owner is null or {_IS_OVER})
+    and (crashes < %(suspect)s or %(alone)s)
+  for update skip locked
+)
+update runs_run r
+set owner = %(owner)s, epoch = r.epoch + 1, lease_until = now() + make_interval(secs => %(lease)s),
+    crashes = r.crashes + (old.owner is not null)::int
+from old where r.id = old.id
+returning r.*, old.owner is not null as crashed, {allowance.IS_BUDGETED} as budgeted, (
+  select coalesce(jsonb_agg(jsonb_build_array(i.id, i.fact) order by i.id), '[]') from runs_inbox i
+  where i.run_id = r.id and i.taken_at is null
+) as inbox
+"""  # noqa: S608  (what is put in is a constant)
+
+_STEPS = """
+select path, node, kind, title, state, wait_reason, attempt, flags, port, input, output, meta, error, memo, position,
+  cost_micros, unpriced_calls, started_at, finished_at
+from runs_step where run_id = %s order by position
+"""
+_CALLS = """
+select c.*, coalesce(l.amount_micros, 0) as still_reserved from runs_call c
+left join runs_ledgerentry l on l.run_id = c.run_id and l.call = c.key and l.kind = 'reserved' and c.state = 'started'
+where c.run_id = %s order by c.id
+"""
+_INBOX = "select id, fact from runs_inbox where run_id = %s and taken_at is null order by id"
+_VERSION = "select document, lock, editors from pipelines_pipelineversion where id = %s"
+
+CRASHES_BEFORE_QUARANTINE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run as its new owner finds it. `calls` is the journal; `inbox` are (row id, fact) pairs.
+
+    `budgeted` says that its workspace or pipeline has a budget to which calls are held.
+    """
+
+    run: dict[str, Any]
+    crashed: bool
+    steps: list[dict[str, Any]]
+    calls: list[dict[str, Any]]
+    inbox: list[tuple[int, Json]]
+    budgeted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who claims what. `alone` says that this worker holds no other run, so it may take one that killed others."""
+
+    run_id: str
+    owner: str
+    lease_seconds: int
+    alone: bool
+
+
+async def claim(connection: AsyncConnection[Any], wanted: Claim) -> Claimed | None:
+    """Take ownership of a run that nobody holds and return its rows; None when there is nothing to take.
+
+    The claim is one statement of its own: from its end on, only this owner changes the rows that are read after it.
+    """
+    cursor = connection.cursor(row_factory=dict_row)
+    await cursor.execute(
+        _CLAIM,
+        {
+            "run": wanted.run_id,
+            "owner": wanted.owner,
+            "lease": wanted.lease_seconds,
+            "terminal": list(_TERMINAL),
+            "suspect": CRASHES_BEFORE_QUARANTINE,
+            "alone": wanted.alone,
+        },
+        prepare=True,
+    )
+    run = await cursor.fetchone()
+    if run is None:
+        return None
+    crashed, budgeted, inbox = (run.pop(name) for name in ("crashed", "budgeted", "inbox"))
+    fresh = run["revision"] == 0
+    if budgeted:
+        await allowance.release(connection, wanted.run_id)
+    steps = [] if fresh else await _fetch(connection, _STEPS, run["id"])
+    calls = [] if fresh else await _fetch(connection, _CALLS, run["id"])
+    return Claimed(run, crashed, steps, calls, [(row_id, fact) for row_id, fact in inbox], budgeted)
+
+
+async def read_inbox(connection: AsyncConnection[Any], run_id: UUID | str) -> list[tuple[int, Json]]:
+    """Return the facts that wait for the run, oldest first."""
+    cursor = await connection.execute(_INBOX, (run_id,), prepare=True)
+    return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
+async def read_version(connection: AsyncConnection[Any], version_id: UUID) -> dict[str, Any]:
+    """Return {document, lock, editors} of a pinned version."""
+    rows = await _fetch(connection, _VERSION, version_id)
+    if not rows:
+        raise Fenced
+    return rows[0]
+
+
+async def _fetch(connection: AsyncConnection[Any], statement: str, key: UUID) -> list[dict[str, Any]]:
+    cursor = connection.cursor(row_factory=dict_row)
+    await cursor.execute(statement, (key,))
+    return await cursor.fetchall()
+
+
+# The states are written out, so that the planner sees that the index of open runs serves.
+_CLAIMABLE = f"""
+select id, crashes from runs_run r
+where state in ('queued', 'running', 'waiting', 'paused', 'cancelling') and (
+  (owner is null and (wake_at <= now()
+     or exists (select from runs_inbox i where i.run_id = r.id and i.taken_at is null)))
+  or (owner is not null and owner <> %(owner)s and {_IS_OVER}))
+order by created_at limit %(limit)s
+"""  # noqa: S608  (what is put in is a constant)
+
+
+async def claimable(connection: AsyncConnection[Any], owner: str, limit: int) -> list[tuple[str, int]]:
+    """Return (run id, crashes) of runs that wait for an owner: a fact, a due timer, or a lease that ran out."""
+    cursor = await connection.execute(_CLAIMABLE, {"owner": owner, "limit": limit}, prepare=True)
+    return [(str(row[0]), row[1]) for row in await cursor.fetchall()]
+
+
+async def clock(connection: AsyncConnection[Any]) -> tuple[datetime, float]:
+    """Return the database's time and the monotonic second it belongs to, to within half the time of one question."""
+    asked = time.monotonic()
+    cursor = await connection.execute("select clock_timestamp()")
+    row = await cursor.fetchone()
+    read: datetime = row[0] if row else datetime.now(UTC)
+    return read, (asked + time.monotonic()) / 2
+
+
+_SETTLE_ABANDONED = f"""
+with dead as (
+  select id from runs_run where state = any(%(terminal)s) and owner is not null and {_IS_OVER}
+  for update skip locked
+), lost as (
+  update runs_call c set state = 'lost', finished_at = now() from dead where c.run_id = dead.id and c.state = 'started'
+  returning c.run_id, c.key, c.path, c.attempt, c.kind, c.name, c.reserved_micros
+), books as (
+  insert into runs_ledgerentry (run_id, kind, path, call, model, amount_micros, at)
+  select run_id, 'unconfirmed', path || '@' || attempt, key, name, reserved_micros, now() from lost where kind = 'model'
+  on conflict do nothing
+)
+update runs_run r set unconfirmed_micros = r.unconfirmed_micros + r.reserved_micros, reserved_micros = 0,
+  owner = null, lease_until = null
+from dead where r.id = dead.id
+"""  # noqa: S608  (what is put in is a constant)
+
+
+async def settle_abandoned(connection: AsyncConnection[Any]) -> None:
+    """Close the books of runs that had ended when their owner died with calls still under way."""
+    await connection.execute(_SETTLE_ABANDONED, {"terminal": list(_TERMINAL)}, prepare=True)
+
+
+async def with_mail(connection: AsyncConnection[Any], run_ids: Sequence[str]) -> list[str]:
+    """Return those of my runs whose inbox holds facts, in case a bell was lost."""
+    cursor = await connection.execute(
+        "select distinct run_id from runs_inbox where taken_at is null and run_id = any(%s)", (list(run_ids),)
+    )
+    return [str(row[0]) for row in await cursor.fetchall()]
+
+
+def renew(connection: Connection[Any], owner: str, lease_seconds: int) -> int:
+    """Extend the lease of every run this owner holds; return how many.
+
+    Never waits for a row: a group of decisions locks several too, in another order. A run whose decision is being
+    written at this moment is renewed by the next of the three rounds in a lease.
+    """
+    return connection.execute(
+        "update runs_run set lease_until = now() + make_interval(secs => %s) "
+        "where id in (select id from runs_run where owner = %s for update skip locked)",
+        (lease_seconds, owner),
+    ).rowcount
+
+
+async def owned(connection: AsyncConnection[Any], owner: str) -> list[tuple[str, int]]:
+    """Return (run id, epoch) of every run that the rows say is this owner's."""
+    cursor = await connection.execute("select id, epoch from runs_run where owner = %s", (owner,), prepare=True)
+    return [(str(row[0]), row[1]) for row in await cursor.fetchall()]
+
+
+async def forsake(connection: AsyncConnection[Any], run_id: str, owner: str, epoch: int) -> None:
+    """Give up a run that this owner holds without knowing of it: the answer to its claim was lost on the way."""
+    await connection.execute(
+        """
+        update runs_run set owner = case when state = any(%(terminal)s) then 'given-back' end,
+          lease_until = case when state = any(%(terminal)s) then now() - interval '1 second' end, wake_at = now()
+        where id = %(run)s and owner = %(owner)s and epoch = %(epoch)s
+        """,
+        {"run": run_id, "owner": owner, "epoch": epoch, "terminal": list(_TERMINAL)},
+    )
+
+
+async def expire(connection: AsyncConnection[Any], run_id: str, owner: str, epoch: int) -> None:
+    """End my lease now: the next owner counts a crash."""
+    await connection.execute(
+        "update runs_run set lease_until = now() - interval '1 second', owner = 'given-back' "
+        "where id = %s and owner = %s and epoch = %s",
+        (run_id, owner, epoch),
+    )
+
+
+async def bury(connection: AsyncConnection[Any], run_id: str, owner: str, epoch: int) -> None:
+    """Fail a run as a dead letter without loading it: its log is closed, its steps and questions are.
+
+    The run keeps an owner whose lease is over, so that `settle_abandoned` closes its books.
+    """
+    await connection.execute(
+        """
+        with buried as (
+          update runs_run set state = 'failed', reason = 'dead_letter', owner = 'given-back', seq = seq + 1,
+            lease_until = now() - interval '1 second', finished_at = now(), wake_at = null,
+            error = jsonb_build_object('class', 'internal', 'code', 'dead_letter',
+              'message', 'The run stopped its worker again and again and was given up. Look at the worker''s log.')
+          where id = %s and owner = %s and epoch = %s returning id, seq
+        ), steps as (
+          update runs_step s set state = 'cancelled', wait_reason = null, finished_at = now() from buried
+          where s.run_id = buried.id and s.state not in ('succeeded', 'failed', 'skipped', 'cancelled')
+        ), questions as (
+          update approvals_approval a set state = 'cancelled', decided_at = now() from buried
+          where a.run_id = buried.id and a.state = 'open'
+        )
+        insert into runs_event (run_id, seq, type, at, payload)
+        select id, seq, 'run_finished', now(), jsonb_build_object('state', 'failed', 'reason', 'dead_letter')
+        from buried
+        """,
+        (run_id, owner, epoch),
+    )

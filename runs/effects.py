@@ -1,0 +1,64 @@
+"""The table of handlers: which rows follow from which event, written in the same commit as the event.
+
+A handler is pure: it gets the event and the facts about its run and returns rows. So `approvals` reacts to `runs`
+without `runs` importing it, and an approval cannot exist without the decision that asked for it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipelines.graph.model import Json
+from runs.engine.decision import Event
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a handler may know of the run. Ids are strings."""
+
+    id: str
+    workspace_id: str
+    pipeline_id: str
+    version_id: str
+    started_by: str | None
+    editors: tuple[str, ...]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A row to add unless its unique key is taken already. Values are JSON (ids and times as strings)."""
+
+    table: str
+    row: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Withdraw the open question of this run."""
+
+    run_id: str
+    request: str
+
+
+Row = Insert | Close
+Handler = Callable[[Event, RunFacts], list[Row]]
+
+_HANDLERS: dict[str, list[Handler]] = defaultdict(list)
+
+
+def on(event_type: str) -> Callable[[Handler], Handler]:
+    """Register a pure handler for an event type; call it once, from an app's `ready`."""
+
+    def register(handler: Handler) -> Handler:
+        if handler not in _HANDLERS[event_type]:
+            _HANDLERS[event_type].append(handler)
+        return handler
+
+    return register
+
+
+def rows_for(events: list[Event], run: RunFacts) -> list[Row]:
+    """Return the rows that follow from these events, in order."""
+    return [row for event in events for handler in _HANDLERS.get(event.type, ()) for row in handler(event, run)]

@@ -1,0 +1,287 @@
+"""What a person's answer does to the step that waited for it. An answer to a closed question changes nothing."""
+
+from pipelines.graph.canonical import digest
+from pipelines.graph.model import Json, Kind
+from runs.engine import budget, checks, failing, settling, starting
+from runs.engine.facts import Answered, ErrorClass, StepBlocked, StepError, StepSucceeded
+from runs.engine.kinds import carry_out, containers, route, work
+from runs.engine.kinds.work import Grant
+from runs.engine.move import Move
+from runs.engine.requests import Question, action_of, ask, who_by_policy
+from runs.engine.scope import Step
+from runs.engine.status import StepState, WaitReason
+
+Request = dict[str, Json]
+
+
+def answer(move: Move, fact: Answered) -> None:
+    """Apply the desk's final word on a question."""
+    step = move.run.find(fact.request.rpartition("!")[0])
+    request = step.record.memo.get("request") if step else None
+    if step is None or not request or request["id"] != fact.request or step.record.state is not StepState.WAITING:
+        return
+    del step.record.memo["request"]
+    settling.leave(move, step)
+    move.touch(step)
+    move.log(
+        "approval_decided",
+        step.path,
+        request=fact.request,
+        kind=request["kind"],
+        decision=fact.decision,
+        by=fact.by,
+        reason=fact.reason,
+        approval=fact.approval,
+    )
+    match request["kind"]:
+        case "failure":
+            _after_failure(move, step, fact)
+        case "budget":
+            _after_budget(move, step, request, fact)
+        case "outcome_unknown":
+            _after_unknown_outcome(move, step, request, fact)
+        case _ if fact.decision == "expire" and _escalates(move, step, request):
+            _escalate(move, step, request)
+        case _ if request.get("blocked"):
+            _after_block(move, step, request, fact)
+        case _ if step.node.kind is Kind.HUMAN:
+            _person_answered(move, step, request, fact)
+        case _:
+            _action_answered(move, step, request, fact)
+
+
+def block(move: Move, step: Step, fact: StepBlocked) -> None:
+    """Let a step wait in the middle of its attempt for a person."""
+    unknown = fact.kind == "outcome_unknown"
+    memory = {"blocked": True, "call": fact.call, "title": fact.title, "why": fact.why, "trust": dict(fact.trust)}
+    question = Question(
+        kind=fact.kind,
+        wait=WaitReason.OUTCOME_UNKNOWN if unknown else WaitReason.APPROVAL,
+        title=fact.title,
+        why=fact.why,
+        payload=fact.payload,
+        action=action_of(move.run, fact.payload),
+        trust=fact.trust,
+        memory=memory,
+    )
+    ask(move, step, question, who_by_policy(move.run, step))
+
+
+def _approved(request: Request, fact: Answered) -> Grant | None:
+    """Return the consent to exactly one call, or None when the answer does not hold together."""
+    payload = request["payload"] if fact.payload is None else fact.payload
+    fingerprint = digest(payload)
+    if fact.payload_hash and fact.payload_hash != fingerprint:
+        return None
+    asked = request["payload"]
+    if isinstance(asked, dict) and "tool" in asked and not _is_same_tool(asked, payload):
+        return None
+    return Grant(request["digest"], fingerprint, payload, fact.approval)
+
+
+def _is_same_tool(asked: dict[str, Json], payload: Json) -> bool:
+    """Tell whether only the arguments of a call were edited."""
+    if not isinstance(payload, dict) or not isinstance(payload.get("args"), dict):
+        return False
+    return {**payload, "args": None} == {**asked, "args": None}
+
+
+def _person_answered(move: Move, step: Step, request: Request, fact: Answered) -> None:
+    meta = {"decision": fact.decision, "who": fact.by, "when": move.now.isoformat(), "reason": fact.reason}
+    match fact.decision:
+        case "approve":
+            grant = _approved(request, fact)
+            if grant is None:
+                failing.give_up(move, step, _broken_approval(step))
+                return
+            if step.node.config.get("guards"):
+                step.record.memo["grant"] = grant._asdict()
+            _finish(move, step, grant.payload, meta, "approved")
+        case "answer":
+            _finish(move, step, fact.payload, meta, "approved")
+        case "expire":
+            _expired(move, step, meta)
+        case _:
+            settling.succeed(move, step, None, meta, ("rejected",))
+
+
+def _finish(move: Move, step: Step, output: Json, meta: dict[str, Json], port: str) -> None:
+    error = checks.wrong_with(move.run, step, output)
+    if error:
+        failing.give_up(move, step, error)
+    else:
+        settling.succeed(move, step, output, meta, (port,))
+
+
+def _expired(move: Move, step: Step, meta: dict[str, Json]) -> None:
+    """Silence goes its own way where it is drawn, else as the step says. It is never consent: it leaves no grant."""
+    config = step.node.config
+    if step.scope.is_wired(step.node.id, "expired"):
+        settling.succeed(move, step, None, meta, ("expired",))
+    elif config["on_expire"] == "default":
+        settling.succeed(move, step, config.get("default"), meta, ("approved",))
+    else:
+        settling.succeed(move, step, None, meta, ("rejected",))
+
+
+def _action_answered(move: Move, step: Step, request: Request, fact: Answered) -> None:
+    if fact.decision != "approve":
+        failing.give_up(move, step, _denied(step, fact))
+        return
+    grant = _approved(request, fact)
+    if grant is None:
+        failing.give_up(move, step, _broken_approval(step))
+        return
+    work.use_grant(step, grant)
+    work.dispatch(move, step)
+
+
+def _after_block(move: Move, step: Step, request: Request, fact: Answered) -> None:
+    """Let the same attempt go on, with the grant or with the reason why not; an action that was denied has failed."""
+    memo = step.record.memo
+    grant = _approved(request, fact) if fact.decision == "approve" else None
+    if grant is None:
+        if step.node.kind is Kind.TOOL:
+            failing.give_up(move, step, _denied(step, fact))
+            return
+        memo["denials"] = {**memo.get("denials", {}), request["digest"]: fact.reason or "Not approved."}
+    elif step.node.kind is Kind.TOOL:
+        work.use_grant(step, grant)
+    else:
+        memo["grants"] = {**memo.get("grants", {}), grant.digest: grant.approval}
+        if grant.digest != grant.asked:
+            memo["edits"] = {**memo.get("edits", {}), grant.asked: grant.payload}
+    starting.launch(move, step, starting.SAME)
+
+
+def _escalates(move: Move, step: Step, request: Request) -> bool:
+    if step.record.memo.get("escalated"):
+        return False
+    if step.node.kind is Kind.HUMAN:
+        return bool(step.node.config["on_expire"] == "escalate")
+    return move.run.document.irreversible.on_expire == "escalate"
+
+
+def _escalate(move: Move, step: Step, request: Request) -> None:
+    """Ask the next ones, once."""
+    step.record.memo["escalated"] = True
+    if request.get("blocked"):
+        parts = (request[name] for name in ("kind", "payload", "title", "why", "trust", "call"))
+        kind, payload, title, why, labels, call = parts
+        again = StepBlocked(step.path, step.record.attempt, kind, payload, title, why, labels, call)
+        block(move, step, again)
+    elif step.node.kind is Kind.HUMAN:
+        carry_out(move, step)
+    else:
+        work.ask_for_approval(move, step, request["payload"])
+
+
+def _after_failure(move: Move, step: Step, fact: Answered) -> None:
+    match fact.decision:
+        case "retry":
+            _retry_by_order(move, step)
+        case "use":
+            _use(move, step, fact.payload)
+        case "skip":
+            settling.fail_contained(move, step, _last_error(step))
+        case _:
+            failing.stop(move, step, _last_error(step), run=True)
+
+
+def _retry_by_order(move: Move, step: Step) -> None:
+    """Begin anew, as if nothing had been tried; an irreversible action that may not be repeated is asked about anew."""
+    memo = step.record.memo
+    if not (step.node.kind is Kind.TOOL and failing.may_repeat(move.run, step)):
+        memo.pop("grants", None)
+    for name in ("retries", "repairs", "fallback", "machine_ms", "crashes", "repair", "edits", "outcomes", "denials"):
+        memo.pop(name, None)
+    memo["generation"] = memo.get("generation", 0) + 1
+    step.record.error = None
+    if step.path in move.run.containers:
+        containers.retry(move, step)
+    elif step.node.kind is Kind.TOOL and step.record.input is not None:
+        work.dispatch(move, step)
+    else:
+        carry_out(move, step)
+
+
+def _use(move: Move, step: Step, output: Json) -> None:
+    """Go on with the output a person gave, if it fits; else ask again."""
+    ports = step.node.own_ports[:1]
+    if step.node.kind is Kind.DECIDE:
+        chosen = route.chosen_by_model(step, StepSucceeded(step.path, step.record.attempt, output))
+        if isinstance(chosen, StepError):
+            failing.ask_about(move, step, chosen)
+            return
+        ports, output = chosen
+    error = checks.wrong_with(move.run, step, output)
+    if error:
+        failing.ask_about(move, step, error)
+    else:
+        settling.succeed(move, step, output, {"decision": "use"}, ports)
+
+
+def _after_budget(move: Move, step: Step, request: Request, fact: Answered) -> None:
+    cap, what = request["cap"], request["what"]
+    if fact.decision != "approve":
+        error = StepError(ErrorClass.BUDGET, request["code"], request["message"])
+        failing.end_at_cap(move, step, error, cap)
+        return
+    amount = budget.in_units(what, fact.payload, request["amount"])
+    budget.raise_cap(move.run, cap, what, amount)
+    memo = step.record.memo
+    memo["raised"] = [*memo.get("raised", ()), [cap, what, amount]]
+    _go_on(move, step)
+    for path in sorted(move.run.waiting):
+        other = move.run.live[path]
+        asked = other.record.memo.get("request", {})
+        if asked.get("kind") == "budget" and asked.get("cap") == cap:
+            settling.withdraw(move, other)
+            _go_on(move, other)
+
+
+def _go_on(move: Move, step: Step) -> None:
+    """Let the attempt that a cap held up go on, or begin if it had not."""
+    starting.launch(move, step, step.record.memo.get("prepared", starting.SAME))
+
+
+def _after_unknown_outcome(move: Move, step: Step, request: Request, fact: Answered) -> None:
+    is_action = step.node.kind is Kind.TOOL
+    error = StepError(ErrorClass.TOOL_ERROR, "outcome_unknown", request["why"])
+    match fact.decision:
+        case "use" if is_action:
+            _use(move, step, fact.payload)
+        case "use":
+            _tell_outcome(step, request, {"decision": "use", "output": fact.payload})
+            starting.launch(move, step, starting.SAME)
+        case "retry":
+            _tell_outcome(step, request, {"decision": "retry"})
+            memo = step.record.memo
+            memo["grants"] = {**memo.get("grants", {}), request["digest"]: fact.approval}
+            starting.launch(move, step, starting.SAME)
+        case "skip":
+            settling.fail_contained(move, step, error)
+        case "stop":
+            failing.stop(move, step, error, run=True)
+        case _:
+            failing.give_up(move, step, error)
+
+
+def _tell_outcome(step: Step, request: Request, outcome: Json) -> None:
+    memo = step.record.memo
+    memo["outcomes"] = {**memo.get("outcomes", {}), request["call"] or request["digest"]: outcome}
+
+
+def _last_error(step: Step) -> StepError:
+    error = step.record.error or {"class": ErrorClass.INTERNAL, "code": "unknown", "message": "The step failed."}
+    return StepError(ErrorClass(error["class"]), error["code"], error["message"])
+
+
+def _denied(step: Step, fact: Answered) -> StepError:
+    why = fact.reason or ("Nobody answered in time." if fact.decision == "expire" else "It was not approved.")
+    return StepError(ErrorClass.DENIED, "denied", f"{step.path} was not allowed: {why}")
+
+
+def _broken_approval(step: Step) -> StepError:
+    message = f"The approval of {step.path} does not match what would run."
+    return StepError(ErrorClass.DENIED, "payload_changed", message)

@@ -1,0 +1,302 @@
+"""What a run and its capped steps have spent and may still spend. The worker calls this around every model call.
+
+Integer micro-dollars. A call is reserved at the most it can cost before it is made, so that parallel calls together
+cannot pass a cap; what a crash left unconfirmed keeps counting.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipelines.graph.model import Budget, Kind
+from pipelines.graph.money import dollars, micros
+from runs.engine import paths
+from runs.engine.decision import Event
+
+if TYPE_CHECKING:
+    from runs.engine.state import Execution
+
+RUN = ""
+
+
+@dataclass(slots=True)
+class Spend:
+    """The counters of a run or of a capped step. `unpriced` counts the calls whose cost nobody knows."""
+
+    cost: int = 0
+    reserved: int = 0
+    unconfirmed: int = 0
+    unpriced: int = 0
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    machine_ms: int = 0
+    reserved_tokens: int = 0
+
+    @property
+    def committed(self) -> int:
+        """Return the money that is gone or may be gone."""
+        return self.cost + self.reserved + self.unconfirmed
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens + self.reserved_tokens
+
+    def add(self, other: "Spend") -> None:
+        """Count another's settled figures as one's own."""
+        for name in ("cost", "reserved", "unconfirmed", "unpriced", "calls", "input_tokens", "output_tokens"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answered call used; `cost` is micro-dollars, None when its price is unknown."""
+
+    cost: int | None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a call must not be made. `cap` is the capped step's path, "" for the run; `what` is the kind of cap.
+
+    `short` is what the cap lacks, in the cap's unit.
+    """
+
+    code: str
+    message: str
+    cap: str
+    what: str
+    short: int = 0
+
+
+class Cap(NamedTuple):
+    path: str
+    budget: Budget
+    spend: Spend
+    code: str
+
+
+def admit(execution: "Execution", path: str, amount_micros: int | None, tokens: int = 0) -> Refusal | None:
+    """Return why a step's next call would pass a cap, or None. `amount_micros` None: its price is unknown."""
+    for cap in _caps(execution, path):
+        refusal = _beyond(cap, amount_micros, tokens) or _out_of_time(cap)
+        if refusal:
+            execution.refusals[path] = refusal
+            return refusal
+    return None
+
+
+def out_of_time(execution: "Execution", path: str) -> Refusal | None:
+    """Return why no attempt may start any more: the machine time of the run or of a step around it is used up."""
+    for cap in _caps(execution, path):
+        refusal = _out_of_time(cap)
+        if refusal:
+            execution.refusals[path] = refusal
+            return refusal
+    return None
+
+
+def seconds_left(execution: "Execution", path: str) -> float | None:
+    """Return the machine seconds the tightest cap leaves, None when there is no such cap."""
+    left = [
+        cap.budget.max_seconds - cap.spend.machine_ms / 1000
+        for cap in _caps(execution, path)
+        if cap.budget.max_seconds is not None
+    ]
+    return min(left, default=None)
+
+
+def reserve(execution: "Execution", path: str, amount_micros: int | None, tokens: int = 0) -> None:
+    """Hold the most a call can cost, on the run and on every cap around the step."""
+    execution.holds.setdefault(path, []).append(tokens)
+    for spend in _counters(execution, path):
+        spend.reserved += amount_micros or 0
+        spend.reserved_tokens += tokens
+        spend.calls += 1
+
+
+def settle(execution: "Execution", path: str, reserved_micros: int | None, usage: Usage) -> None:
+    """Turn a reservation into what the call cost; the next decision announces each threshold that this crossed."""
+    tokens = _drop_hold(execution, path)
+    for cap in _caps(execution, path):
+        execution.alerts.extend(_alerts(cap, usage.cost or 0))
+    if reserved_micros is not None and usage.cost is not None and usage.cost > reserved_micros:
+        execution.alerts.append(_above_reservation(path, reserved_micros, usage.cost))
+    for spend in _counters(execution, path):
+        _unhold(spend, reserved_micros, tokens)
+        spend.cost += usage.cost or 0
+        spend.unpriced += usage.cost is None
+        spend.input_tokens += usage.input_tokens
+        spend.output_tokens += usage.output_tokens
+
+
+def release(execution: "Execution", path: str, reserved_micros: int | None) -> None:
+    """Give a reservation back: the call was not made or cost nothing."""
+    tokens = _drop_hold(execution, path)
+    for spend in _counters(execution, path):
+        _unhold(spend, reserved_micros, tokens)
+        spend.calls = max(0, spend.calls - 1)
+
+
+def unconfirm(execution: "Execution", path: str, reserved_micros: int | None) -> None:
+    """Keep a lost call's reservation: the provider may have charged for it."""
+    tokens = _drop_hold(execution, path)
+    for spend in _counters(execution, path):
+        _unhold(spend, reserved_micros, tokens)
+        spend.unconfirmed += reserved_micros or 0
+
+
+def spend_time(execution: "Execution", path: str, machine_ms: int) -> None:
+    """Count an attempt's machine time."""
+    for spend in _counters(execution, path):
+        spend.machine_ms += machine_ms
+
+
+def more_of(execution: "Execution", refusal: Refusal) -> int:
+    """Return how much to propose to add to the cap that refused, in its unit: enough, and half as much again."""
+    current = _limit(budget_of(execution, refusal.cap), refusal.what)
+    return max(refusal.short, -(-current // 2), 1)
+
+
+def raise_cap(execution: "Execution", cap: str, what: str, amount: int) -> None:
+    """Allow more, in the cap's unit (micro-dollars, tokens, calls, seconds)."""
+    caps = budget_of(execution, cap)
+    more = _limit(caps, what) + amount
+    match what:
+        case "cost":
+            caps = replace(caps, max_cost_micros=more)
+        case "tokens":
+            caps = replace(caps, max_tokens=more)
+        case "calls":
+            caps = replace(caps, max_llm_calls=more)
+        case _:
+            caps = replace(caps, max_seconds=more)
+    execution.caps[cap] = caps
+
+
+def budget_of(execution: "Execution", cap: str) -> Budget:
+    """Return the present caps of the run ("") or of a step."""
+    if cap not in execution.caps:
+        step = execution.live.get(cap)
+        execution.caps[cap] = _own_budget(execution, cap) if step else Budget()
+    return execution.caps[cap]
+
+
+_FIELDS = {"cost": "max_cost_micros", "tokens": "max_tokens", "calls": "max_llm_calls", "seconds": "max_seconds"}
+
+
+def _limit(budget: Budget, what: str) -> int:
+    return int(getattr(budget, _FIELDS[what]) or 0)
+
+
+def _own_budget(execution: "Execution", path: str) -> Budget:
+    """Return the step's own caps, tightened by what its agent may cost."""
+    node = execution.live[path].node
+    budget = node.budget or Budget()
+    if node.kind is not Kind.AGENT:
+        return budget
+    try:
+        most = execution.lock.agent(str(node.config.get("agent"))).max_cost_micros
+    except KeyError:
+        return budget
+    if most is None or (budget.max_cost_micros is not None and budget.max_cost_micros <= most):
+        return budget
+    return replace(budget, max_cost_micros=most)
+
+
+def _capped(execution: "Execution", path: str) -> Iterator[str]:
+    """Yield the run and then each step around `path`, and itself, that has caps."""
+    yield RUN
+    for around in (*reversed(tuple(paths.containers_of(path))), path):
+        if around in execution.live and budget_of(execution, around) != NO_CAPS:
+            yield around
+
+
+NO_CAPS = Budget()
+
+
+def _caps(execution: "Execution", path: str) -> Iterator[Cap]:
+    for cap in _capped(execution, path):
+        code = "run_cap" if cap == RUN else "step_cap"
+        yield Cap(cap, budget_of(execution, cap), execution.spend_of(cap), code)
+
+
+def _counters(execution: "Execution", path: str) -> Iterator[Spend]:
+    return (execution.spend_of(cap) for cap in _capped(execution, path))
+
+
+def _beyond(cap: Cap, amount: int | None, tokens: int) -> Refusal | None:
+    budget, spend = cap.budget, cap.spend
+    whose = "the run" if cap.path == RUN else f"the step {cap.path}"
+    if budget.max_cost_micros is not None:
+        if amount is None:
+            message = f"The model's price is unknown, and {whose} has a cap of ${dollars(budget.max_cost_micros)}."
+            return Refusal("price_unknown", f"{message} Set its price on the connection.", cap.path, "price")
+        short = spend.committed + amount - budget.max_cost_micros
+        if short > 0:
+            left = dollars(max(0, budget.max_cost_micros - spend.committed))
+            message = f"The next call may cost ${dollars(amount)}; ${left} is left of {whose}'s cap of"
+            return Refusal(cap.code, f"{message} ${dollars(budget.max_cost_micros)}.", cap.path, "cost", short)
+    if budget.max_tokens is not None and spend.tokens + tokens > budget.max_tokens:
+        message = f"The next call may use {tokens} tokens; {whose} has used {spend.tokens} of {budget.max_tokens}."
+        return Refusal(cap.code, message, cap.path, "tokens", spend.tokens + tokens - budget.max_tokens)
+    if budget.max_llm_calls is not None and spend.calls >= budget.max_llm_calls:
+        message = f"All {budget.max_llm_calls} model calls that {whose} may make are used."
+        return Refusal(cap.code, message, cap.path, "calls", 1)
+    return None
+
+
+def _out_of_time(cap: Cap) -> Refusal | None:
+    most = cap.budget.max_seconds
+    if most is None or cap.spend.machine_ms < most * 1000:
+        return None
+    whose = "the run" if cap.path == RUN else f"the step {cap.path}"
+    message = f"All {most:g} seconds of machine time that {whose} may use are used."
+    return Refusal(cap.code, message, cap.path, "seconds", 1)
+
+
+def _drop_hold(execution: "Execution", path: str) -> int:
+    held = execution.holds.get(path)
+    tokens = held.pop(0) if held else 0
+    if not held:
+        execution.holds.pop(path, None)
+    return tokens
+
+
+def _unhold(spend: Spend, reserved: int | None, tokens: int) -> None:
+    spend.reserved = max(0, spend.reserved - (reserved or 0))
+    spend.reserved_tokens = max(0, spend.reserved_tokens - tokens)
+
+
+def _alerts(cap: Cap, cost: int) -> Iterator[Event]:
+    most = cap.budget.max_cost_micros
+    if most is None:
+        return
+    before, after = cap.spend.cost, cap.spend.cost + cost
+    for fraction in sorted(cap.budget.alert_at):
+        threshold = int(most * fraction)
+        if before < threshold <= after:
+            yield Event(
+                "budget_alert",
+                cap.path or None,
+                {"at": fraction, "spent_usd": dollars(after), "cap_usd": dollars(most)},
+            )
+
+
+def _above_reservation(path: str, reserved: int, cost: int) -> Event:
+    payload = {"above_reservation": True, "reserved_usd": dollars(reserved), "cost_usd": dollars(cost)}
+    return Event("budget_alert", path, payload)
+
+
+def proposal(what: str, amount: int) -> dict[str, object]:
+    """Return what a person is asked to allow, as the payload of the question."""
+    return {"add_usd": dollars(amount)} if what == "cost" else {f"add_{what}": amount}
+
+
+def in_units(what: str, payload: object, proposed: int) -> int:
+    """Return the amount a person allowed: what they wrote for money, what was proposed for the rest."""
+    if what == "cost" and isinstance(payload, dict) and isinstance(payload.get("add_usd"), str):
+        return micros(payload["add_usd"])
+    return proposed

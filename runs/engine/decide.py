@@ -1,0 +1,130 @@
+"""Turns facts into a decision. Pure towards the outside: the clock, ids and randomness come with the facts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pipelines.graph.model import Kind
+from runs.engine import answers, budget, checks, control, failing, flow, settling
+from runs.engine.decision import Decision
+from runs.engine.facts import (
+    Answered,
+    CancelForced,
+    CancelRequested,
+    ErrorClass,
+    Fact,
+    PauseRequested,
+    Recovered,
+    ResumeRequested,
+    RunRequested,
+    StepBlocked,
+    StepError,
+    StepFailed,
+    StepSucceeded,
+    Tick,
+)
+from runs.engine.kinds import check, route
+from runs.engine.move import Move
+from runs.engine.scope import Step
+from runs.engine.state import Execution
+from runs.engine.status import RunState
+
+
+def decide(execution: Execution, facts: Sequence[Fact], now: datetime) -> Decision:
+    """Return what follows from these facts and from the timers due at `now`; changes nothing but `execution`.
+
+    A fact that is late, repeated or about nothing known changes nothing. Write the decision before acting on it, and
+    before the next call: its records are the live ones.
+    """
+    move = Move(execution, now)
+    move.decision.events.extend(execution.alerts)
+    execution.alerts.clear()
+    for fact in facts:
+        if not execution.state.is_terminal:
+            _apply(move, fact)
+            flow.drain(move)
+    flow.fire_timers(move)
+    return _concluded(move)
+
+
+def _apply(move: Move, fact: Fact) -> None:
+    match fact:
+        case StepSucceeded() | StepFailed() | StepBlocked():
+            _apply_result(move, fact)
+        case Answered():
+            answers.answer(move, fact)
+        case RunRequested():
+            control.start(move)
+        case Recovered():
+            control.recover(move, fact)
+        case CancelRequested():
+            control.cancel(move, fact)
+        case CancelForced():
+            control.force(move)
+        case PauseRequested():
+            control.pause(move, fact)
+        case ResumeRequested():
+            control.resume(move, fact)
+        case Tick():
+            pass
+
+
+def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked) -> None:
+    """Take what an attempt came to, if it is the one that runs."""
+    step = move.run.find(fact.path)
+    if step is None or fact.path not in move.run.running or step.record.attempt != fact.attempt:
+        return
+    memo = step.record.memo
+    if fact.machine_ms:
+        memo["machine_ms"] = memo.get("machine_ms", 0) + fact.machine_ms
+        budget.spend_time(move.run, fact.path, fact.machine_ms)
+    if move.run.state is RunState.CANCELLING:
+        control.end_cancelled(move, step, fact.output if isinstance(fact, StepSucceeded) else None)
+        return
+    settling.leave(move, step)
+    move.touch(step)
+    match fact:
+        case StepSucceeded():
+            _succeeded(move, step, fact)
+        case StepFailed():
+            failing.attempt_failed(move, step, fact.error, fact.jitter)
+        case StepBlocked():
+            answers.block(move, step, fact)
+
+
+def _succeeded(move: Move, step: Step, fact: StepSucceeded) -> None:
+    if step.node.kind is Kind.CHECK:
+        check.judged(move, step, fact)
+        return
+    ports, output = fact.ports or step.node.own_ports[:1], fact.output
+    if step.node.kind is Kind.DECIDE:
+        chosen = route.chosen_by_model(step, fact)
+        if isinstance(chosen, StepError):
+            failing.attempt_failed(move, step, chosen, 0.0)
+            return
+        ports, output = chosen
+    error = checks.wrong_with(move.run, step, output)
+    if error and error.cls is ErrorClass.INVALID_OUTPUT:
+        failing.attempt_failed(move, step, error, 0.0)
+    elif error:
+        failing.give_up(move, step, error)
+    else:
+        for name in fact.flags:
+            settling.flag(step, name)
+        settling.succeed(move, step, output, fact.meta, ports)
+
+
+def _concluded(move: Move) -> Decision:
+    """Complete the decision with the run's state and with what it waits for."""
+    run, decision = move.run, move.decision
+    busy = bool(run.running or run.retrying or run.ready)
+    if run.state is RunState.RUNNING and run.waiting and not busy:
+        run.state = RunState.WAITING
+        move.log("run_waiting", reasons=sorted({str(run.steps[path].wait_reason) for path in run.waiting}))
+    elif run.state is RunState.WAITING and busy:
+        run.state = RunState.RUNNING
+        move.log("run_resumed")
+    timer = None if run.state.is_terminal else run.next_timer()
+    decision.run = run.state
+    decision.wake_at = timer[0] if timer else None
+    decision.idle = not run.running
+    return decision

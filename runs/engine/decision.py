@@ -1,0 +1,98 @@
+"""What the engine decided: events to log, steps that changed, work to start and to stop. Nothing here acts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pipelines.graph.lock import AgentSpec
+from pipelines.graph.model import Json, Node
+from pipelines.graph.tools import ToolSpec
+from runs.engine.status import RunState, StepState
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the run's log; the store gives it the next seq and the time of the decision."""
+
+    type: str
+    path: str | None = None
+    payload: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """A step as it is now; the row in `runs_step` is this, field for field. Mutable: only the engine writes it.
+
+    `memo` is the engine's own memory (retry count, repair count, fallback index, due time, grants, item index …), all
+    JSON, so that `restore` rebuilds the state from rows alone.
+    """
+
+    path: str
+    node: str
+    kind: str
+    title: str = ""
+    state: StepState = StepState.PENDING
+    wait_reason: str | None = None
+    attempt: int = 0
+    flags: list[str] = field(default_factory=list)
+    ports: tuple[str, ...] = ()
+    input: Json = None
+    output: Json = None
+    meta: Json = None
+    error: Json = None
+    memo: dict[str, Json] = field(default_factory=dict)
+    position: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One attempt to carry out: everything the executor may use, already rendered.
+
+    `input` is {"prompt": …} for an agent, {"args": {…}} for a tool, {"value": …, "routes": […]} for an AI router.
+    `model` overrides the agent's model (a fallback). `repair` is {"output", "findings", "instruction"} of the attempt
+    before. `grants` maps the digest of an approved payload to its approval's id, `edits` the digest of a payload as
+    first asked to the payload approved in its stead, and `denials` to the reviewer's reason. `generation` rises when a
+    person orders a retry and with every repair, and never falls, so that the journal's earlier answers are not used
+    again. `outcomes` maps a lost call's key to {"decision": "use" | "retry", "output"}. `trust` labels the input's
+    values by JSON pointer. `timeout` is seconds for this attempt, `seconds_left` those of `total_timeout` (None: no
+    limit). `cache_words` is what the author adds to the key of the step's result. `judges` are the agents of its
+    rubrics, by the names there.
+    """
+
+    path: str
+    attempt: int
+    node: Node
+    input: Json
+    timeout: float
+    agent: AgentSpec | None = None
+    tool: ToolSpec | None = None
+    model: str | None = None
+    repair: Json = None
+    grants: Mapping[str, str] = field(default_factory=dict)
+    edits: Mapping[str, Json] = field(default_factory=dict)
+    denials: Mapping[str, str] = field(default_factory=dict)
+    outcomes: Mapping[str, Json] = field(default_factory=dict)
+    trust: Mapping[str, str] = field(default_factory=dict)
+    generation: int = 0
+    seconds_left: float | None = None
+    cache_words: Json = None
+    judges: Mapping[str, AgentSpec] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Decision:
+    """The answer to some facts. `changed` are paths whose StepRecord must be written; `run` is the run's new state.
+
+    `wake_at` is when the next timer is due (None: no timer). `idle` is true when nothing runs and nothing can start
+    without a fact from outside or a timer: the run may be parked.
+    """
+
+    run: RunState
+    events: list[Event] = field(default_factory=list)
+    changed: dict[str, StepRecord] = field(default_factory=dict)
+    starts: list[Start] = field(default_factory=list)
+    cancels: list[str] = field(default_factory=list)
+    wake_at: datetime | None = None
+    idle: bool = False

@@ -1,0 +1,174 @@
+"""Everything that can happen to a run, as values. A fact carries its own clock, ids and randomness.
+
+Facts of the owner's own steps come through its mailbox; facts from outside are inbox rows (`to_json`/`from_json`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from pipelines.graph.model import Json
+
+
+class ErrorClass(StrEnum):
+    TRANSIENT = "transient"
+    TIMEOUT = "timeout"
+    INVALID_OUTPUT = "invalid_output"
+    REFUSED = "refused"
+    TOOL_ERROR = "tool_error"
+    DENIED = "denied"
+    BUDGET = "budget"
+    LIMIT = "limit"
+    CONFIG = "config"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class StepError:
+    """Why an attempt failed. `retry_after` is seconds as the provider asked; `findings` are what repair is told."""
+
+    cls: ErrorClass
+    code: str
+    message: str
+    retry_after: float | None = None
+    findings: tuple[str, ...] = ()
+    output: Json = None
+
+    def as_json(self) -> dict[str, Json]:
+        return {"class": self.cls, "code": self.code, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequested:
+    """The run was pressed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A new owner holds the run. `crashed` is false after a clean hand-over; `crashes` counts all crash recoveries."""
+
+    crashed: bool
+    crashes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: look at the timers."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepSucceeded:
+    """`port` is None for a kind with one port; a router names the port or ports it chose.
+
+    `untrusted` says that tool or model text from outside is in the output. `machine_ms` is what the attempt used.
+    """
+
+    path: str
+    attempt: int
+    output: Json
+    meta: Mapping[str, Json] = field(default_factory=dict)
+    ports: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    machine_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """`jitter` in [0, 1) spreads the retry."""
+
+    path: str
+    attempt: int
+    error: StepError
+    jitter: float = 0.5
+    machine_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepBlocked:
+    """An attempt stopped because a person must answer first: an irreversible call inside an agent (`approve`), or a
+    call whose outcome a crash left open (`outcome_unknown`). `payload` is exactly {"tool", "args", "connection"?}.
+    The step resumes in the same attempt."""
+
+    path: str
+    attempt: int
+    kind: str
+    payload: Json
+    title: str
+    why: str
+    trust: Mapping[str, str] = field(default_factory=dict)
+    call: str = ""
+    machine_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The desk's final word on one request of this run.
+
+    `decision`: approve, reject, answer, retry, use, skip, stop, or expire. `payload` is the approved payload (edited
+    or as asked), the answer, the output for `use`, or {"add_usd": "2.00"} for a budget. `payload_hash` is its digest.
+    """
+
+    request: str
+    approval: str
+    decision: str
+    payload: Json = None
+    payload_hash: str = ""
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelForced:
+    """Thirty seconds after a cancel, the steps that did not stop are given up."""
+
+
+Fact = (
+    RunRequested
+    | Recovered
+    | Tick
+    | StepSucceeded
+    | StepFailed
+    | StepBlocked
+    | Answered
+    | CancelRequested
+    | PauseRequested
+    | ResumeRequested
+    | CancelForced
+)
+
+_FROM_OUTSIDE: dict[str, type[RunRequested | Answered | CancelRequested | PauseRequested | ResumeRequested]] = {
+    "run_requested": RunRequested,
+    "answered": Answered,
+    "cancel_requested": CancelRequested,
+    "pause_requested": PauseRequested,
+    "resume_requested": ResumeRequested,
+}
+_NAMES = {cls: name for name, cls in _FROM_OUTSIDE.items()}
+OutsideFact = RunRequested | Answered | CancelRequested | PauseRequested | ResumeRequested
+
+
+def to_json(fact: OutsideFact) -> dict[str, Json]:
+    """Return the inbox form of a fact from outside."""
+    return {"fact": _NAMES[type(fact)], **asdict(fact)}
+
+
+def from_json(data: Mapping[str, Json]) -> OutsideFact:
+    """Return the fact of an inbox row; raise KeyError for an unknown name."""
+    fields = dict(data)
+    return _FROM_OUTSIDE[fields.pop("fact")](**fields)

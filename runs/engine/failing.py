@@ -1,0 +1,231 @@
+"""Carries out the failure policy: asks again, waits and retries, falls back, and at last does what `then` says."""
+
+from datetime import timedelta
+
+from pipelines.graph.model import Kind
+from pipelines.graph.money import dollars
+from pipelines.graph.tools import Delivery, Effect
+from runs.engine import budget, fallbacks, requests, settling, starting
+from runs.engine.budget import Refusal
+from runs.engine.facts import ErrorClass, StepError
+from runs.engine.failure import GiveUp, Repair, Retry, Tries, UseFallback, react
+from runs.engine.move import Ending, Move
+from runs.engine.requests import Question, Who
+from runs.engine.scope import Step
+from runs.engine.state import Execution
+from runs.engine.status import RunState, StepState, WaitReason
+
+CAPS = frozenset({"run_cap", "step_cap"})
+
+
+def attempt_failed(move: Move, step: Step, error: StepError, jitter: float) -> None:
+    """React to a failed attempt."""
+    if error.cls is ErrorClass.BUDGET:
+        over_budget(move, step, error)
+        return
+    tries = Tries.of(
+        step.record.memo,
+        fallbacks=len(fallbacks.fallbacks_of(move.run, step)),
+        may_repeat=may_repeat(move.run, step),
+        may_repair=fallbacks.uses_model(step),
+        seconds_left=starting.seconds_left(step),
+    )
+    match react(step.node.on_error, error, tries, jitter):
+        case Repair():
+            _repair(move, step, error)
+        case Retry(delay, circuit):
+            _retry(move, step, error, delay, circuit=circuit)
+        case UseFallback(index):
+            _fall_back(move, step, error, index)
+        case GiveUp():
+            give_up(move, step, error)
+
+
+def give_up(move: Move, step: Step, error: StepError) -> None:
+    """Do what the step's `then` says about an error that nothing more is tried against."""
+    then = _then(move.run, step)
+    match then:
+        case "use_default":
+            settling.flag(step, settling.DEGRADED)
+            settling.succeed(move, step, step.node.on_error.default, {"error": error.as_json()}, _default_ports(step))
+        case "skip":
+            settling.fail_contained(move, step, error)
+        case "route" if step.scope.is_wired(step.node.id, "error"):
+            settling.fail_routed(move, step, error)
+        case "route":
+            settling.fail_contained(move, step, error)
+        case "ask_human":
+            ask_about(move, step, error)
+        case _:
+            stop(move, step, error)
+
+
+def stop(move: Move, step: Step, error: StepError, *, run: bool = False) -> None:
+    """End the step and what it stops: its item or round where `then` was left to the engine, else the run.
+
+    With `run` it is the run in any case.
+    """
+    settling.fail_stopping(move, step, error)
+    container = step.scope.container
+    if container and step.node.on_error.then == "auto" and not run:
+        code = "round_stopped" if container.node.kind is Kind.REPEAT else "item_stopped"
+        settling.cancel_scope(move, step.scope, code, f"{step.path} failed.")
+        return
+    reason = "budget" if error.cls is ErrorClass.BUDGET else "step_failed"
+    move.ending = move.ending or Ending(RunState.FAILED, reason, error, step.path)
+
+
+def may_repeat(run: Execution, step: Step) -> bool:
+    """Tell whether sending the step's call again cannot do something twice that cannot be undone."""
+    if step.node.kind is not Kind.TOOL or not isinstance(step.record.input, dict):
+        return True
+    tool, args = run.lock.tool(step.node.config["tool"]), step.record.input["args"]
+    return tool.effect_of(args) is not Effect.IRREVERSIBLE or tool.delivery_of(args) is not Delivery.NEITHER
+
+
+def over_budget(move: Move, step: Step, error: StepError) -> None:
+    """React to a call that a cap refused: a cheaper model, a question to a manager, or the end."""
+    run, path = move.run, step.path
+    refusal = run.refusals.pop(path, None) or Refusal(error.code, error.message, budget.RUN, "unknown")
+    on_exceed = budget.budget_of(run, refusal.cap).on_exceed
+    tried = step.record.memo.get("fallback", 0)
+    if on_exceed == "cheaper_model" and tried < len(fallbacks.fallbacks_of(run, step)):
+        _fall_back(move, step, error, tried + 1)
+    elif on_exceed == "ask_human" and error.code in CAPS:
+        _ask_for_more(move, step, refusal)
+    else:
+        end_at_cap(move, step, error, refusal.cap)
+
+
+def end_at_cap(move: Move, step: Step, error: StepError, cap: str) -> None:
+    """End what the exceeded cap covers: the run, a container around the step, or the step alone."""
+    capped = move.run.live.get(cap)
+    if cap == budget.RUN or capped is None:
+        stop(move, step, error, run=True)
+    elif capped is step:
+        give_up(move, step, error)
+    else:
+        settling.fail_contained(move, step, error)
+        give_up(move, capped, error)
+
+
+def _repair(move: Move, step: Step, error: StepError) -> None:
+    memo = step.record.memo
+    memo["repairs"] = memo.get("repairs", 0) + 1
+    memo["generation"] = memo.get("generation", 0) + 1
+    memo["repair"] = {
+        "output": error.output,
+        "findings": list(error.findings) or [error.message],
+        "instruction": step.node.on_error.repair.instruction,
+    }
+    _log_retrying(move, step, error, why="repair", delay=0.0)
+    again(move, step)
+
+
+def _retry(move: Move, step: Step, error: StepError, delay: float, *, circuit: bool) -> None:
+    record = step.record
+    settling.leave(move, step)
+    record.error = error.as_json()
+    record.memo["machine_ms"] = record.memo.get("machine_ms", 0) + int(delay * 1000)
+    if circuit:
+        record.state, record.wait_reason = StepState.WAITING, WaitReason.CIRCUIT
+        record.memo["unsent"] = True
+        move.log("step_waiting", record.path, reason=WaitReason.CIRCUIT, delay=round(delay, 3), error=record.error)
+    else:
+        record.state = StepState.RETRYING
+        record.memo["retries"] = record.memo.get("retries", 0) + 1
+        _log_retrying(move, step, error, why="retry", delay=delay)
+    move.run.retrying.add(record.path)
+    move.run.set_timer(step, move.now + timedelta(seconds=delay))
+    move.touch(step)
+
+
+def _fall_back(move: Move, step: Step, error: StepError, index: int) -> None:
+    memo = step.record.memo
+    memo.update(fallback=index, retries=0, repairs=0)
+    memo.pop("repair", None)
+    settling.flag(step, settling.DEGRADED)
+    _log_retrying(move, step, error, why="fallback", delay=0.0)
+    missing = starting.missing_from_lock(move.run, step)
+    if missing:
+        give_up(move, step, missing)
+    else:
+        again(move, step)
+
+
+def again(move: Move, step: Step) -> None:
+    """Start another attempt."""
+    starting.fresh_attempt(step.record.memo, keep_grants=_keeps_grants(move.run, step))
+    starting.launch(move, step)
+
+
+def _keeps_grants(run: Execution, step: Step) -> bool:
+    """An action's approval covers its call sent again under the same key, or not sent before because its circuit was
+    open; an agent may only ask anew."""
+    unsent = step.record.memo.pop("unsent", False)
+    return step.node.kind is Kind.TOOL and (unsent or may_repeat(run, step))
+
+
+def _log_retrying(move: Move, step: Step, error: StepError, *, why: str, delay: float) -> None:
+    move.log(
+        "step_retrying",
+        step.path,
+        attempt=step.record.attempt,
+        why=why,
+        delay=round(delay, 3),
+        error=error.as_json(),
+    )
+
+
+def _then(run: Execution, step: Step) -> str:
+    then = step.node.on_error.then
+    return run.lock.then.get(step.place, "stop_run") if then == "auto" else then
+
+
+def _default_ports(step: Step) -> tuple[str, ...]:
+    match step.node.kind:
+        case Kind.DECIDE:
+            return (str(step.node.config["otherwise"]),)
+        case Kind.HUMAN:
+            return ("rejected",)
+        case _:
+            return step.node.own_ports[:1]
+
+
+def ask_about(move: Move, step: Step, error: StepError) -> None:
+    policy = requests.who_by_policy(move.run, step)
+    step.record.error = error.as_json()
+    title = step.node.title or step.node.id
+    question = Question(
+        kind="failure",
+        wait=WaitReason.FAILURE,
+        title=f"“{title}” failed: what now?",
+        why=error.message,
+        show={"error": error.as_json(), "output": error.output, "findings": list(error.findings)},
+        form=step.node.output_schema,
+    )
+    requests.ask(move, step, question, Who(policy.roles, policy.people, expires=policy.expires))
+
+
+def _ask_for_more(move: Move, step: Step, refusal: Refusal) -> None:
+    amount = budget.more_of(move.run, refusal)
+    whose = "The run" if refusal.cap == budget.RUN else f"The step {refusal.cap}"
+    spent = dollars(move.run.spend_of(refusal.cap).cost)
+    more = f"${dollars(amount)}" if refusal.what == "cost" else f"{amount} {refusal.what}"
+    question = Question(
+        kind="budget",
+        wait=WaitReason.BUDGET,
+        title=f"{whose} has reached its cap: allow {more} more?",
+        why=refusal.message,
+        payload=budget.proposal(refusal.what, amount),
+        show={"spent_usd": spent, "cap": refusal.cap or "run"},
+        memory={
+            "cap": refusal.cap,
+            "what": refusal.what,
+            "amount": amount,
+            "code": refusal.code,
+            "message": refusal.message,
+        },
+    )
+    policy = requests.who_by_policy(move.run, step)
+    requests.ask(move, step, question, Who(roles=("manager",), expires=policy.expires))

@@ -1,0 +1,100 @@
+"""One instance of a container's graph, an item or a round: begun, ended, and made as if nothing had run in it."""
+
+from pipelines.graph.model import Graph, Json, Kind
+from runs.engine import paths, settling, values
+from runs.engine.facts import ErrorClass, StepError
+from runs.engine.move import Move
+from runs.engine.scope import Container, Outcome, Scope, Step
+from runs.engine.state import Execution
+from runs.engine.status import StepState
+
+MAX_STEPS = 10_000
+# What a step remembers even when its item or round begins anew.
+_KEPT = ("requests", "raised", "used")
+
+
+def graph_of(step: Step) -> Graph:
+    return step.node.graph or Graph({}, ())
+
+
+def prefix_of(step: Step, index: int) -> str:
+    """Return the prefix of the paths in one item or round of a container."""
+    of = paths.of_round if step.node.kind is Kind.REPEAT else paths.of_item
+    return of(step.path, index)
+
+
+def too_many_steps(run: Execution, step: Step, instances: int) -> StepError | None:
+    """Return a `limit` error when this many more instances would make the run larger than a run may be."""
+    if run.step_count + instances * len(graph_of(step).nodes) <= MAX_STEPS:
+        return None
+    message = f"{step.path} would bring the run to more than {MAX_STEPS:,} steps."
+    return StepError(ErrorClass.LIMIT, "too_many_steps", message)
+
+
+def begin(run: Execution, container: Container) -> Scope:
+    """Return the fresh scope of the container's next instance, made known to the run."""
+    step, index = container.step, container.next
+    scope = Scope.of(graph_of(step), step, prefix_of(step, index), index)
+    container.scopes[index] = scope
+    container.next += 1
+    container.active += 1
+    run.scopes[scope.prefix] = scope
+    return scope
+
+
+def outcome_of(run: Execution, container: Step, scope: Scope) -> Outcome:
+    """Return how an instance ended, from its steps alone; the same after a restart as before."""
+    stopped = [step.record.error for step in scope.steps.values() if _stopped_it(step)]
+    if stopped:
+        return Outcome("failed", error=stopped[0])
+    contained = next(
+        (step.record.error for step in scope.steps.values() if step.record.state is StepState.FAILED), None
+    )
+    template = container.node.config.get("result")
+    try:
+        if template is not None:
+            return Outcome("succeeded", values.rendered_inside(run, scope, template))
+        return Outcome("succeeded", _last_outputs(scope))
+    except values.Unusable as unusable:
+        if contained is None and _nothing_ran_last(scope):
+            return Outcome("skipped")
+        return Outcome("failed", error=contained or unusable.error.as_json())
+
+
+def reset(move: Move, scope: Scope) -> None:
+    """Make an instance as if nothing had run in it.
+
+    Attempts count on, so that no call is mistaken for an earlier one.
+    """
+    fresh = Scope.of(scope.graph, scope.container, scope.prefix, scope.index)
+    scope.edges, scope.counts, scope.open = fresh.edges, fresh.counts, fresh.open
+    for step in scope.steps.values():
+        record = step.record
+        memo: dict[str, Json] = {name: record.memo[name] for name in _KEPT if name in record.memo}
+        record.memo = {**memo, "generation": record.memo.get("generation", 0) + 1}
+        if step.node.graph:
+            record.memo["since"] = move.run.next_position()  # rows in it from before are not its own any more
+        record.state, record.flags, record.ports = StepState.PENDING, [], ()
+        record.input = record.output = record.meta = record.error = None
+        record.started_at = record.finished_at = None
+        move.touch(step)
+    move.enter(scope)
+
+
+def _stopped_it(step: Step) -> bool:
+    record = step.record
+    return record.state is StepState.FAILED and settling.CONTAINED not in record.flags and not record.ports
+
+
+def _last_outputs(scope: Scope) -> Json:
+    """Return the outputs of the last steps by id: what an instance comes to when no `result` says it."""
+    last = [name for name in scope.graph.nodes if not scope.graph.outs[name]]
+    return {
+        name: scope.steps[name].record.output for name in last if scope.steps[name].record.state is StepState.SUCCEEDED
+    }
+
+
+def _nothing_ran_last(scope: Scope) -> bool:
+    """Tell whether routing alone kept every last step from running."""
+    last = [scope.steps[name].record for name in scope.graph.nodes if not scope.graph.outs[name]]
+    return all(record.state is StepState.SKIPPED for record in last)

@@ -1,0 +1,62 @@
+"""Person: asks for an approval of exactly what a guarded action will do, for an edit, or for an answer."""
+
+from pipelines.graph import gates
+from pipelines.graph.model import Json, Kind
+from runs.engine import requests, starting, values
+from runs.engine.facts import ErrorClass, StepError
+from runs.engine.failing import give_up
+from runs.engine.kinds.work import why_of
+from runs.engine.move import Move
+from runs.engine.requests import Question
+from runs.engine.scope import Step
+from runs.engine.status import WaitReason
+
+
+def ask_person(move: Move, step: Step) -> None:
+    try:
+        question = _question(move, step)
+    except values.Unusable as unusable:
+        give_up(move, step, unusable.error)
+        return
+    step.record.input = {"payload": question.payload, "show": question.show}
+    requests.ask(move, step, question, requests.who_of(step))
+
+
+def _question(move: Move, step: Step) -> Question:
+    config = step.node.config
+    show = values.rendered(move.run, step, config.get("show"))
+    title = step.node.title or "A decision is needed"
+    if config["mode"] == "answer":
+        why = step.node.help or "The pipeline waits for an answer."
+        return Question("answer", WaitReason.ANSWER, title, why, show=show, form=config.get("form"))
+    if config.get("guards"):
+        return _about_action(move, step, show)
+    why = step.node.help or "The pipeline waits for a decision."
+    return Question(config["mode"], WaitReason.APPROVAL, title, why, payload=show, show=show, form=config.get("form"))
+
+
+def _about_action(move: Move, step: Step, show: Json) -> Question:
+    """Ask for the very call that the guarded step would make now."""
+    guarded = step.scope.graph.nodes.get(step.node.config["guards"])
+    if guarded is None or guarded.kind is not Kind.TOOL:
+        message = f"{step.path} guards {step.node.config['guards']!r}, which is no action beside it."
+        raise values.Unusable(StepError(ErrorClass.CONFIG, "nothing_to_guard", message))
+    action = Step(step.scope, guarded, step.record)
+    missing = starting.missing_from_lock(move.run, action)
+    if missing:
+        raise values.Unusable(missing)
+    tool = move.run.lock.tool(guarded.config["tool"])
+    call = gates.payload(tool, values.rendered(move.run, action, guarded.config["args"]))
+    labels = starting.trust_of(move.run, action)
+    title = step.node.title or guarded.title or requests.title_of(move.run, call)
+    why = why_of(tool.title, labels) if gates.needs_approval(tool, call["args"]) else step.node.help or title
+    return Question(
+        kind=step.node.config["mode"],
+        wait=WaitReason.APPROVAL,
+        title=title,
+        why=why,
+        payload=call,
+        action=requests.action_of(move.run, call),
+        show=show,
+        trust=labels,
+    )

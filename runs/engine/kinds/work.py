@@ -1,0 +1,128 @@
+"""Agent and Action: rendered here, carried out by the executor. An irreversible action needs a grant for its digest."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pipelines.graph import gates
+from pipelines.graph.model import Json, Kind
+from pipelines.graph.tools import ToolSpec
+from runs.engine import checks, requests, starting, trust, values
+from runs.engine.failing import give_up
+from runs.engine.move import Move
+from runs.engine.requests import Question
+from runs.engine.scope import Step
+from runs.engine.status import WaitReason
+
+
+class Grant(NamedTuple):
+    """A person's consent to one call: what was asked, what was approved, and by which approval."""
+
+    asked: str
+    digest: str
+    payload: Json
+    approval: str
+
+
+def ask_agent(move: Move, step: Step) -> None:
+    missing = starting.missing_from_lock(move.run, step)
+    if missing:
+        give_up(move, step, missing)
+        return
+    try:
+        prompt = values.rendered(move.run, step, step.node.config["prompt"])
+        rubrics = checks.rubrics_of(move.run, step)
+        values.note_cache_words(move.run, step)
+    except values.Unusable as unusable:
+        give_up(move, step, unusable.error)
+        return
+    step.record.input = {"prompt": prompt, **({"rubrics": rubrics} if rubrics else {})}
+    starting.launch(move, step)
+
+
+def act(move: Move, step: Step) -> None:
+    missing = starting.missing_from_lock(move.run, step)
+    if missing:
+        give_up(move, step, missing)
+        return
+    try:
+        args = values.rendered(move.run, step, step.node.config["args"])
+        values.note_cache_words(move.run, step)
+    except values.Unusable as unusable:
+        give_up(move, step, unusable.error)
+        return
+    grant = _grant_from_guard(step, gates.payload(tool_of(move, step), args))
+    if grant:
+        use_grant(step, grant)
+    else:
+        step.record.input = {"args": args}
+    dispatch(move, step)
+
+
+def dispatch(move: Move, step: Step) -> None:
+    """Start an action whose arguments stand, or ask first when it cannot be undone and nobody approved exactly it."""
+    tool, args = tool_of(move, step), step.record.input["args"]
+    call = gates.payload(tool, args)
+    held = step.record.memo.get("grants", {})
+    if gates.needs_approval(tool, args) and requests.fingerprint_of(call) not in held:
+        ask_for_approval(move, step, call)
+    else:
+        starting.launch(move, step)
+
+
+def ask_for_approval(move: Move, step: Step, call: Mapping[str, Json]) -> None:
+    """Ask, by the document's policy, for the approval of exactly this call."""
+    found = starting.trust_of(move.run, step)
+    question = Question(
+        kind="approve",
+        wait=WaitReason.APPROVAL,
+        title=step.node.title or requests.title_of(move.run, call),
+        why=why_of(requests.title_of(move.run, call), found),
+        payload=call,
+        action=requests.action_of(move.run, call),
+        trust=found,
+    )
+    requests.ask(move, step, question, requests.who_by_policy(move.run, step))
+
+
+def why_of(title: str, labels: Mapping[str, str]) -> str:
+    """Return in one sentence why a person must look."""
+    authors = [word for label, word in ((trust.MODEL, "a model"), (trust.TOOL, "a tool")) if label in labels.values()]
+    written = f" Parts of it were written by {' and '.join(authors)}." if authors else ""
+    return f"“{title}” cannot be undone.{written}"
+
+
+def use_grant(step: Step, grant: Grant) -> None:
+    """Let the step's call run as it was approved, under this grant and no other."""
+    memo = step.record.memo
+    step.record.input = {"args": grant.payload["args"]}
+    memo["grants"] = {grant.digest: grant.approval}
+    memo["used"] = [*memo.get("used", ()), grant.approval]
+    if grant.asked != grant.digest:
+        memo["edited_by_person"] = sorted(trust.labels(step, grant.payload["args"], "/args"))
+
+
+def tool_of(move: Move, step: Step) -> ToolSpec:
+    return move.run.lock.tool(step.node.config["tool"])
+
+
+def _grant_from_guard(step: Step, call: Mapping[str, Json]) -> Grant | None:
+    """Return the unused consent that the Person steps before this one hold for exactly this call.
+
+    Several guards must agree: where one approved another payload than the other saw, nobody has approved the call.
+    """
+    asked = requests.fingerprint_of(call)
+    used = step.record.memo.get("used", ())
+    guards = [step.scope.steps[name].record.memo for name in guards_of(step) if name in step.scope.steps]
+    held = [memo["grant"] for memo in guards if "grant" in memo]
+    fitting = [grant for grant in held if grant["asked"] == asked and grant["approval"] not in used]
+    if len({grant["digest"] for grant in fitting}) != 1:
+        return None
+    return Grant(**fitting[-1])
+
+
+def guards_of(step: Step) -> list[str]:
+    """Return the Person steps of the scope that guard this step."""
+    nodes = step.scope.graph.nodes
+    return [
+        name for name, node in nodes.items() if node.kind is Kind.HUMAN and node.config.get("guards") == step.node.id
+    ]

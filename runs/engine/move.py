@@ -1,0 +1,56 @@
+"""One call of `decide` in progress: what has been decided so far and what is still to be looked at."""
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pipelines.graph.model import Json
+from runs.engine.decision import Decision, Event
+from runs.engine.facts import StepError
+from runs.engine.scope import Scope, Step
+from runs.engine.state import Execution
+from runs.engine.status import RunState
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The verdict on the run, to be carried out before anything else."""
+
+    state: RunState
+    reason: str | None = None
+    error: StepError | None = None
+    path: str | None = None
+    output: Json = None
+
+
+class Move:
+    """`dirty` are nodes with a newly settled in-edge, `closed` scopes without an unfinished node, `hungry` containers
+    that may begin another item or round, `launches` steps prepared for the executor."""
+
+    __slots__ = ("closed", "decision", "dirty", "ending", "hungry", "launches", "now", "run")
+
+    def __init__(self, run: Execution, now: datetime) -> None:
+        self.run = run
+        self.now = now
+        self.decision = Decision(run.state)
+        self.dirty: deque[tuple[Scope, str]] = deque()
+        self.closed: deque[Scope] = deque()
+        self.hungry: deque[Step] = deque()
+        self.launches: deque[Step] = deque()
+        self.ending: Ending | None = None
+
+    def log(self, type_: str, path: str | None = None, **payload: Any) -> None:
+        self.decision.events.append(Event(type_, path, payload))
+
+    def touch(self, step: Step) -> None:
+        """Have the step's record written."""
+        self.decision.changed[step.record.path] = step.record
+
+    def enter(self, scope: Scope) -> None:
+        """Look at the nodes of a scope that begins: those that wait for nothing, and, where a fork took steps over,
+        those that something has reached."""
+        self.dirty.extend((scope, name) for name, counts in scope.counts.items() if not counts[0] or any(counts[1:]))
+        self.hungry.extend(step for step in scope.steps.values() if step.path in self.run.containers)
+        if not scope.open:
+            self.closed.append(scope)

@@ -1,0 +1,56 @@
+"""Paths name everything that ever ran: `research[3].draft` is a step in item 3, `write#2.draft` one in round 2."""
+
+from collections.abc import Iterator
+
+import re2
+
+_INSTANCE = re2.compile(r"\[\d+\]|#\d+")
+_LAST_INSTANCE = re2.compile(r"(?:\[\d+\]|#\d+)\.$")
+
+
+def of_item(container: str, index: int) -> str:
+    """Return the prefix that the paths of one item's steps begin with."""
+    return f"{container}[{index}]."
+
+
+def of_round(container: str, number: int) -> str:
+    """Return the prefix that the paths of one round's steps begin with."""
+    return f"{container}#{number}."
+
+
+def prefix_of(path: str) -> str:
+    """Return the prefix of the scope a step stands in; "" is the pipeline's own graph."""
+    return path[: path.rfind(".") + 1]
+
+
+def node_of(path: str) -> str:
+    """Return the id of the node that a step's path ends with."""
+    return path[path.rfind(".") + 1 :]
+
+
+def place_of(path: str) -> str:
+    """Return the dotted place in the document, which all items and rounds of a container share."""
+    return str(_INSTANCE.sub("", path))
+
+
+def container_of(prefix: str) -> str:
+    """Return the path of the container that a prefix belongs to an instance of."""
+    return str(_LAST_INSTANCE.sub("", prefix))
+
+
+def round_before(prefix: str) -> str:
+    """Return the prefix of the round before the one with this prefix."""
+    container, _, number = prefix.rpartition("#")
+    return of_round(container, int(number[:-1]) - 1)
+
+
+def scopes_of(path: str) -> Iterator[str]:
+    """Yield the prefixes of the items and rounds around a step, innermost first."""
+    while prefix := prefix_of(path):
+        yield prefix
+        path = container_of(prefix)
+
+
+def containers_of(path: str) -> Iterator[str]:
+    """Yield the paths of the containers around a step, innermost first."""
+    return map(container_of, scopes_of(path))

@@ -1,0 +1,46 @@
+"""The states of runs and steps, and which change may follow which."""
+
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+
+class StepState(StrEnum):
+    PENDING = "pending"
+    READY = "ready"
+    RUNNING = "running"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in (StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED)
+
+
+class WaitReason(StrEnum):
+    APPROVAL = "approval"
+    ANSWER = "answer"
+    EVENT = "event"
+    TIMER = "timer"
+    BUDGET = "budget"
+    CIRCUIT = "circuit"
+    CHILDREN = "children"
+    FAILURE = "failure"
+    OUTCOME_UNKNOWN = "outcome_unknown"

@@ -1,0 +1,119 @@
+"""Where the words of a step's input come from: its author, the user, a model or a tool (engine.md §6).
+
+Labels follow references, not contents, and a mixture has the label of its least trusted part.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from pipelines.graph.expressions import ExpressionError, Reference, expression_references, references
+from pipelines.graph.model import Json, Kind, Node
+from pipelines.graph.problems import pointer
+from runs.engine.scope import Scope, Step
+
+AUTHOR, USER, MODEL, TOOL = "author", "user", "model", "tool"
+_ORDER = (AUTHOR, USER, MODEL, TOOL)
+EDITED = "edited"
+
+
+def labels(step: Step, template: Json, where: str) -> dict[str, str]:
+    """Return the label of every leaf of a template by JSON pointer; `where` is the pointer of the template itself."""
+    return {place: _label(step.scope, leaf) for place, leaf in _leaves(template, where)}
+
+
+def _leaves(template: Json, where: str) -> Iterator[tuple[str, Json]]:
+    match template:
+        case dict():
+            for key, value in template.items():
+                yield from _leaves(value, pointer(where, key))
+        case list() | tuple():
+            for index, value in enumerate(template):
+                yield from _leaves(value, pointer(where, index))
+        case _:
+            yield where, template
+
+
+def _label(scope: Scope, template: Json) -> str:
+    try:
+        return _worst(_source(scope, reference) for reference in references(template))
+    except ExpressionError:
+        return TOOL
+
+
+def _source(scope: Scope, reference: Reference) -> str:
+    if reference.root == "input":
+        return USER
+    if reference.root == "steps":
+        return _of_step(scope, str(reference.segments[0])) if reference.segments else TOOL
+    inner: Scope | None = scope
+    while inner and inner.container:
+        node = inner.container.node
+        if node.kind is Kind.REPEAT and reference.root == "round":
+            return _of_round(inner, reference)
+        if node.kind is Kind.EACH and reference.root in ("item", node.config["as"]):
+            return _label(inner.container.scope, node.config["over"])
+        inner = inner.container.scope
+    return AUTHOR
+
+
+def _of_round(scope: Scope, reference: Reference) -> str:
+    """Return whose words an output of the round before is; its number is ours.
+
+    Steps of one round may read those of the one before, which may read theirs: so no step is looked into here.
+    """
+    if reference.segments[:1] != ("previous",):
+        return AUTHOR
+    node = scope.graph.nodes.get(str(reference.segments[1])) if len(reference.segments) > 1 else None
+    return MODEL if node and node.kind is Kind.AGENT else TOOL
+
+
+def _of_step(scope: Scope, name: str) -> str:
+    home: Scope | None = scope
+    while home and name not in home.graph.nodes:
+        home = home.container.scope if home.container else None
+    return _of_node(home, home.graph.nodes[name]) if home else AUTHOR
+
+
+def _of_node(scope: Scope, node: Node) -> str:
+    known = scope.steps.get(node.id)
+    is_edited = known is not None and EDITED in known.record.flags
+    return USER if is_edited else _of_kind(scope, node)
+
+
+def _of_kind(scope: Scope, node: Node) -> str:
+    match node.kind:
+        case Kind.INPUT:
+            return USER
+        case Kind.HUMAN:
+            return _of_person(scope, node)
+        case Kind.AGENT:
+            return MODEL
+        case Kind.DECIDE:
+            return MODEL if node.config["mode"] == "ai" else AUTHOR
+        case Kind.TRANSFORM:
+            return _worst(_of_expression(scope, expression) for expression in node.config["set"].values())
+        case Kind.OUTPUT | Kind.CHECK:
+            return _worst(_label(scope, leaf) for _, leaf in _leaves(node.config.get("value"), ""))
+        case Kind.COMBINE:
+            return _worst(_of_step(scope, scope.graph.edges[index].source) for index in scope.graph.ins[node.id])
+        case _:
+            return TOOL
+
+
+def _of_person(scope: Scope, node: Node) -> str:
+    """An answer is a user's own words; what a reviewer let pass is still whose it was."""
+    if node.config["mode"] == "answer":
+        return USER
+    guarded = scope.graph.nodes.get(node.config.get("guards") or "")
+    passed = guarded.config.get("args") if guarded else node.config.get("show")
+    return _worst([USER, *(_label(scope, leaf) for _, leaf in _leaves(passed, ""))])
+
+
+def _of_expression(scope: Scope, expression: str) -> str:
+    try:
+        return _worst(_source(scope, reference) for reference in expression_references(expression))
+    except ExpressionError:
+        return TOOL
+
+
+def _worst(found: Iterable[str]) -> str:
+    return max(found, key=_ORDER.index, default=AUTHOR)

@@ -1,0 +1,157 @@
+"""What expressions and templates may see: the run's input, outputs of ancestors, the item or round around a step."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pipelines.graph import expressions
+from pipelines.graph.expressions import ExpressionError
+from pipelines.graph.model import Json, Kind
+from runs.engine.facts import ErrorClass, StepError
+from runs.engine.scope import Scope, Step
+from runs.engine.state import Execution
+from runs.engine.status import StepState
+
+
+class Unusable(Exception):
+    """A template or expression that cannot be evaluated now; carries the step's error."""
+
+    def __init__(self, error: StepError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class _Outputs(dict[str, Json]):
+    """The steps that a template asks for, looked up when it does: a run may have thousands.
+
+    A dict, because what evaluates a template walks JSON alone.
+    """
+
+    def __init__(self, find: Callable[[str], Json]) -> None:
+        super().__init__()
+        self._find = find
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        found = self._find(str(name))
+        return default if found is None else found
+
+    def __contains__(self, name: object) -> bool:
+        return self._find(str(name)) is not None
+
+
+def rendered(run: Execution, step: Step, template: Json, more: Mapping[str, Json] | None = None) -> Json:
+    """Return a template's value for this step; raise Unusable naming what is missing or wrong."""
+    if template is None:
+        return None
+    seen = _visible(run, step, more)
+    return _guarded(lambda: expressions.render(template, seen))
+
+
+def note_cache_words(run: Execution, step: Step) -> None:
+    """Remember what the author adds to the key of the step's result; raise Unusable."""
+    words = (step.node.cache or {}).get("key")
+    if words is not None:
+        step.record.memo["cache_words"] = rendered(run, step, words)
+
+
+def evaluated(run: Execution, step: Step, expression: str, more: Mapping[str, Json] | None = None) -> Json:
+    """Return a bare expression's value for this step; raise Unusable."""
+    seen = _visible(run, step, more)
+    return _guarded(lambda: expressions.evaluate(expression, seen))
+
+
+def rendered_inside(run: Execution, scope: Scope, template: Json) -> Json:
+    """Return the value of a container's template that looks into a finished item or round; raise Unusable."""
+    seen = _inside(run, scope)
+    return _guarded(lambda: expressions.render(template, seen))
+
+
+def evaluated_inside(run: Execution, scope: Scope, expression: str) -> Json:
+    """Return the value of a container's expression that looks into a finished item or round; raise Unusable."""
+    seen = _inside(run, scope)
+    return _guarded(lambda: expressions.evaluate(expression, seen))
+
+
+def _inside(run: Execution, scope: Scope) -> dict[str, Json]:
+    seen = _around(run, scope)
+    seen["steps"] = _Outputs(
+        lambda name: _output_of(scope, name) if name in scope.graph.nodes else _outside(scope, name)
+    )
+    return seen
+
+
+def _visible(run: Execution, step: Step, more: Mapping[str, Json] | None) -> dict[str, Json]:
+    seen = _around(run, step.scope)
+    seen["steps"] = _Outputs(lambda name: _from(step.scope, step.node.id, name))
+    if more:
+        seen.update(more)
+    return seen
+
+
+def _around(run: Execution, scope: Scope) -> dict[str, Json]:
+    seen: dict[str, Json] = {"input": run.input}
+    if scope.container:
+        for inner in reversed(list(_chain(scope))):
+            if inner.container and inner.container.node.kind is Kind.REPEAT:
+                seen["round"] = _round(run, inner.container, inner)
+            elif inner.container:
+                seen["item"] = seen[inner.container.node.config["as"]] = inner.item
+                seen["item_index"] = inner.index
+    return seen
+
+
+def _round(run: Execution, step: Step, scope: Scope) -> dict[str, Json]:
+    """Return what steps see of their round: its number and, from the second on, the outputs of the one before."""
+    container = run.containers.get(step.path)
+    before = container.scopes.get(scope.index - 1) if container else None
+    if before is None:
+        return {"n": scope.index}
+    return {"n": scope.index, "previous": _Outputs(lambda name: _output_of(before, name))}
+
+
+def _chain(scope: Scope) -> Iterator[Scope]:
+    """Yield a scope and those around it, innermost first."""
+    inner: Scope | None = scope
+    while inner:
+        yield inner
+        inner = inner.container.scope if inner.container else None
+
+
+def _from(scope: Scope, asking: str, name: str) -> Json:
+    """Return what the step `asking` may see of the step `name`: only ancestors, in its own or an enclosing scope."""
+    if name in scope.graph.nodes:
+        return _output_of(scope, name) if _comes_before(scope, name, asking) else None
+    return _outside(scope, name)
+
+
+def _outside(scope: Scope, name: str) -> Json:
+    return _from(scope.container.scope, scope.container.node.id, name) if scope.container else None
+
+
+def _comes_before(scope: Scope, name: str, asking: str) -> bool:
+    """Tell whether `name` is an ancestor of `asking`, so that its output cannot depend on who was faster."""
+    graph = scope.graph
+    seen = {asking}
+    stack = [asking]
+    while stack:
+        for index in graph.ins[stack.pop()]:
+            source = graph.edges[index].source
+            if source == name:
+                return True
+            if source not in seen:
+                seen.add(source)
+                stack.append(source)
+    return False
+
+
+def _output_of(scope: Scope, name: str) -> Json:
+    step = scope.steps.get(name)
+    if step is None or step.record.state is not StepState.SUCCEEDED:
+        return None
+    return {"output": step.record.output, "meta": step.record.meta or {}}
+
+
+def _guarded(work: Callable[[], Json]) -> Json:
+    try:
+        return work()
+    except ExpressionError as error:
+        raise Unusable(StepError(ErrorClass.CONFIG, error.code, error.message)) from error

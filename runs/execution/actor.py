@@ -1,0 +1,389 @@
+"""A run in its owner's memory: facts in, decisions written, steps carried out. The only writer of the run.
+
+One turn: take what the mailbox holds, decide, start the new steps up to their first call, write everything in one
+commit, then let the calls go. Nothing leaves the process before the commit that announces it.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from psycopg_pool import PoolTimeout
+
+from pipelines.graph import canonical
+from runs import allowance
+from runs.cache import Kept
+from runs.engine import decide
+from runs.engine.decision import Decision, Start
+from runs.engine.facts import (
+    CancelForced,
+    ErrorClass,
+    Fact,
+    StepBlocked,
+    StepError,
+    StepFailed,
+    StepSucceeded,
+    Tick,
+    from_json,
+)
+from runs.execution import results
+from runs.execution.admission import Admission
+from runs.execution.context import CallIntent, CallOutcome, StepAborted
+from runs.execution.owned import OwnedRun
+from runs.execution.slots import Slots
+from runs.execution.step_context import CANCELLED, AttemptContext, never_made
+from runs.execution.steps import carry_out
+from runs.store import TRANSIENT, Commit, Fenced
+
+log = logging.getLogger("baton.actor")
+
+FORCE_AFTER = 30.0
+PARK_BEYOND = 30.0
+LARGEST_VALUE = 20 * 1024 * 1024
+
+
+class Host(Protocol):
+    """What an actor needs of its worker."""
+
+    slots: Slots
+    admission: Admission
+
+    def now(self) -> datetime: ...
+    async def hold(self, wanted: allowance.Wanted) -> allowance.Held: ...
+    async def cached(self, workspace_id: str, key: str) -> Kept | None: ...
+    async def commit(self, commit: Commit) -> bool: ...
+    async def read_inbox(self, run_id: str) -> list[tuple[int, object]]: ...
+    def committed(self, run: OwnedRun, decision: Decision) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    intent: CallIntent
+    granted: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    intent: CallIntent
+    outcome: CallOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCommit:
+    """Asks to be told once all that came before it is durable."""
+
+    done: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class FromInbox:
+    id: int
+    fact: Fact
+
+
+Mail = Fact | Begin | Finish | AfterCommit | FromInbox
+_RESULTS = StepSucceeded | StepFailed | StepBlocked
+
+
+class Actor:
+    def __init__(self, host: Host, run: OwnedRun) -> None:
+        self._host = host
+        self.run = run
+        self._mail: list[Mail] = []
+        self._news = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._contexts: dict[str, AttemptContext] = {}
+        self._stopping: set[str] = set()
+        self._force_at: float | None = None
+        self._seen: set[int] = set()
+        self._leaving = False
+        self.left_mail = False
+        self._left = asyncio.Event()
+
+    # -- the mailbox ------------------------------------------------------------------------------------------------
+
+    def post(self, mail: Mail) -> None:
+        """Put something in the mailbox; the next turn takes it."""
+        self._mail.append(mail)
+        self._news.set()
+
+    async def hold(self, intent: CallIntent) -> None:
+        """Hold a model call to the budgets of its pipeline and workspace; raise StepAborted when one refuses.
+
+        What the run's earlier calls left of their holds is given back first: it may be what this one needs.
+        """
+        await self._committed()
+        wanted = allowance.Wanted(self.run.id, self.run.epoch, intent.key, intent.name, intent.reserve_micros)
+        held = await self._host.hold(wanted)
+        self.run.announce(held.alerts)
+        if held.refusal:
+            raise StepAborted(held.refusal)
+
+    async def cached(self, key: str) -> Kept | None:
+        """Return what was kept under a key in the run's workspace; what this run has just come to is kept first."""
+        await self._committed()
+        return await self._host.cached(self.run.workspace_id, key)
+
+    async def _committed(self) -> None:
+        """Return once all that was decided before is durable."""
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.post(AfterCommit(settled))
+        await settled
+
+    def begin(self, intent: CallIntent) -> asyncio.Future[None]:
+        """Ask for a call; the future is done when its intent is durable, or fails with StepAborted."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if intent.path in self._stopping:
+            future.set_exception(StepAborted(CANCELLED))
+        else:
+            self.post(Begin(intent, future))
+        return future
+
+    def finish(self, intent: CallIntent, outcome: CallOutcome) -> None:
+        self.post(Finish(intent, outcome))
+
+    def deliver(self, inbox: Iterable[tuple[int, object]]) -> None:
+        """Take facts from inbox rows, each once, however often they are read."""
+        for row_id, data in inbox:
+            if row_id not in self._seen:
+                self._seen.add(row_id)
+                self.post(FromInbox(row_id, from_json(data)))  # type: ignore[arg-type]
+
+    def now(self) -> datetime:
+        """Return the database's time, as the worker knows it."""
+        return self._host.now()
+
+    async def look_into_inbox(self) -> None:
+        """Read the news. While the database is away there are none: the rows stay and the poll finds them."""
+        try:
+            self.deliver(await self._host.read_inbox(self.run.id))
+        except (*TRANSIENT, PoolTimeout) as error:
+            log.warning("The inbox of run %s waits for the database: %s", self.run.id, error)
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    async def live(self) -> None:
+        """Own the run until it ends, is parked or is taken away. Always leaves no task behind."""
+        try:
+            while not await self._turn():
+                await self._wait()
+        except Fenced:
+            log.warning("Run %s has another owner now.", self.run.id)
+        finally:
+            await self._abandon()
+            self._left.set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a step is being carried out."""
+        return bool(self._tasks)
+
+    async def hand_over(self) -> None:
+        """Cut off what runs, write it down and release the run, so that another worker takes it at once."""
+        self._leaving = True
+        for task in self._tasks.values():
+            task.cancel()
+        self._news.set()
+        await self._left.wait()
+
+    async def _abandon(self) -> None:
+        """Stop every step where it stands; what was not committed never happened."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for mail in self._mail:
+            if isinstance(mail, Begin) and not mail.granted.done():
+                mail.granted.cancel()
+
+    async def _wait(self) -> None:
+        """Sleep until there is mail or a timer is due."""
+        now = self._host.now()
+        due = [self.run.wake_at] if self.run.wake_at else []
+        if self._force_at is not None:
+            due.append(now + timedelta(seconds=max(0.0, self._force_at - time.monotonic())))
+        timeout = max(0.0, (min(due) - now).total_seconds()) if due else None
+        try:
+            await asyncio.wait_for(self._news.wait(), timeout)
+        except TimeoutError:
+            self.post(self._timer_fact())
+
+    def _timer_fact(self) -> Fact:
+        if self._force_at is not None and time.monotonic() >= self._force_at:
+            self._force_at = None
+            for path in list(self._stopping):
+                if path in self._tasks:
+                    self._tasks[path].cancel()
+            return CancelForced()
+        return Tick()
+
+    # -- one turn ---------------------------------------------------------------------------------------------------
+
+    async def _turn(self) -> bool:
+        """Decide on the mail and commit; return True when the run left this worker."""
+        now = self._host.now()
+        mail = self._drain()
+        facts: list[Fact] = []
+        taken: list[int] = []
+        begins: list[Begin] = []
+        told: list[AfterCommit] = []
+        for item in mail:
+            match item:
+                case Begin():
+                    begins.append(item)
+                case AfterCommit():
+                    told.append(item)
+                case Finish(intent, outcome):
+                    self.run.settle(intent, outcome, now)
+                case FromInbox(row_id, fact):
+                    taken.append(row_id)
+                    facts.append(fact)
+                case fact:
+                    facts.append(fact)
+                    self._forget_task(fact)
+        decision = decide.decide(self.run.execution, facts, now)
+        granted = self._admit(begins, now)
+        if decision.starts and not self._leaving:
+            granted += await self._start_all(decision, now)
+        left = await self._commit(decision, granted, taken, now)
+        for waiting in told:
+            if not waiting.done.done():
+                waiting.done.set_result(None)
+        return left
+
+    async def _commit(self, decision: Decision, granted: list[Begin], taken: list[int], now: datetime) -> bool:
+        leaves = self._may_leave(decision, now)
+        self.run.wake_at = now if self._leaving else decision.wake_at
+        commit = self.run.commit(decision, taken, now, release=leaves)
+        if commit is not None:
+            waiting = await self._host.commit(commit)
+            self._host.committed(self.run, decision)
+        else:
+            waiting = False
+        for begin in granted:
+            if begin.granted.done():  # its step was cancelled while the intent was written: the call is never made
+                self.finish(begin.intent, never_made(begin.intent, now))
+            else:
+                begin.granted.set_result(None)
+        for path in decision.cancels:
+            self._stop(path)
+        if leaves and commit is not None:
+            self.left_mail = waiting or bool(self._mail)  # read or posted while the commit was under way
+            return True
+        if waiting:
+            await self.look_into_inbox()
+        return False
+
+    def _may_leave(self, decision: Decision, now: datetime) -> bool:
+        if self._tasks or self._mail:
+            return False
+        if decision.run.is_terminal or self._leaving:
+            return True
+        timer_is_far = decision.wake_at is None or (decision.wake_at - now).total_seconds() > PARK_BEYOND
+        return decision.idle and timer_is_far
+
+    def _drain(self) -> list[Mail]:
+        mail, self._mail = self._mail, []
+        self._news.clear()
+        return mail
+
+    def _take_begins(self) -> list[Begin]:
+        begins = [item for item in self._mail if isinstance(item, Begin)]
+        if begins:
+            self._mail = [item for item in self._mail if not isinstance(item, Begin)]
+            if not self._mail:
+                self._news.clear()
+        return begins
+
+    def _admit(self, begins: list[Begin], now: datetime) -> list[Begin]:
+        """Reserve each call's money; refuse what would pass a cap. Return the calls that may go after the commit."""
+        granted = []
+        for begin in begins:
+            if begin.granted.done():
+                continue
+            refusal = self.run.reserve(begin.intent, now)
+            if refusal is None:
+                granted.append(begin)
+            else:
+                begin.granted.set_exception(StepAborted(refusal))
+        return granted
+
+    # -- steps ------------------------------------------------------------------------------------------------------
+
+    async def _start_all(self, decision: Decision, now: datetime) -> list[Begin]:
+        """Start the steps, each up to its first call, and return those calls: their intents join the commit."""
+        for start in decision.starts:
+            if start.path in decision.cancels:  # pressed and cancelled in one breath: it never begins
+                self.post(StepFailed(start.path, start.attempt, CANCELLED))
+            else:
+                self._start(start)
+        await asyncio.sleep(0)
+        return self._admit(self._take_begins(), now)
+
+    def _start(self, start: Start) -> None:
+        if start.path in self._tasks:
+            raise RuntimeError(f"{start.path} of run {self.run.id} would be carried out twice at once.")
+        context = self._contexts[start.path] = AttemptContext(self, self._host, start)
+        self._tasks[start.path] = asyncio.create_task(self._carry(context), name=f"{self.run.id}/{start.path}")
+
+    async def _carry(self, context: AttemptContext) -> None:
+        started = time.monotonic()
+        start = context.start
+        try:
+            fact = await carry_out(context)
+            spent = int((time.monotonic() - started) * 1000)
+            ended = _bounded(replace(fact, machine_ms=spent))
+            self.run.bring(results.brought(context, ended))
+        except asyncio.CancelledError:
+            context.lose_open_calls()
+            if self._leaving:
+                self._tasks.pop(start.path, None)
+                self._news.set()
+                return
+            ended = StepFailed(start.path, start.attempt, CANCELLED)
+        except BaseException as error:
+            # A panic in a native library, or a tool that calls sys.exit: it ends the step, not the worker.
+            log.exception("Step %s of run %s broke out", start.path, self.run.id)
+            context.lose_open_calls()
+            message = f"Baton itself failed at this step: {type(error).__name__}. The worker's log has the details."
+            ended = StepFailed(start.path, start.attempt, StepError(ErrorClass.INTERNAL, "internal", message))
+        self.post(ended)
+
+    def _stop(self, path: str) -> None:
+        """Let a call that is under way finish, so that its cost is known, but make no further one."""
+        if path not in self._tasks:
+            return
+        self._stopping.add(path)
+        self._contexts[path].stop()
+        if self._force_at is None:
+            self._force_at = time.monotonic() + FORCE_AFTER
+
+    def _forget_task(self, fact: Fact) -> None:
+        if isinstance(fact, _RESULTS):
+            self._tasks.pop(fact.path, None)
+            self._contexts.pop(fact.path, None)
+            self._stopping.discard(fact.path)
+            if not self._stopping:
+                self._force_at = None
+
+
+def _bounded(fact: StepSucceeded | StepFailed | StepBlocked) -> Fact:
+    """Make a result fit for the database: no NUL, no lone surrogate, no infinite number, no more than 20 MB."""
+    match fact:
+        case StepFailed():
+            return replace(fact, jitter=random.random())  # noqa: S311  (spreads retries; nothing secret)
+        case StepSucceeded():
+            output, changed = canonical.sanitise(fact.output)
+            size = len(canonical.canonical_json(output))
+            if size > LARGEST_VALUE:
+                message = f"The output is {size // 1_048_576} MB; the most a step may give is 20 MB."
+                error = StepError(ErrorClass.LIMIT, "value_too_large", message)
+                return StepFailed(fact.path, fact.attempt, error, machine_ms=fact.machine_ms)
+            return replace(fact, output=output, flags=(*fact.flags, "sanitised")) if changed else fact
+        case _:
+            return fact

@@ -1,0 +1,70 @@
+"""What goes on in a worker process beside the actors: the poll's rhythm, its jobs, and Django's own database.
+
+The functions without `async` are for threads: Django's connections belong to one each.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from django.conf import settings
+from django.db import close_old_connections, connections
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import PoolTimeout
+
+from pipelines.models import Connection
+from runs import dispatch
+from runs.execution.models import registry
+from runs.store import TRANSIENT
+
+log = logging.getLogger("baton.worker")
+
+POLL_SECONDS = 2.0
+# A peer that is gone without a word is noticed within seconds, not after the quarter of an hour that TCP would wait.
+_NOTICE_A_DEAD_LINK = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+async def again_and_again(work: Callable[[], Awaitable[None]]) -> None:
+    """Do it every two seconds for ever. Each in a loop of its own: a slow job must not keep anybody from looking."""
+    while True:
+        try:
+            await work()
+        except (*TRANSIENT, PoolTimeout) as error:
+            log.warning("The poll could not reach the database, trying again: %s", error)
+        except Exception:
+            log.exception("The poll failed; trying again.")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def conninfo() -> str:
+    """Return libpq's words for Django's default database."""
+    parameters = dict(connections["default"].get_connection_params())
+    for name in ("cursor_factory", "context", "prepare_threshold", "pool"):
+        parameters.pop(name, None)
+    return make_conninfo(**{**_NOTICE_A_DEAD_LINK, **parameters})
+
+
+def run_jobs() -> None:
+    close_old_connections()
+    for job in dispatch.poll_jobs():
+        try:
+            job()
+        except Exception:  # one job's trouble must not keep the others from their turn
+            log.exception("A poll job failed; it is tried again in two seconds.")
+    close_old_connections()
+
+
+def load_providers() -> None:
+    if Connection.objects.exists() or any(key for key, _ in settings.PROVIDER_ENV.values()):
+        registry.load_providers()
+    close_old_connections()
+
+
+def forward(run_id: str) -> None:
+    dispatch.forward(run_id)
+    close_old_connections()

@@ -1,0 +1,195 @@
+"""Every outside call of one attempt: replayed from the journal, or committed, made in time, and settled.
+
+Nothing here yields to the event loop before `context.begin`, so that the worker can commit the first intent together
+with the decision that started the step.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipelines.graph.canonical import digest, sanitise
+from pipelines.graph.model import Json
+from pipelines.graph.money import dollars
+from pipelines.graph.tools import ToolSpec
+from runs.engine.decision import Start
+from runs.engine.facts import ErrorClass
+from runs.execution import pricing, spans
+from runs.execution.context import MODEL, TOOL, CallIntent, CallOutcome, StepContext, ToolCall
+from runs.execution.failures import AnswerLost, Failure
+from runs.execution.journal import Earlier, Journal
+from runs.execution.models import registry
+from runs.execution.models.values import ModelAnswer, ModelRequest, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOrder:
+    """A tool call as it may be made: what is sent, its earlier sendings, the approval it consumes."""
+
+    spec: ToolSpec
+    args: Mapping[str, Json]
+    request: Json
+    earlier: Earlier | None = None
+    approval: str | None = None
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What an answered call leaves behind."""
+
+    response: Json
+    usage: Usage | None = None
+    cost_micros: int | None = 0
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Calls:
+    """The calls of one attempt, one after the other."""
+
+    def __init__(self, context: StepContext) -> None:
+        self.context = context
+        self.journal = Journal(context.journal)
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + context.start.timeout
+
+    @property
+    def start(self) -> Start:
+        return self.context.start
+
+    async def ask(self, request: ModelRequest, max_cost: int | None = None) -> ModelAnswer:
+        """Return the model's answer, from the journal if it was given before.
+
+        `max_cost` caps what this step's calls cost together, in micro-dollars. Raise a Failure, or StepAborted.
+        """
+        body = request.as_json(self.start.generation)
+        earlier = self.journal.take(request_hash := digest(body))
+        if earlier is not None and earlier.is_finished:
+            return ModelAnswer.from_json(earlier.last.response)
+        input_tokens = pricing.estimated_input(body)
+        reserve = pricing.reservation(self.context.prices.get(request.model), input_tokens, request.max_output)
+        self._check_cap(max_cost, reserve, request.model)
+        intent = self._intent(
+            earlier,
+            kind=MODEL,
+            name=request.model,
+            request=body,
+            request_hash=request_hash,
+            reserve_micros=reserve,
+            max_tokens=input_tokens + request.max_output,
+        )
+        settled = await self._make(intent, spans.chat(request), lambda: self._answered(request, intent, input_tokens))
+        return ModelAnswer.from_json(settled.response)
+
+    async def act(self, order: ToolOrder, run: Callable[[ToolCall], Awaitable[Json]]) -> Json:
+        """Return a tool's result, made under an intent. Raise a Failure, or StepAborted."""
+        intent = self._intent(
+            order.earlier,
+            kind=TOOL,
+            name=order.spec.id,
+            request=order.request,
+            request_hash=digest(order.request),
+            effect=str(order.spec.effect_of(order.args)),
+            delivery=str(order.spec.delivery_of(order.args)),
+            approval=order.approval,
+        )
+        if order.approval:
+            self.journal.consumed.add(order.approval)
+
+        async def carried_out() -> _Settled:
+            left = self._deadline - self._loop.time()
+            call = ToolCall(self.context.run_id, self.context.workspace_id, intent.idempotency_key, left)
+            return _Settled(sanitise(await run(call))[0])
+
+        return (await self._make(intent, spans.tool(order.spec.id, order.call_id), carried_out)).response
+
+    def _intent(self, earlier: Earlier | None, **fields: Any) -> CallIntent:
+        n = self.journal.next_n()
+        key = earlier.idempotency_key if earlier else f"{self.context.run_id}/{self.start.path}/{n}"
+        return CallIntent(self.start.path, self.start.attempt, n, idempotency_key=key, **fields)
+
+    def _check_cap(self, cap: int | None, reserve: int | None, model: str) -> None:
+        if cap is None:
+            return
+        if reserve is None:
+            raise Failure(
+                ErrorClass.BUDGET,
+                "price_unknown",
+                f"The price of {model} is unknown, so this agent's cap cannot hold. Give its connection a price.",
+            )
+        if self.journal.spent + reserve > cap:
+            raise Failure(
+                ErrorClass.BUDGET,
+                "agent_cap",
+                f"This agent has spent {dollars(self.journal.spent)} of its {dollars(cap)} dollars, and the "
+                f"next call may cost {dollars(reserve)}. Raise the agent's cap or ask for less.",
+            )
+
+    async def _answered(self, request: ModelRequest, intent: CallIntent, input_tokens: int) -> _Settled:
+        adapter = await registry.adapter(self.context.workspace_id, request.model)
+        answer = await adapter.ask(request, intent.idempotency_key)
+        response, _ = sanitise(answer.as_json())
+        # A server that counts nothing is charged by our own estimate rather than not at all.
+        written = len(answer.text.encode("utf-8", "replace")) + sum(len(use.raw) for use in answer.tool_uses)
+        usage = answer.usage or Usage(input_tokens, pricing.tokens_in(written))
+        cost = pricing.cost(self.context.prices.get(request.model), usage)
+        self.journal.spent += cost or 0
+        return _Settled(response, usage, cost, spans.answered(answer, adapter.provider, usage, cost))
+
+    async def _make(
+        self, intent: CallIntent, attributes: dict[str, Json], work: Callable[[], Awaitable[_Settled]]
+    ) -> _Settled:
+        if self._deadline <= self._loop.time():
+            raise Failure(ErrorClass.TIMEOUT, "timeout", self._too_late())
+        asked = self._loop.time()
+        await self.context.begin(intent)
+        self._deadline += self._loop.time() - asked  # the wait for a turn or for the database is not the step's time
+        started = self.context.now()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                settled = await work()
+        except TimeoutError:
+            late = AnswerLost(ErrorClass.TIMEOUT, "timeout", self._too_late())
+            self._failed(intent, late, started, attributes)
+            raise late from None
+        except Failure as failure:
+            self._failed(intent, failure, started, attributes)
+            raise
+        except BaseException as stopped:
+            # Cancelled or broken in the middle: the other side may have acted, so the journal must not say it did not.
+            why = f"The call was interrupted ({type(stopped).__name__})."
+            self._failed(intent, AnswerLost(ErrorClass.INTERNAL, "interrupted", why), started, attributes)
+            raise
+        usage = settled.usage
+        outcome = CallOutcome(
+            response=settled.response,
+            error=None,
+            input_tokens=usage.input if usage else None,
+            output_tokens=usage.output if usage else None,
+            cost_micros=settled.cost_micros,
+            attributes={**attributes, **settled.attributes},
+            started=started,
+            finished=self.context.now(),
+        )
+        self.context.finish(intent, outcome)
+        return settled
+
+    def _failed(self, intent: CallIntent, failure: Failure, started: datetime, attributes: Mapping[str, Json]) -> None:
+        lost = isinstance(failure, AnswerLost)
+        outcome = CallOutcome(
+            response=None,
+            error=failure.error,
+            input_tokens=None,
+            output_tokens=None,
+            cost_micros=None,
+            attributes={**attributes, **spans.failed(failure.error)},
+            started=started,
+            finished=self.context.now(),
+            lost=lost,
+        )
+        self.context.finish(intent, outcome)
+
+    def _too_late(self) -> str:
+        return f"{self.start.path} did not finish within its {self.start.timeout:g} seconds."

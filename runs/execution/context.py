@@ -1,0 +1,135 @@
+"""The contract between the worker and the code that carries a step out: what is committed around every outside call."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pipelines.graph.lock import Price
+from pipelines.graph.model import Json
+from pipelines.graph.tools import ToolSpec
+from runs.cache import Kept
+from runs.engine.decision import Start
+from runs.engine.facts import StepError
+
+MODEL, TOOL = "model", "tool"
+STARTED, FINISHED, FAILED, LOST = "started", "finished", "failed", "lost"
+
+
+class StepAborted(Exception):
+    """`begin` refused the call (over budget, unknown price under a cap): nothing was sent; the step fails with this."""
+
+    def __init__(self, error: StepError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class CallIntent:
+    """One call about to be made; committed, with its reservation, before anything is sent.
+
+    `n` is new for every call of the path, whatever the attempt. `idempotency_key` is run/path/n of the first sending
+    of this same request, so that sending it again is recognised. `request_hash` covers everything sent, the model and
+    the generation. `approval` is the approval this call consumes; None when sent again under the same key, because the
+    first sending consumed it. `reserve_micros` is None when no price is known and 0 for tools. `max_tokens` is the
+    input estimate plus the most the model may answer.
+    """
+
+    path: str
+    attempt: int
+    n: int
+    kind: str
+    name: str
+    request: Json
+    request_hash: str
+    effect: str = "none"
+    delivery: str = "idempotent"
+    idempotency_key: str = ""
+    approval: str | None = None
+    reserve_micros: int | None = 0
+    max_tokens: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.path}@{self.attempt}/{self.n}"
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What became of a call. Exactly one of `response` and `error` is set.
+
+    `lost` says that no answer came although the other side may have acted: the reservation stays, as unconfirmed, and
+    the journal says "lost". Otherwise an error cost nothing unless `cost_micros` says so. `cost_micros` None: unknown.
+    """
+
+    response: Json
+    error: StepError | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_micros: int | None
+    attributes: Mapping[str, Json]
+    started: datetime
+    finished: datetime
+    lost: bool = False
+
+    @property
+    def state(self) -> str:
+        """Return the journal's word for this outcome."""
+        return LOST if self.lost else FAILED if self.error else FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """An earlier call of this path, from its row. `key` names the row (path@attempt/n)."""
+
+    key: str
+    n: int
+    kind: str
+    name: str
+    state: str
+    request_hash: str
+    idempotency_key: str
+    response: Json = None
+    error: Json = None
+    effect: str = "none"
+    delivery: str = "idempotent"
+    approval: str | None = None
+    cost_micros: int | None = None
+
+
+class StepContext(Protocol):
+    """What the worker gives to one attempt. `journal` is in order of `n`; `tools` and `prices` are the run's lock.
+
+    `origin` is the kept result that the step was given instead of being carried out.
+    """
+
+    run_id: str
+    workspace_id: str
+    pipeline_id: str
+    rehearsal: bool
+    start: Start
+    journal: Sequence[JournalEntry]
+    prices: Mapping[str, Price | None]
+    tools: Mapping[str, ToolSpec]
+    origin: Kept | None
+
+    async def cached(self, key: str) -> Kept | None:
+        """Return the result that was kept under a key in this workspace."""
+
+    async def begin(self, intent: CallIntent) -> None:
+        """Return once the intent and its reservation are committed; raise StepAborted when it must not be made."""
+
+    def finish(self, intent: CallIntent, outcome: CallOutcome) -> None:
+        """Hand the outcome over; it is committed before the step's result."""
+
+    def now(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What a tool may know about the call it carries out. `timeout` is the seconds left of the attempt."""
+
+    run_id: str
+    workspace_id: str
+    idempotency_key: str
+    timeout: float

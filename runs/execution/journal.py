@@ -1,0 +1,59 @@
+"""The earlier calls of a step, matched against what it asks again: what was paid for is not asked twice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runs.execution.context import FINISHED, JournalEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """One request and all its sendings, which share an idempotency key."""
+
+    sendings: tuple[JournalEntry, ...]
+
+    @property
+    def last(self) -> JournalEntry:
+        """Return the sending that answered, else the newest."""
+        return next((entry for entry in self.sendings if entry.state == FINISHED), self.sendings[-1])
+
+    @property
+    def idempotency_key(self) -> str:
+        return self.sendings[0].idempotency_key
+
+    @property
+    def was_approved(self) -> bool:
+        return any(entry.approval for entry in self.sendings)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.last.state == FINISHED
+
+
+class Journal:
+    """Hands out earlier calls in their order, each once; `next_n` numbers new ones over all attempts of the path."""
+
+    def __init__(self, entries: Sequence[JournalEntry]) -> None:
+        ordered = sorted(entries, key=lambda entry: entry.n)
+        by_key: dict[str, list[JournalEntry]] = {}
+        for entry in ordered:
+            by_key.setdefault(entry.idempotency_key, []).append(entry)
+        self._left = [Earlier(tuple(sendings)) for sendings in by_key.values()]
+        self._newest = ordered[-1].n if ordered else 0
+        self.consumed = {entry.approval for entry in ordered if entry.approval}
+        self.spent = sum(entry.cost_micros or 0 for entry in ordered)
+
+    def take(self, *request_hashes: str) -> Earlier | None:
+        """Return the oldest earlier call with one of these hashes and remember that it is used up."""
+        for index, earlier in enumerate(self._left):
+            if earlier.last.request_hash in request_hashes:
+                return self._left.pop(index)
+        return None
+
+    def next_n(self) -> int:
+        self._newest += 1
+        return self._newest
+
+    def newest_key(self, path: str, attempt: int) -> str:
+        """Return the key of the call made last."""
+        return f"{path}@{attempt}/{self._newest}"

@@ -1,0 +1,120 @@
+"""The names of OpenTelemetry's GenAI conventions that Baton writes, all in one place.
+
+Source: open-telemetry/semantic-conventions-genai (status Development). `gen_ai.system` and `gen_ai.usage.prompt_tokens`
+are deprecated there and are not written. The conventions have no cost, so that one is ours.
+"""
+
+from collections.abc import Mapping
+
+from pipelines.graph.model import Json
+from pipelines.graph.money import dollars
+from runs.engine.facts import StepError
+from runs.execution.models.values import ModelAnswer, ModelRequest, Usage
+
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
+REQUEST_TEMPERATURE = "gen_ai.request.temperature"
+OUTPUT_TYPE = "gen_ai.output.type"
+RESPONSE_ID = "gen_ai.response.id"
+RESPONSE_MODEL = "gen_ai.response.model"
+FINISH_REASONS = "gen_ai.response.finish_reasons"
+INPUT_TOKENS = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
+AGENT_ID = "gen_ai.agent.id"
+AGENT_NAME = "gen_ai.agent.name"
+AGENT_VERSION = "gen_ai.agent.version"
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+ERROR_TYPE = "error.type"
+
+COST = "baton.cost.usd"
+RUN_ID = "baton.run.id"
+STEP_PATH = "baton.step.path"
+STEP_KIND = "baton.step.kind"
+ATTEMPT = "baton.attempt"
+USAGE_ESTIMATED = "baton.usage.estimated"
+SIMULATED = "baton.simulated"
+DEMO_PROVIDER = "baton.demo"
+
+CHAT, INVOKE_AGENT, EXECUTE_TOOL, INVOKE_WORKFLOW = "chat", "invoke_agent", "execute_tool", "invoke_workflow"
+
+
+def chat_name(model: str) -> str:
+    """Return the span name of a model call; `model` is provider/model."""
+    return f"{CHAT} {model.partition('/')[2] or model}"
+
+
+def agent_name(agent_id: str) -> str:
+    return f"{INVOKE_AGENT} {agent_id.partition('@')[0]}"
+
+
+def tool_name(tool_id: str) -> str:
+    return f"{EXECUTE_TOOL} {tool_id.partition('@')[0]}"
+
+
+def workflow_name(name: str) -> str:
+    return f"{INVOKE_WORKFLOW} {name}"
+
+
+def step_name(node: str) -> str:
+    return f"step {node}"
+
+
+def chat(request: ModelRequest) -> dict[str, Json]:
+    """Return the attributes known before a model call; the provider is the model's prefix until it answers."""
+    attributes: dict[str, Json] = {
+        OPERATION: CHAT,
+        PROVIDER: request.model.partition("/")[0],
+        REQUEST_MODEL: request.model.partition("/")[2] or request.model,
+        REQUEST_MAX_TOKENS: request.max_output,
+        OUTPUT_TYPE: "text" if request.schema is None else "json",
+    }
+    if request.temperature is not None:
+        attributes[REQUEST_TEMPERATURE] = request.temperature
+    return attributes
+
+
+def answered(answer: ModelAnswer, provider: str, usage: Usage, cost_micros: int | None) -> dict[str, Json]:
+    """Return the attributes an answer adds. An unknown cost is left out, never zero."""
+    attributes: dict[str, Json] = {
+        PROVIDER: provider,
+        RESPONSE_MODEL: answer.model,
+        FINISH_REASONS: [answer.finish],
+        INPUT_TOKENS: usage.input,
+        OUTPUT_TOKENS: usage.output,
+    }
+    optional = {
+        RESPONSE_ID: answer.response_id,
+        CACHED_TOKENS: usage.cached,
+        REASONING_TOKENS: usage.reasoning,
+        USAGE_ESTIMATED: answer.usage is None,
+        SIMULATED: provider == DEMO_PROVIDER,
+        COST: dollars(cost_micros),
+    }
+    return attributes | {name: value for name, value in optional.items() if value}
+
+
+def agent(agent_id: str) -> dict[str, Json]:
+    """Return the attributes of an agent's step; `agent_id` is slug@number."""
+    slug, _, number = agent_id.partition("@")
+    return {OPERATION: INVOKE_AGENT, AGENT_ID: agent_id, AGENT_NAME: slug, AGENT_VERSION: number}
+
+
+def tool(tool_id: str, call_id: str = "") -> dict[str, Json]:
+    """Return the attributes of a tool call; `call_id` is the model's own name for it."""
+    attributes: dict[str, Json] = {OPERATION: EXECUTE_TOOL, TOOL_NAME: tool_id, TOOL_TYPE: "function"}
+    return attributes | ({TOOL_CALL_ID: call_id} if call_id else {})
+
+
+def step(run_id: str, path: str, kind: str, attempt: int) -> dict[str, Json]:
+    return {RUN_ID: run_id, STEP_PATH: path, STEP_KIND: kind, ATTEMPT: attempt}
+
+
+def failed(error: StepError | Mapping[str, Json]) -> dict[str, Json]:
+    """Return the attribute of a span that failed: `error.type` is our error class."""
+    return {ERROR_TYPE: str(error.cls if isinstance(error, StepError) else error["class"])}

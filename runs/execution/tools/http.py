@@ -1,0 +1,76 @@
+"""http.request@1: one guarded exchange. Answers of 400 and more are failures, so that a refused post is no success."""
+
+import json
+from collections.abc import Mapping
+
+from pipelines.graph.model import Json
+from runs.engine.facts import ErrorClass
+from runs.execution.context import ToolCall
+from runs.execution.egress import tool_guard
+from runs.execution.failures import Failure, transient
+from runs.execution.fetch import Answer, Exchange, fetch
+
+SAFE = ("GET", "HEAD")
+_RETRYABLE = {408, 425, 429, 500, 502, 503, 504}
+_MOST_SHOWN = 500
+
+
+async def request(args: Mapping[str, Json], call: ToolCall) -> Json:
+    """Return {status, headers, json or text}; only reading follows redirects.
+
+    Raise a transient Failure for an answer that asks to come again, where the call may be repeated.
+    """
+    method = str(args["method"]).upper()
+    headers = {str(name): str(value) for name, value in (args.get("headers") or {}).items()}
+    body = _body(args, headers)
+    if named := args.get("idempotency_header"):
+        headers[str(named)] = call.idempotency_key
+    answer = await fetch(tool_guard(), Exchange(method, str(args["url"]), headers, body, follow=method in SAFE))
+    if answer.status >= 400:
+        raise _refused(method, answer, repeatable=method in SAFE or bool(named))
+    return _result(answer)
+
+
+def _body(args: Mapping[str, Json], headers: dict[str, str]) -> bytes | None:
+    given = {name.lower() for name in headers}
+    if "json" in args:
+        if "body" in args:
+            raise Failure(ErrorClass.CONFIG, "two_bodies", "Give http.request either json or body, not both.")
+        if "content-type" not in given:
+            headers["Content-Type"] = "application/json"
+        return json.dumps(args["json"], ensure_ascii=False).encode()
+    if "body" not in args:
+        return None
+    if "content-type" not in given:
+        headers["Content-Type"] = "text/plain; charset=utf-8"
+    return str(args["body"]).encode()
+
+
+def _result(answer: Answer) -> Json:
+    headers = {name.lower(): value for name, value in answer.headers.items() if name.lower() != "set-cookie"}
+    result: dict[str, Json] = {"status": answer.status, "headers": headers}
+    text = answer.body.decode(_charset(answer), "replace")
+    if "json" in headers.get("content-type", ""):
+        try:
+            return result | {"json": json.loads(text)}
+        except (ValueError, RecursionError):
+            pass  # it only claims to be JSON; the reader gets to see what it is
+    return result | {"text": text}
+
+
+def _charset(answer: Answer) -> str:
+    _, _, named = answer.headers.get("Content-Type", "").lower().partition("charset=")
+    return "latin-1" if named.split(";")[0].strip(" \"'") in ("latin-1", "iso-8859-1") else "utf-8"
+
+
+def _refused(method: str, answer: Answer, *, repeatable: bool) -> Failure:
+    said = answer.body[:_MOST_SHOWN].decode("utf-8", "replace").strip()
+    message = f"{method} {answer.url} answered {answer.status}{': ' + said if said else '.'}"
+    if repeatable and answer.status in _RETRYABLE:
+        return transient(f"http_{answer.status}", message, _retry_after(answer))
+    return Failure(ErrorClass.TOOL_ERROR, f"http_{answer.status}", message)
+
+
+def _retry_after(answer: Answer) -> float | None:
+    value = answer.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() and len(value) < 7 else None

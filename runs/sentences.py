@@ -1,0 +1,193 @@
+"""The log of a run as sentences: who or what did what, and why."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from pipelines.graph.model import Json
+
+Payload = Mapping[str, Json]
+
+WAITS = {
+    "approval": "an approval",
+    "answer": "an answer",
+    "failure": "somebody to say how to go on after a failure",
+    "budget": "somebody to add money or end it",
+    "outcome_unknown": "somebody to say whether it happened",
+    "event": "an event",
+    "timer": "its time",
+    "circuit": "a service that keeps failing to come back",
+    "children": "what it started",
+}
+FAILED = {
+    "transient": "A service could not be reached.",
+    "timeout": "It took too long.",
+    "invalid_output": "What came back did not fit.",
+    "config": "Something in the pipeline is not set up right.",
+    "refused": "The model refused.",
+    "denied": "It was not allowed.",
+    "budget": "A cap was reached.",
+    "limit": "A limit was reached.",
+    "tool_error": "The action failed.",
+    "internal": "Something went wrong in Baton.",
+}
+_ENDS = {"succeeded": "finished", "failed": "failed", "cancelled": "was stopped"}
+_CANCELS = {
+    "run_ended": "the run ended",
+    "lost_race": "another branch was first",
+    "item_stopped": "its item was stopped",
+    "round_stopped": "its round was stopped",
+    "container_ended": "what holds it ended",
+    "cancelled": "the run was stopped",
+}
+_SKIPS = {"failure": "what it needs failed", "routing": "the run took another way", "disabled": "it is switched off"}
+_DECISIONS = {
+    "approve": "approved “{step}”",
+    "reject": "rejected “{step}”",
+    "answer": "answered “{step}”",
+    "retry": "had “{step}” tried again",
+    "use": "gave the output of “{step}” by hand",
+    "skip": "skipped “{step}”",
+    "stop": "stopped the run at “{step}”",
+}
+_NOBODY = {"expire": "Nobody answered “{step}” in time", "cancelled": "The question of “{step}” was taken back"}
+
+
+def instance_of(path: str) -> str:
+    """Return which item and round of its containers a step's path names: "item 3, round 2", or nothing."""
+    found = re.findall(r"\[(\d+)\]|#(\d+)", path)
+    return ", ".join(f"item {int(item) + 1}" if item else f"round {number}" for item, number in found)
+
+
+def sentence(type: str, step: str, payload: Payload) -> str:
+    """Return one event in words; `step` is the title of the step it is about."""
+    said = _SAID.get(type)
+    return f"{said(step, payload)}." if said else f"{type.replace('_', ' ').capitalize()}."
+
+
+def _why(payload: Payload) -> str:
+    error = payload.get("error")
+    message = error.get("message") if isinstance(error, dict) else None
+    return f": {str(message).rstrip('.')}" if message else ""
+
+
+def _who(payload: Payload, otherwise: str) -> str:
+    return str(payload.get("by") or otherwise)
+
+
+def _waiting(reasons: Json) -> str:
+    found = reasons if isinstance(reasons, list) else [reasons]
+    return " and ".join(WAITS.get(str(reason), str(reason).replace("_", " ")) for reason in found)
+
+
+def _paused(step: str, payload: Payload) -> str:
+    before = payload.get("before")
+    who = _who(payload, "Somebody")
+    return f"The run paused before “{before}”, as its author wanted" if before else f"{who} paused the run"
+
+
+def _started(step: str, payload: Payload) -> str:
+    attempt, items = payload.get("attempt"), payload.get("items")
+    rounds = payload.get("rounds")
+    if isinstance(rounds, int):
+        return f"“{step}” began, with at most {rounds} round{'' if rounds == 1 else 's'}"
+    if isinstance(items, int):
+        return f"“{step}” began with {items} item{'' if items == 1 else 's'}"
+    return f"“{step}” began its attempt {attempt}" if isinstance(attempt, int) and attempt > 1 else f"“{step}” began"
+
+
+def _succeeded(step: str, payload: Payload) -> str:
+    ports = payload.get("ports")
+    taken = [str(port).replace("_", " ") for port in ports if port != "done"] if isinstance(ports, list) else []
+    flags = payload.get("flags")
+    marks = flags if isinstance(flags, list) else []
+    fallback = " with its fallback" if "degraded" in marks else " with an output by hand" if "edited" in marks else ""
+    kept = " with a result kept from before" if "cached" in marks else ""
+    return f"“{step}” is done{fallback}{kept}{': ' if taken else ''}{', '.join(taken)}"
+
+
+def _retrying(step: str, payload: Payload) -> str:
+    delay = payload.get("delay")
+    pause = f" in {delay:.1f} s" if isinstance(delay, int | float) else ""
+    return f"“{step}” is tried again{pause}{_why(payload)}"
+
+
+def _call_started(step: str, payload: Payload) -> str:
+    reserved = payload.get("reserved_usd")
+    return f"“{step}” calls {payload.get('name')}{f', with ${reserved} reserved' if reserved else ''}"
+
+
+def _call_finished(step: str, payload: Payload) -> str:
+    if _why(payload):
+        return f"{payload.get('name')} did not answer “{step}”{_why(payload)}"
+    cost = payload.get("cost_usd")
+    return f"{payload.get('name')} answered “{step}”{f' for ${cost}' if cost else ''}"
+
+
+def _decided(step: str, payload: Payload) -> str:
+    decision = str(payload.get("decision"))
+    if decision in _NOBODY:
+        return _NOBODY[decision].format(step=step)
+    reason = str(payload.get("reason") or "").rstrip(".")
+    said = _DECISIONS.get(decision, "answered “{step}”").format(step=step)
+    return f"{_who(payload, 'Somebody')} {said}{': ' if reason else ''}{reason}"
+
+
+def _alert(step: str, payload: Payload) -> str:
+    if payload.get("above_reservation"):
+        cost, reserved = payload.get("cost_usd"), payload.get("reserved_usd")
+        return f"A call of “{step}” cost ${cost}, more than the ${reserved} reserved"
+    share = payload.get("at")
+    part = f"{share:.0%}" if isinstance(share, int | float) else "A part"
+    return f"{part} of the cap of ${payload.get('cap_usd')} is spent"
+
+
+def _skipped(step: str, payload: Payload) -> str:
+    return f"“{step}” was skipped: {_SKIPS.get(str(payload.get('because')), 'it was not needed')}"
+
+
+def _cancelled(step: str, payload: Payload) -> str:
+    return f"“{step}” was cancelled: {_CANCELS.get(str(payload.get('code')), 'it was not needed any more')}"
+
+
+def _created(step: str, payload: Payload) -> str:
+    who, other = _who(payload, "Somebody"), payload.get("forked_number")
+    if not other:
+        return f"{who} started the run"
+    start = payload.get("from_path")
+    where = f" from “{start}”" if start else ""
+    edited = payload.get("edited")
+    by_hand = (
+        f", with {len(edited)} output{'' if len(edited) == 1 else 's'} by hand"
+        if isinstance(edited, list) and edited
+        else ""
+    )
+    return f"{who} forked run #{other}{where}{by_hand}, which saves ${payload.get('saved_usd')}"
+
+
+def _asked(step: str, payload: Payload) -> str:
+    return f"“{step}” asks a person: {str(payload.get('why') or payload.get('title')).rstrip('.')}"
+
+
+_SAID: Mapping[str, Callable[[str, Payload], str]] = {
+    "run_created": _created,
+    "run_started": lambda step, payload: "The run began",
+    "run_waiting": lambda step, payload: f"The run waits for {_waiting(payload.get('reasons'))}",
+    "run_paused": _paused,
+    "run_resumed": lambda step, payload: f"{payload['by']} resumed the run" if payload.get("by") else "The run goes on",
+    "run_cancelling": lambda step, payload: f"{_who(payload, 'Somebody')} told the run to stop",
+    "run_finished": lambda step, payload: f"The run {_ENDS.get(str(payload.get('state')), 'ended')}{_why(payload)}",
+    "step_ready": lambda step, payload: f"“{step}” is ready",
+    "step_started": _started,
+    "round_started": lambda step, payload: f"Round {payload.get('round')} of “{step}” began",
+    "step_waiting": lambda step, payload: f"“{step}” waits for {_waiting(payload.get('reason'))}{_why(payload)}",
+    "step_retrying": _retrying,
+    "step_succeeded": _succeeded,
+    "step_failed": lambda step, payload: f"“{step}” failed{_why(payload)}",
+    "step_skipped": _skipped,
+    "step_cancelled": _cancelled,
+    "call_started": _call_started,
+    "call_finished": _call_finished,
+    "approval_requested": _asked,
+    "approval_decided": _decided,
+    "budget_alert": _alert,
+}

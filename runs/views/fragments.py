@@ -1,0 +1,68 @@
+"""The live fragments of a run's page: what the socket sends and what a page fetches to close a gap.
+
+A frame is `{"seq", "from", "n", "content"}`: the numbers of the last and first event it stands for, their count, and
+HTML in which every part names the element it replaces (`hx-partial`) or joins (`hx-upsert`).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.template.loader import render_to_string
+
+from accounts.access import Actor, get
+from runs import canvas, health, inspection
+from runs.engine.status import RunState
+from runs.models import Event, Run, Step
+
+MOST_PARTS = 500
+
+
+def frame(actor: Actor, run_id: UUID | str, paths: Iterable[str], span: tuple[int, int]) -> dict[str, Any]:
+    """Return the frame for the events from `span[0]` to `span[1]`, which touched these paths."""
+    first, last = span
+    content = render_changes(_run_of(actor, run_id), set(paths), last, after=first - 1)
+    return {"seq": last, "from": first, "n": last - first + 1, "content": content}
+
+
+def since(actor: Actor, run_id: UUID | str, after: int) -> tuple[str, int]:
+    """Return the fragments of everything after a seq, and the seq they stand for."""
+    run = _run_of(actor, run_id)
+    touched = Event.objects.filter(run=run, seq__gt=after, seq__lte=run.seq, path__isnull=False)
+    paths = {str(path) for path in touched.order_by().values_list("path", flat=True).distinct()[:MOST_PARTS]}
+    return render_changes(run, paths, run.seq, after=after), run.seq
+
+
+def render_changes(run: Run, paths: set[str], seq: int, *, after: int | None = None) -> str:
+    """Return the parts that changed with these paths: cards, outline lines, step rows, strip, new log lines.
+
+    Times in it are UTC with `data-at`; each page says them in its reader's zone.
+    """
+    drawn = canvas.picture_of(run)
+    every_card = canvas.cards(run, drawn)
+    changed = {canvas.place_of(path) for path in paths}
+    around = {place.rsplit(".", depth)[0] for place in changed for depth in range(1, place.count(".") + 1)}
+    steps = Step.objects.filter(run=run, path__in=list(paths)[:MOST_PARTS]).defer(*canvas.HEAVY)
+    events = inspection.events(run, after, seq) if after is not None else []
+    context = {
+        "run": run,
+        "seq": seq,
+        "cards": [card for card in every_card if card.placed.place in changed | around],
+        "edges": canvas.edge_states(drawn, every_card),
+        "rows": inspection.step_rows(list(steps)),
+        "log": inspection.log_lines(run, events),
+        "progress": health.one(run),
+        "elapsed": inspection.elapsed(run),
+        "asks": any(event.type in ("approval_requested", "approval_decided") for event in events),
+        "ended": RunState(run.state).is_terminal,
+    }
+    return render_to_string("runs/_changes.html", context)
+
+
+def workspace_frame(actor: Actor) -> dict[str, Any]:
+    """Return the frame of the workspace's socket: the page fetches its own counts, which differ by person."""
+    return {"look": "again", "workspace": actor.workspace.slug}
+
+
+def _run_of(actor: Actor, run_id: UUID | str) -> Run:
+    return get(Run.objects.select_related("pipeline", "version", "started_by", "forked_from"), actor, pk=run_id)

@@ -1,0 +1,78 @@
+"""The pages of runs: the list, one run with its tabs, one step, and what people may do to a run."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts import paging
+from accounts.access import actor_of, get, scoped, signed_in
+from runs import health, inspection, live, services
+from runs.models import Run
+from runs.views import fragments
+
+TABS = {"canvas": "Canvas", "timeline": "Timeline", "steps": "Steps", "log": "Log"}
+FILTERS = [
+    ("running", "Running"),
+    ("waiting", "Waiting"),
+    ("failed", "Failed"),
+    ("succeeded", "Done"),
+    ("cancelled", "Cancelled"),
+]
+_ACTS = {
+    "cancel": (services.cancel, "The run was told to stop."),
+    "pause": (services.pause, "Nothing new starts until you resume."),
+    "resume": (services.resume, "The run goes on."),
+}
+
+
+@require_GET
+@signed_in
+def runs(request: HttpRequest) -> HttpResponse:
+    actor = actor_of(request)
+    wanted = {name: request.GET[name] for name in ("state", "pipeline__slug") if request.GET.get(name)}
+    rows = health.listed(scoped(Run, actor).filter(**wanted))
+    page = paging.page(rows, request.GET.get("cursor"), None, "-created_at")
+    context = {"lines": health.progress(page["items"]), "next": page["next"], "states": health.states(actor.workspace)}
+    return render(request, "runs/runs.html", context | {"state": wanted.get("state", ""), "filters": FILTERS})
+
+
+@require_GET
+@signed_in
+def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    tab = request.GET.get("view", "canvas")
+    view = inspection.run_view(actor_of(request), run_id, tab if tab in TABS else "canvas", request.GET)
+    page = f"runs/_{view.tab}.html" if getattr(request, "htmx", False) else f"runs/{view.tab}.html"
+    return render(request, page, {"view": view, "run": view.run, "tabs": TABS})
+
+
+@require_GET
+@signed_in
+def step(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """One step: as a drawer beside the run, or as a page of its own without script."""
+    view = inspection.step_view(actor_of(request), run_id, request.GET.get("path", ""))
+    page = "runs/_step.html" if getattr(request, "htmx", False) else "runs/step.html"
+    return render(request, page, {"view": view, "run": view.run})
+
+
+@require_GET
+@signed_in
+def changes(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """What changed after `?after=SEQ`, as the socket sends it: how a page closes a gap."""
+    after = live.seq_of(request.GET.get("after"))
+    response = HttpResponse()
+    response.content, seq = fragments.since(actor_of(request), run_id, after)
+    response["X-Seq"] = str(seq)
+    return response
+
+
+@require_POST
+@signed_in
+def act(request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
+    actor = actor_of(request)
+    do, said = _ACTS[name]
+    do(actor, get(Run, actor, pk=run_id))
+    messages.success(request, said)
+    return redirect("run", run_id)

@@ -1,0 +1,25 @@
+// Everything a page may need; each module binds itself to its own data- attributes, on this page and on what htmx adds.
+
+import htmx from "htmx.org";
+import "htmx.org/dist/ext/hx-upsert.js";
+
+import { start as startCanvas } from "./canvas/view.js";
+import { start as startClock } from "./clock.js";
+import { start as startConfirm } from "./confirm.js";
+import { start as startDismiss } from "./dismiss.js";
+import { start as startDrawer } from "./drawer.js";
+import { start as startFilter } from "./filter.js";
+import { start as startKeys } from "./keys.js";
+import { start as startCounts } from "./live/counts.js";
+import { start as startRun } from "./live/run.js";
+import { start as startOnce } from "./once.js";
+import { start as startPalette } from "./palette.js";
+import { start as startTheme } from "./theme.js";
+
+document.documentElement.classList.add("js");
+for (const start of [
+  startTheme, startClock, startConfirm, startOnce, startDismiss, startFilter,
+  startDrawer, startCanvas, startRun, startCounts, startPalette, startKeys,
+]) {
+  start(document, htmx);
+}

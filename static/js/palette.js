@@ -1,0 +1,62 @@
+// Ctrl+K: jump to a page, a pipeline or a run. The list is fetched once, when it is first wanted.
+
+const SHOWN = 12;
+let places;
+
+export function start(root) {
+  const dialog = root.getElementById("palette");
+  if (!dialog) return;
+  const input = dialog.querySelector("[data-palette-input]");
+  const list = dialog.querySelector("[data-palette-list]");
+  const open = async () => {
+    if (dialog.open) return;
+    dialog.showModal();
+    input.value = "";
+    places ??= (await (await fetch(dialog.dataset.palette, { headers: { Accept: "application/json" } })).json()).places;
+    fill(list, places, input.value); // somebody may have typed while the list was on its way
+  };
+  root.addEventListener("click", (event) => {
+    if (event.target.closest("[data-palette-open]")) open();
+  });
+  root.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      open();
+    }
+  });
+  input.addEventListener("input", () => fill(list, places ?? [], input.value));
+  input.addEventListener("keydown", (event) => move(event, list));
+}
+
+function fill(list, all, typed) {
+  const words = typed.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = all.filter(({ name, kind }) => words.every((word) => `${name} ${kind}`.toLowerCase().includes(word)));
+  list.replaceChildren(...found.slice(0, SHOWN).map(line));
+  list.querySelector("a")?.classList.add("on");
+}
+
+function line({ name, kind, url }) {
+  const link = Object.assign(document.createElement("a"), { href: url });
+  const what = Object.assign(document.createElement("span"), { textContent: name });
+  const hint = Object.assign(document.createElement("span"), { className: "hint end", textContent: kind });
+  link.append(what, hint);
+  const item = document.createElement("li");
+  item.append(link);
+  return item;
+}
+
+function move(event, list) {
+  const links = [...list.querySelectorAll("a")];
+  const at = links.findIndex((link) => link.classList.contains("on"));
+  if (event.key === "Enter") {
+    event.preventDefault();
+    links[at]?.click();
+  }
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!step || !links.length) return;
+  event.preventDefault();
+  links[at]?.classList.remove("on");
+  const next = links[(at + step + links.length) % links.length];
+  next.classList.add("on");
+  next.scrollIntoView({ block: "nearest" });
+}

@@ -1,0 +1,154 @@
+"""Members and their roles, as the API changes them; and the audit log, as it shows them."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from accounts.models import AuditEntry, Membership, User
+from accounts.roles import Role
+from tests.people import Team, bearer, signed_in_as
+
+MEMBERS = "/api/v1/members"
+
+
+def add(client: Client, **body: Any) -> Any:
+    return client.post(MEMBERS, body, content_type="application/json")
+
+
+def test_everybody_here_sees_who_is_here(team: Team) -> None:
+    items = signed_in_as(team.bob).get(MEMBERS).json()["items"]
+    assert [item["email"].split("@")[0] for item in items] == ["alice", "bob", "carol", "dana", "erin"]
+    assert items[0] == {"email": "alice@example.com", "name": "Alice", "roles": ["composer"]}
+
+
+def test_an_admin_adds_a_person_new_to_baton(team: Team) -> None:
+    answer = add(signed_in_as(team.dana), email="Frank@Example.com", name="Frank", roles=["reviewer", "composer"])
+    assert answer.status_code == 201
+    assert answer.json() == {"email": "frank@example.com", "name": "Frank", "roles": ["composer", "reviewer"]}
+    assert not User.objects.get(email="frank@example.com").has_usable_password()
+    entry = AuditEntry.objects.get()
+    assert (entry.actor, entry.action, entry.target) == ("dana@example.com", "member_added", "frank@example.com")
+
+
+def test_adding_a_person_of_another_workspace_changes_nothing_of_theirs(team: Team) -> None:
+    answer = add(signed_in_as(team.dana), email="charlie@example.com", name="Chuck", roles=["viewer"])
+    assert answer.json()["name"] == "Charlie"
+    assert Membership.objects.filter(user=team.charlie).count() == 2
+
+
+def test_a_member_is_not_added_twice(team: Team) -> None:
+    answer = add(signed_in_as(team.dana), email="bob@example.com", roles=["viewer"])
+    assert (answer.status_code, answer.json()["code"]) == (409, "already_member")
+    assert Membership.objects.get(user=team.bob).roles == ["reviewer"]
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({"email": "x", "roles": ["viewer"]}, "/email"),
+        ({"email": "x@example.com", "roles": []}, "/roles"),
+        ({"email": "x@example.com", "roles": ["owner"]}, "/roles/0"),
+        ({"email": "x@example.com", "roles": ["viewer"], "password": "p"}, "/password"),
+    ],
+)
+def test_a_bad_member_is_refused_at_its_field(team: Team, body: dict[str, Any], where: str) -> None:
+    answer = add(signed_in_as(team.dana), **body)
+    assert (answer.status_code, answer.json()["where"]) == (422, where)
+    assert not User.objects.filter(email="x@example.com").exists()
+
+
+def test_a_change_of_roles_counts_at_once_and_is_recorded(team: Team) -> None:
+    bob = signed_in_as(team.bob)
+    assert bob.get("/api/v1/audit").status_code == 403
+    answer = signed_in_as(team.dana).put(
+        f"{MEMBERS}/bob@example.com", {"roles": ["auditor"]}, content_type="application/json"
+    )
+    assert answer.json()["roles"] == ["auditor"]
+    (entry,) = bob.get("/api/v1/audit").json()["items"]
+    assert entry["action"] == "roles_changed"
+    assert entry["data"] == {"before": ["reviewer"], "roles": ["auditor"]}
+
+
+def test_who_is_removed_loses_session_and_token(team: Team) -> None:
+    bob, headers = signed_in_as(team.bob), bearer(team.bob, team.workspace)
+    assert signed_in_as(team.dana).delete(f"{MEMBERS}/bob@example.com").status_code == 204
+    assert bob.get(MEMBERS).status_code == 404
+    assert Client().get(MEMBERS, headers=headers).status_code == 401
+
+
+def test_the_last_admin_stays(team: Team) -> None:
+    dana = signed_in_as(team.dana)
+    body = {"roles": ["viewer"]}
+    demoted = dana.put(f"{MEMBERS}/dana@example.com", body, content_type="application/json")
+    removed = dana.delete(f"{MEMBERS}/dana@example.com")
+    for answer in (demoted, removed):
+        assert (answer.status_code, answer.json()["code"]) == (409, "last_admin")
+    Membership.objects.filter(user=team.bob).update(roles=[Role.ADMIN])
+    assert dana.delete(f"{MEMBERS}/dana@example.com").status_code == 204
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "carol", "erin"])
+def test_who_is_no_admin_changes_nobody(team: Team, who: str) -> None:
+    browser = signed_in_as(getattr(team, who))
+    body = {"roles": ["admin"]}
+    assert add(browser, email="x@example.com", roles=["admin"]).status_code == 403
+    assert browser.put(f"{MEMBERS}/{who}@example.com", body, content_type="application/json").status_code == 403
+    assert browser.delete(f"{MEMBERS}/dana@example.com").status_code == 403
+
+
+def test_charlie_does_not_learn_who_is_elsewhere(team: Team) -> None:
+    charlie = signed_in_as(team.charlie)
+    for method in ("put", "delete"):
+        answers = [
+            getattr(charlie, method)(f"{MEMBERS}/{email}", {"roles": ["viewer"]}, content_type="application/json")
+            for email in ("bob@example.com", "nobody@example.com")
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert answers[0].content == answers[1].content
+
+
+@pytest.mark.parametrize(
+    ("who", "status"), [("erin", 200), ("dana", 200), ("alice", 403), ("bob", 403), ("carol", 403)]
+)
+def test_the_audit_log_is_for_auditors_and_admins(team: Team, who: str, status: int) -> None:
+    assert signed_in_as(getattr(team, who)).get("/api/v1/audit").status_code == status
+
+
+def test_the_audit_log_is_filtered_and_shows_its_own_workspace(team: Team) -> None:
+    dana = signed_in_as(team.dana)
+    for name in ("x", "y"):
+        add(dana, email=f"{name}@example.com", roles=["viewer"])
+    erin = signed_in_as(team.erin)
+    (found,) = erin.get("/api/v1/audit?action=member_added&target=x@example.com").json()["items"]
+    assert found["seq"] == 1
+    assert len(found["hash"]) == 64
+    assert erin.get("/api/v1/audit?actor=nobody").json()["items"] == []
+    assert signed_in_as(team.charlie).get("/api/v1/audit").json()["items"] == []
+
+
+def test_an_operator_makes_a_workspace_with_its_first_admin(team: Team) -> None:
+    out = StringIO()
+    call_command("create_workspace", "initech", admin="Gina@example.com", zone="Europe/Berlin", stdout=out)
+    membership = Membership.objects.get(workspace__slug="initech")
+    assert (membership.user.email, membership.roles) == ("gina@example.com", ["admin"])
+    assert not membership.user.has_usable_password()
+    call_command("create_workspace", "umbrella", admin="alice@example.com", stdout=out)
+    assert Membership.objects.filter(user=team.alice).count() == 2
+
+
+@pytest.mark.parametrize(
+    ("slug", "admin", "zone"),
+    [
+        ("acme", "g@example.com", "UTC"),
+        ("A b", "g@example.com", "UTC"),
+        ("new", "nobody", "UTC"),
+        ("new", "g@example.com", "Mars/Base"),
+    ],
+)
+def test_a_workspace_that_cannot_be_is_not_made(team: Team, slug: str, admin: str, zone: str) -> None:
+    with pytest.raises(CommandError):
+        call_command("create_workspace", slug, admin=admin, zone=zone)
+    assert not User.objects.filter(email="g@example.com").exists()

@@ -1,0 +1,131 @@
+"""API tokens: shown once, kept hashed, acting within their scopes until they end."""
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.utils import timezone
+
+from accounts import tokens
+from accounts.errors import Invalid
+from accounts.models import ApiToken, AuditEntry, Membership, User
+from accounts.roles import Role, Scope
+from tests.people import Team, bearer, signed_in_as
+
+
+def test_a_token_acts_for_its_person_within_its_scopes(team: Team) -> None:
+    actor = tokens.resolve(tokens.create(team.alice, team.workspace, ["read", "run"]))
+    assert actor is not None
+    assert (actor.user, actor.workspace) == (team.alice, team.workspace)
+    assert actor.roles == {Role.COMPOSER}
+    assert actor.scopes == {Scope.READ, Scope.RUN}
+
+
+def test_the_row_does_not_hold_the_token(team: Team) -> None:
+    bare = tokens.create(team.alice, team.workspace, ["read"], "ci")
+    row = ApiToken.objects.get()
+    assert bare.startswith("baton_")
+    assert len(bare) > 40
+    assert bare.encode() not in bytes(row.digest)
+    assert row.prefix == bare[:12]
+
+
+def ended(row: ApiToken, team: Team, how: str) -> None:
+    if how == "expired":
+        ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    elif how == "revoked":
+        tokens.revoke(row)
+    elif how == "left":
+        Membership.objects.filter(user=team.alice).delete()
+    else:
+        User.objects.filter(pk=team.alice.pk).update(is_active=False)
+
+
+@pytest.mark.parametrize("how", ["expired", "revoked", "left", "deactivated"])
+def test_a_token_ends(team: Team, how: str) -> None:
+    bare = tokens.create(team.alice, team.workspace, ["read"], expires_at=timezone.now() + timedelta(hours=1))
+    assert tokens.resolve(bare) is not None
+    ended(ApiToken.objects.get(), team, how)
+    assert tokens.resolve(bare) is None
+
+
+@pytest.mark.parametrize("bare", ["", "baton_", "baton_x", "\0", "\ud800", "x" * 100_000])
+def test_a_token_nobody_made_is_nobodys(team: Team, bare: str) -> None:
+    assert tokens.resolve(bare) is None
+
+
+@pytest.mark.parametrize("scopes", [[], ["owner"], ["read", ""]])
+def test_a_token_needs_scopes_that_exist(team: Team, scopes: list[str]) -> None:
+    with pytest.raises(Invalid) as refused:
+        tokens.create(team.alice, team.workspace, scopes)
+    assert refused.value.code == "bad_scope"
+
+
+def test_its_use_is_noted_once_a_minute(team: Team, django_assert_num_queries: Any) -> None:
+    bare = tokens.create(team.alice, team.workspace, ["read"])
+    tokens.resolve(bare)
+    assert ApiToken.objects.get().last_used_at is not None
+    with django_assert_num_queries(2):
+        tokens.resolve(bare)
+
+
+def test_the_command_prints_the_bare_token_and_nothing_else(team: Team) -> None:
+    out = StringIO()
+    call_command("create_token", user="Dana@example.com", workspace="acme", scopes="read, admin", stdout=out)
+    actor = tokens.resolve(out.getvalue().removesuffix("\n"))
+    assert actor is not None
+    assert actor.user == team.dana
+    assert actor.scopes == {Scope.READ, Scope.ADMIN}
+    assert AuditEntry.objects.get().action == "token_created"
+
+
+@pytest.mark.parametrize(
+    ("user", "workspace", "scopes"),
+    [("dana@example.com", "globex", "read"), ("x@example.com", "acme", "read"), ("dana@example.com", "acme", "root")],
+)
+def test_the_command_refuses_who_is_no_member_and_scopes_that_do_not_exist(
+    team: Team, user: str, workspace: str, scopes: str
+) -> None:
+    with pytest.raises(CommandError):
+        call_command("create_token", user=user, workspace=workspace, scopes=scopes)
+    assert not ApiToken.objects.exists()
+
+
+def test_a_person_makes_sees_and_revokes_their_own_token(team: Team) -> None:
+    browser = signed_in_as(team.alice)
+    made = browser.post("/api/v1/tokens", {"scopes": ["read"], "name": "ci"}, content_type="application/json").json()
+    (listed,) = browser.get("/api/v1/tokens").json()["items"]
+    assert listed == {key: value for key, value in made.items() if key != "token"} | {"last_used_at": None}
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    assert Client().get("/api/v1/members", headers=headers).status_code == 200
+    assert browser.delete(f"/api/v1/tokens/{made['id']}").status_code == 204
+    assert Client().get("/api/v1/members", headers=headers).status_code == 401
+    assert browser.get("/api/v1/tokens").json()["items"] == []
+    assert [entry.action for entry in AuditEntry.objects.order_by("seq")] == ["token_created", "token_revoked"]
+
+
+def test_others_do_not_see_it_but_an_admin_revokes_it(team: Team) -> None:
+    tokens.create(team.alice, team.workspace, ["read"])
+    path = f"/api/v1/tokens/{ApiToken.objects.get().pk}"
+    for person in (team.bob, team.charlie):
+        assert signed_in_as(person).get("/api/v1/tokens").json()["items"] == []
+        assert signed_in_as(person).delete(path).status_code == 404
+    assert signed_in_as(team.dana).delete(path).status_code == 204
+
+
+def test_a_token_does_not_make_a_stronger_one(team: Team) -> None:
+    program = Client()
+    headers = bearer(team.dana, team.workspace, Scope.READ, Scope.ADMIN)
+    stronger = program.post("/api/v1/tokens", {"scopes": ["edit"]}, content_type="application/json", headers=headers)
+    assert stronger.status_code == 403
+    weaker = program.post("/api/v1/tokens", {"scopes": ["read"]}, content_type="application/json", headers=headers)
+    assert weaker.status_code == 201
+
+
+def test_a_token_cannot_be_born_expired(team: Team) -> None:
+    body = {"scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}
+    answer = signed_in_as(team.alice).post("/api/v1/tokens", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["where"]) == (422, "/expires_at")

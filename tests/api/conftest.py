@@ -1,0 +1,28 @@
+"""Fixtures of the tests that look at the whole API and every page from outside."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.programs import Program
+from tests.api.world import World, a_world
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    return a_world()
+
+
+@pytest.fixture(scope="module")
+def slowest() -> Iterator[dict[str, float]]:
+    """Collects how long each refusal took, and says at the end of the module which took longest."""
+    took: dict[str, float] = {}
+    yield took
+    if took:
+        name = max(took, key=lambda one: took[one])
+        print(f"the slowest of {len(took)} answers took {took[name]:.3f} s: {name}")
+
+
+@pytest.fixture
+def program(world: World, slowest: dict[str, float]) -> Program:
+    return Program(world, slowest)

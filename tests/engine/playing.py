@@ -1,0 +1,190 @@
+"""A scripted executor: carries starts out as a test says, keeps rows as a database would, and can crash anywhere."""
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipelines.graph.model import Budget, Document
+from runs.engine.budget import Spend
+from runs.engine.decide import decide
+from runs.engine.decision import Decision, Event, Start, StepRecord
+from runs.engine.facts import (
+    Answered,
+    ErrorClass,
+    Fact,
+    Recovered,
+    RunRequested,
+    StepBlocked,
+    StepError,
+    StepFailed,
+    StepSucceeded,
+    Tick,
+)
+from runs.engine.state import Execution
+from runs.engine.status import RunState, StepState
+from tests.engine.building import NOON, a_document, a_graph, a_lock
+
+Script = Mapping[str, Any]
+
+
+class Fails:
+    """An attempt that fails; `cls` is an error class by name."""
+
+    def __init__(self, cls: str = "tool_error", code: str = "broken", **more: Any) -> None:
+        self.error = StepError(ErrorClass(cls), code, f"It is {code}.", **more)
+
+
+class Player:
+    """`script` maps a path, or else a node, to what it comes to: a value, Fails, a list of them by turn, or a function
+    of the Start. What is not in it comes to the path itself."""
+
+    def __init__(self, document: Document, script: Script | None = None, input: Any = None, **more: Any) -> None:
+        self.document, self.script = document, dict(script or {})
+        self.lock = more.get("lock") or a_lock(document)
+        self.input = input or {}
+        self.budget: Budget = more.get("budget") or document.budget
+        self.now: datetime = NOON
+        self.run = Execution.begin(self.document, self.lock, self.input, self.budget)
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.events: list[Event] = []
+        self.started: list[Start] = []
+        self.open: dict[str, Start] = {}
+        self.cancelled: list[str] = []
+        self.last: Decision = Decision(RunState.QUEUED)
+        self.turns: dict[str, int] = {}
+
+    # -- one decision -----------------------------------------------------------------------------------------------
+
+    def tell(self, *facts: Fact) -> Decision:
+        """Decide on facts and keep what a database and an executor would."""
+        decision = decide(self.run, facts, self.now)
+        self.last = decision
+        self.events += decision.events
+        for path, record in decision.changed.items():
+            self.rows[path] = json.loads(json.dumps(asdict(record), default=str))
+        for path in decision.cancels:
+            self.open.pop(path, None)
+            self.cancelled.append(path)
+        for start in decision.starts:
+            self.started.append(start)
+            self.open[start.path] = start
+        return decision
+
+    def begin(self) -> Decision:
+        return self.tell(RunRequested())
+
+    def finish(self, path: str) -> Decision:
+        """End an open attempt as the script says."""
+        return self.tell(self.outcome(self.open.pop(path)))
+
+    def outcome(self, start: Start) -> StepSucceeded | StepFailed | StepBlocked:
+        said = self.script.get(start.path, self.script.get(start.node.id, start.path))
+        if isinstance(said, list):
+            turn = self.turns.get(start.path, 0)
+            self.turns[start.path] = turn + 1
+            said = said[min(turn, len(said) - 1)]
+        if callable(said):
+            said = said(start)
+        if isinstance(said, StepSucceeded | StepFailed | StepBlocked):
+            return said
+        if isinstance(said, Fails):
+            return StepFailed(start.path, start.attempt, said.error, jitter=0.5)
+        return StepSucceeded(start.path, start.attempt, said)
+
+    # -- many -------------------------------------------------------------------------------------------------------
+
+    def play(
+        self,
+        choose: Callable[[Sequence[str]], str] = lambda paths: paths[0],
+        each_time: Callable[["Player"], None] = lambda player: None,
+    ) -> "Player":
+        """Carry out everything there is to do, timers included, until the run ends or waits for a person."""
+        if self.run.state is RunState.QUEUED:
+            self.begin()
+        for _ in range(100_000):
+            each_time(self)
+            if self.open:
+                self.finish(choose(sorted(self.open)))
+            elif self.last.wake_at and not self.last.run.is_terminal:
+                self.now = max(self.now, self.last.wake_at)
+                self.tell(Tick())
+            else:
+                return self
+        raise AssertionError("The run never ends.")
+
+    def in_any_order(self, seed: int) -> "Player":
+        return self.play(random.Random(seed).choice)
+
+    def wait(self, seconds: float) -> Decision:
+        self.now += timedelta(seconds=seconds)
+        return self.tell(Tick())
+
+    def crash(self, *, crashed: bool = True) -> Decision:
+        """Lose all memory and come back from the rows."""
+        self.open.clear()
+        self.run = Execution.restore(
+            self.document, self.lock, self.input, self.budget, self.records(), self.run.state, self.run.spend
+        )
+        return self.tell(Recovered(crashed=crashed))
+
+    def records(self) -> list[StepRecord]:
+        return [_record(row) for row in self.rows.values()]
+
+    # -- people -----------------------------------------------------------------------------------------------------
+
+    def asked(self) -> list[Mapping[str, Any]]:
+        """Return the open questions, oldest first."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for event in self.events:
+            if event.type == "approval_requested":
+                found[event.payload["request"]] = event.payload
+            elif event.type == "approval_decided":
+                found.pop(event.payload["request"], None)
+        return list(found.values())
+
+    def answer(self, decision: str, payload: Any = None, *, path: str = "", **more: Any) -> Decision:
+        """Answer the oldest open question (of a path)."""
+        question = next(q for q in self.asked() if q["request"].startswith(path))
+        request = str(question["request"])
+        return self.tell(Answered(request, f"approval-of-{request}", decision, payload, by="bob@example.com", **more))
+
+    # -- what to look at --------------------------------------------------------------------------------------------
+
+    def states(self) -> dict[str, str]:
+        return {path: row["state"] for path, row in sorted(self.rows.items())}
+
+    def state(self, path: str) -> str:
+        return str(self.rows[path]["state"])
+
+    def row(self, path: str) -> dict[str, Any]:
+        return self.rows[path]
+
+    def paths_started(self) -> list[str]:
+        return [start.path for start in self.started]
+
+    def types(self, path: str | None = None) -> list[str]:
+        return [event.type for event in self.events if path is None or event.path == path]
+
+
+def _record(row: Mapping[str, Any]) -> StepRecord:
+    fields = dict(row)
+    fields["state"] = StepState(row["state"])
+    fields["ports"] = tuple(row["ports"])
+    for name in ("started_at", "finished_at"):
+        fields[name] = datetime.fromisoformat(row[name]) if row[name] else None
+    return StepRecord(**fields)
+
+
+def a_run(drawing: str, script: Script | None = None, **nodes: Any) -> Player:
+    """Return a run of a drawn pipeline, not started. `document` and `input` are the document's fields and the input."""
+    fields = nodes.pop("document", {})
+    given = nodes.pop("input", {})
+    more = {name: nodes.pop(name) for name in ("budget",) if name in nodes}
+    return Player(a_document(a_graph(drawing, **nodes), **fields), script, given, **more)
+
+
+def spent(cost: int) -> Spend:
+    return Spend(cost=cost)

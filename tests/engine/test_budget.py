@@ -1,0 +1,241 @@
+"""No call, however parallel, passes a cap (engine.md §3)."""
+
+from typing import Any
+
+import pytest
+
+from pipelines.graph.model import Budget
+from runs.engine import budget
+from runs.engine.budget import Spend, Usage
+from runs.engine.facts import ErrorClass, Recovered, StepError, StepFailed
+from runs.engine.state import Execution
+from tests.engine.playing import Fails, Player, a_run
+
+
+def a_capped_run(cap: Budget | None = None, **nodes: Any) -> Player:
+    player = a_run("start >> a, b >> join >> result", budget=cap or Budget(max_cost_micros=1_000), **nodes)
+    player.begin()
+    return player
+
+
+def refuse(player: Player, path: str, amount: int | None = 900, tokens: int = 0) -> None:
+    """Let a step's next call be refused, as the worker would."""
+    refusal = budget.admit(player.run, path, amount, tokens)
+    assert refusal, "the call was admitted"
+    attempt = player.open.pop(path).attempt
+    player.tell(StepFailed(path, attempt, StepError(ErrorClass.BUDGET, refusal.code, refusal.message)))
+
+
+def pay(player: Player, path: str, reserved: int, cost: int | None, tokens: int = 0) -> None:
+    assert budget.admit(player.run, path, reserved, tokens) is None
+    budget.reserve(player.run, path, reserved, tokens)
+    budget.settle(player.run, path, reserved, Usage(cost, tokens, 0))
+
+
+def test_sixteen_parallel_calls_cannot_pass_the_cap_together() -> None:
+    player = a_capped_run()
+    admitted = 0
+    for _ in range(16):
+        if budget.admit(player.run, "a", 300) is None:
+            budget.reserve(player.run, "a", 300)
+            admitted += 1
+    assert admitted == 3
+    assert player.run.spend.reserved == 900
+
+
+def test_a_settled_call_gives_back_what_it_did_not_cost() -> None:
+    player = a_capped_run()
+    pay(player, "a", 900, 100)
+    assert (player.run.spend.cost, player.run.spend.reserved, player.run.spend.calls) == (100, 0, 1)
+    assert budget.admit(player.run, "b", 900) is None
+    assert "0.0009" in budget.admit(player.run, "b", 901).message  # type: ignore[union-attr]
+
+
+def test_a_lost_call_keeps_counting_and_a_failed_one_does_not() -> None:
+    player = a_capped_run()
+    budget.reserve(player.run, "a", 600)
+    budget.unconfirm(player.run, "a", 600)
+    assert player.run.spend.unconfirmed == 600
+    assert budget.admit(player.run, "a", 500)
+    budget.reserve(player.run, "b", 400)
+    budget.release(player.run, "b", 400)
+    assert player.run.spend == Spend(unconfirmed=600, calls=1)
+
+
+def test_an_unknown_price_is_refused_under_a_cost_cap_only() -> None:
+    assert budget.admit(a_capped_run().run, "a", None).code == "price_unknown"  # type: ignore[union-attr]
+    free = a_capped_run(Budget(max_tokens=10))
+    pay(free, "a", 0, None, 5)
+    assert free.run.spend.unpriced == 1
+
+
+@pytest.mark.parametrize(
+    ("cap", "what"),
+    [(Budget(max_tokens=10), "tokens"), (Budget(max_llm_calls=1), "calls"), (Budget(max_seconds=1), "seconds")],
+)
+def test_tokens_calls_and_seconds_are_capped_too(cap: Budget, what: str) -> None:
+    player = a_capped_run(cap)
+    pay(player, "a", 0, 0, 6)
+    budget.spend_time(player.run, "a", 1_000)
+    refusal = budget.admit(player.run, "b", 0, 6)
+    assert refusal
+    assert (refusal.code, refusal.what) == ("run_cap", what)
+
+
+def test_a_refused_call_stops_the_run_with_a_receipt() -> None:
+    player = a_capped_run()
+    pay(player, "a", 500, 500)
+    refuse(player, "a")
+    assert (player.run.state, player.run.reason) == ("failed", "budget")
+    assert player.run.error["code"] == "run_cap"
+    assert "$0.0005 is left of the run's cap of $0.001" in player.run.error["message"]
+    assert player.state("b") == "cancelled"
+
+
+def test_a_step_cap_fails_the_step_by_its_own_policy() -> None:
+    capped = {"budget": {"max_cost_usd": "0.0005"}}
+    player = a_capped_run(a=capped)
+    refuse(player, "a", 600)
+    assert player.row("a")["error"]["code"] == "step_cap"
+    assert player.row("a")["flags"] == ["contained"]
+    assert player.play().run.state == "succeeded"
+
+
+def test_an_agents_own_cap_holds_in_every_step() -> None:
+    player = a_capped_run(a={"agent": "frugal@1"})
+    pay(player, "a", 500, 400)
+    assert budget.admit(player.run, "a", 200).code == "step_cap"  # type: ignore[union-attr]
+    assert budget.admit(player.run, "b", 200) is None
+
+
+def test_a_container_cap_counts_all_its_items_and_ends_it() -> None:
+    graph = {"nodes": {"dig": {"kind": "agent", "agent": "writer@1", "prompt": "Dig."}}, "edges": []}
+    each = {"kind": "each", "over": [1, 2, 3], "graph": graph, "budget": {"max_cost_usd": "0.001"}}
+    player = a_run("start >> each, b >> join >> result", each=each)
+    player.begin()
+    pay(player, "each[0].dig", 600, 600)
+    refuse(player, "each[1].dig", 600)
+    assert player.state("each") == "failed"
+    assert player.row("each")["error"]["code"] == "step_cap"
+    assert player.state("each[2].dig") == "cancelled"
+    assert player.play().run.state == "succeeded"
+
+
+def test_alerts_come_once_each_with_the_next_decision() -> None:
+    player = a_capped_run(Budget(max_cost_micros=1_000, alert_at=(0.5, 0.8)))
+    pay(player, "a", 400, 400)
+    assert not player.tell().events
+    pay(player, "a", 500, 500)
+    assert [event.payload["at"] for event in player.tell().events] == [0.5, 0.8]
+    pay(player, "b", 50, 50)
+    assert not player.tell().events
+
+
+def test_a_call_above_its_reservation_is_recorded_and_announced() -> None:
+    player = a_capped_run()
+    budget.reserve(player.run, "a", 100)
+    budget.settle(player.run, "a", 100, Usage(1_500))
+    (alert,) = player.tell().events
+    assert (alert.type, alert.payload["above_reservation"], alert.payload["cost_usd"]) == (
+        "budget_alert",
+        True,
+        "0.0015",
+    )
+    assert player.run.spend.cost == 1_500
+
+
+ASKS = Budget(max_cost_micros=1_000, on_exceed="ask_human")
+
+
+def test_a_manager_is_asked_for_more_and_the_same_attempt_goes_on() -> None:
+    player = a_capped_run(ASKS)
+    pay(player, "a", 500, 500)
+    refuse(player, "a")
+    (question,) = player.asked()
+    assert (question["kind"], question["roles"], question["payload"]) == ("budget", ["manager"], {"add_usd": "0.0005"})
+    assert player.row("a")["wait_reason"] == "budget"
+    player.answer("approve", {"add_usd": "0.002"})
+    assert (player.started[-1].path, player.started[-1].attempt) == ("a", 1)
+    assert budget.admit(player.run, "a", 2_500) is None
+    assert budget.admit(player.run, "a", 2_501)
+
+
+def test_an_approval_without_an_amount_adds_what_was_proposed() -> None:
+    player = a_capped_run(ASKS)
+    refuse(player, "a", 3_000)
+    player.answer("approve")
+    assert budget.admit(player.run, "a", 3_000) is None
+
+
+def test_added_money_survives_a_restart() -> None:
+    player = a_capped_run(ASKS)
+    refuse(player, "a", 3_000)
+    player.answer("approve", {"add_usd": "0.002"})
+    player.crash()
+    assert budget.admit(player.run, "a", 3_000) is None
+    assert budget.admit(player.run, "a", 3_001)
+
+
+def test_one_answer_serves_all_who_wait_at_the_same_cap() -> None:
+    player = a_capped_run(ASKS)
+    refuse(player, "a", 1_500)
+    refuse(player, "b", 1_500)
+    assert len(player.asked()) == 2
+    player.answer("approve", {"add_usd": "1"}, path="b")
+    assert not player.asked()
+    assert sorted(player.open) == ["a", "b"]
+
+
+@pytest.mark.parametrize("decision", ["reject", "expire"])
+def test_no_more_money_ends_the_run(decision: str) -> None:
+    player = a_capped_run(ASKS)
+    refuse(player, "a", 1_500)
+    player.answer(decision)
+    assert (player.run.state, player.run.reason, player.run.error["code"]) == ("failed", "budget", "run_cap")
+
+
+def test_a_cheaper_model_is_tried_before_the_end() -> None:
+    cheaper = Budget(max_cost_micros=1_000, on_exceed="cheaper_model")
+    player = a_capped_run(cheaper, a={"on_error": {"fallback": [{"model": "demo/echo"}]}})
+    refuse(player, "a", 1_500)
+    assert player.started[-1].model == "demo/echo"
+    refuse(player, "a", 1_200)
+    assert player.run.reason == "budget"
+
+
+def test_no_attempt_starts_when_the_machine_time_is_used_up() -> None:
+    player = a_run("start >> a >> b >> result", budget=Budget(max_seconds=5))
+    player.begin()
+    assert player.started[0].timeout == 5.0
+    from runs.engine.facts import StepSucceeded
+
+    player.open.clear()
+    player.tell(StepSucceeded("a", 1, "x", machine_ms=5_000))
+    assert player.paths_started() == ["a"]
+    assert (player.run.reason, player.run.error["code"]) == ("budget", "run_cap")
+    assert "5 seconds" in player.run.error["message"]
+
+
+def test_what_steps_with_caps_spent_is_counted_again_after_a_restart() -> None:
+    player = a_capped_run(a={"budget": {"max_cost_usd": "0.0005"}})
+    spends = {"a": Spend(cost=400, calls=1), "b": Spend(cost=100, calls=1)}
+    player.run = Execution.restore(
+        player.document,
+        player.lock,
+        player.input,
+        player.budget,
+        player.records(),
+        player.run.state,
+        Spend(cost=500, calls=2),
+        spends,
+    )
+    player.tell(Recovered(crashed=True))
+    assert budget.admit(player.run, "a", 100) is None
+    assert budget.admit(player.run, "a", 101).code == "step_cap"  # type: ignore[union-attr]
+    assert budget.admit(player.run, "b", 500) is None
+
+
+def test_a_budget_error_is_never_retried() -> None:
+    player = a_run("start >> a >> result", {"a": Fails("budget", "workspace_cap")}).play()
+    assert player.paths_started() == ["a"]
+    assert player.run.reason == "budget"

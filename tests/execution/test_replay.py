@@ -1,0 +1,193 @@
+"""After a crash or an approval, a step goes on where it was: nothing paid for is asked again, no effect is doubled."""
+
+from dataclasses import replace
+from typing import Any
+
+from pipelines.graph import gates
+from pipelines.graph.canonical import digest
+from runs.engine.facts import StepBlocked, StepFailed, StepSucceeded
+from runs.execution.steps import carry_out
+from tests.execution.contexts import MemoryContext, a_tool_step, an_agent, an_agent_step
+from tests.model_server import ModelServer, Reply
+from tests.sink import Sink
+
+
+def posting(sink: Sink, path: str = "/post", **fields: Any) -> MemoryContext:
+    args = {"method": "POST", "url": f"{sink.url}{path}", "json": {"n": 1}, "idempotency_header": "Idempotency-Key"}
+    return granted(a_tool_step("http.request@1", args, **fields))
+
+
+def granted(step: MemoryContext, approval: str = "approval-1") -> MemoryContext:
+    assert step.start.tool
+    hashed = gates.payload_hash(gates.payload(step.start.tool, step.start.input["args"]))
+    step.start = replace(step.start, grants={hashed: approval})
+    return step
+
+
+async def test_a_finished_model_call_is_replayed_without_begin_or_finish(model_server: ModelServer) -> None:
+    first = an_agent_step(an_agent("stub/m"))
+    before = await carry_out(first)
+
+    second = first.again()
+    after = await carry_out(second)
+
+    assert isinstance(before, StepSucceeded)
+    assert isinstance(after, StepSucceeded)
+    assert before.output == after.output
+    assert len(model_server.calls) == 1
+    assert (second.intents, second.outcomes) == ([], [])
+
+
+async def test_a_retry_pays_only_for_the_turn_that_failed(model_server: ModelServer, sink: Sink) -> None:
+    args = {"method": "GET", "url": f"{sink.url}/page"}
+    model_server.script(
+        Reply(tool_calls=[{"name": "http_request", "args": args}], times=1),
+        Reply(kind="503", times=1),
+        Reply(text="ok"),
+    )
+    first = an_agent_step(an_agent("stub/m", tools=("http.request@1",)))
+    assert isinstance(await carry_out(first), StepFailed)
+
+    second = first.again(attempt=2)
+    assert isinstance(await carry_out(second), StepSucceeded)
+
+    assert len(model_server.calls) == 3
+    assert len(sink.effects) == 1
+    assert [intent.key for intent in second.intents] == ["write@2/4"]
+    assert model_server.calls[1].key == model_server.calls[2].key == "run-1/write/3"
+
+
+async def test_a_lost_model_call_is_made_again_under_the_same_idempotency_key(model_server: ModelServer) -> None:
+    first = an_agent_step(an_agent("stub/m"))
+    await carry_out(first)
+    first.crash()
+
+    second = first.again()
+    await carry_out(second)
+
+    assert [call.key for call in model_server.calls] == ["run-1/write/1"] * 2
+    assert second.intents[0].key == "write@1/2"  # the row of the lost call keeps its own key
+
+
+async def test_a_retry_ordered_by_a_person_asks_anew(model_server: ModelServer) -> None:
+    first = an_agent_step(an_agent("stub/m"))
+    await carry_out(first)
+
+    await carry_out(first.again(attempt=2, generation=1))
+
+    assert len(model_server.calls) == 2
+    assert model_server.calls[0].key != model_server.calls[1].key
+
+
+async def test_a_repair_is_a_new_request(model_server: ModelServer) -> None:
+    first = an_agent_step(an_agent("stub/m"))
+    await carry_out(first)
+
+    await carry_out(first.again(attempt=2, repair={"output": "x", "findings": ["y"], "instruction": ""}))
+
+    assert len(model_server.calls) == 2
+
+
+async def test_a_keyed_post_is_sent_again_under_its_first_key_and_one_approval(sink: Sink) -> None:
+    first = posting(sink, "/fail?status=503")
+    fact = await carry_out(first)
+    assert isinstance(fact, StepFailed)
+    assert (fact.error.code, fact.error.retry_after) == ("http_503", 2)
+
+    second = first.again(attempt=2)
+    assert isinstance(await carry_out(second), StepSucceeded)
+
+    assert [effect["key"] for effect in sink.effects] == ["run-1/send/1"]
+    assert (first.intents[0].approval, second.intents[0].approval) == ("approval-1", None)
+
+
+async def test_a_crash_after_the_effect_sends_the_same_key_again(sink: Sink) -> None:
+    first = posting(sink)
+    await carry_out(first)
+    first.crash()
+
+    await carry_out(first.again())
+
+    assert {effect["key"] for effect in sink.effects} == {"run-1/send/1"}
+
+
+async def test_an_unkeyed_post_that_a_crash_cut_off_is_never_sent_again_by_itself(sink: Sink) -> None:
+    first = granted(a_tool_step("http.request@1", {"method": "POST", "url": f"{sink.url}/post"}))
+    await carry_out(first)
+    first.crash()
+
+    fact = await carry_out(first.again())
+
+    assert isinstance(fact, StepBlocked)
+    assert (fact.kind, fact.call) == ("outcome_unknown", "send@1/1")
+    assert len(sink.effects) == 1
+
+
+async def test_an_unkeyed_post_whose_answer_was_lost_waits_for_a_person(sink: Sink) -> None:
+    step = granted(a_tool_step("http.request@1", {"method": "POST", "url": f"{sink.url}/lose"}))
+
+    fact = await carry_out(step)
+
+    assert isinstance(fact, StepBlocked)
+    assert (fact.kind, fact.call) == ("outcome_unknown", "send@1/1")
+    assert step.outcomes[0].lost
+    assert len(sink.effects) == 1
+
+
+async def test_a_person_may_say_what_came_of_it_or_order_it_to_be_sent_again(sink: Sink) -> None:
+    first = granted(a_tool_step("http.request@1", {"method": "POST", "url": f"{sink.url}/post"}))
+    await carry_out(first)
+    first.crash()
+
+    told = await carry_out(first.again(outcomes={"send@1/1": {"decision": "use", "output": {"status": 200}}}))
+    assert isinstance(told, StepSucceeded)
+    assert told.output == {"status": 200}
+    assert len(sink.effects) == 1
+
+    ordered = granted(first.again(outcomes={"send@1/1": {"decision": "retry"}}), "approval-2")
+    again = await carry_out(ordered)
+    assert isinstance(again, StepSucceeded)
+    assert len(sink.effects) == 2
+    assert ordered.intents[0].approval == "approval-2"
+
+
+async def test_sending_an_unkeyed_post_again_needs_an_approval_of_its_own(sink: Sink) -> None:
+    first = granted(a_tool_step("http.request@1", {"method": "POST", "url": f"{sink.url}/status?code=500"}))
+    assert isinstance(await carry_out(first), StepFailed)
+
+    fact = await carry_out(first.again(attempt=2, generation=1))
+
+    assert isinstance(fact, StepBlocked)
+    assert fact.kind == "approve"
+    assert len(sink.effects) == 1
+
+
+async def test_a_timeout_of_a_repeatable_call_is_a_timeout_and_of_any_other_a_question(sink: Sink) -> None:
+    reading = a_tool_step("http.request@1", {"method": "GET", "url": f"{sink.url}/wait?seconds=5"}, timeout=0.2)
+    fact = await carry_out(reading)
+    assert isinstance(fact, StepFailed)
+    assert fact.error.code == "timeout"
+
+    writing = granted(
+        a_tool_step("http.request@1", {"method": "POST", "url": f"{sink.url}/wait?seconds=5"}, timeout=0.2)
+    )
+    assert isinstance(await carry_out(writing), StepBlocked)
+
+
+async def test_a_retry_ordered_by_a_person_does_not_repeat_a_finished_effect(
+    model_server: ModelServer, sink: Sink
+) -> None:
+    args = {"method": "POST", "url": f"{sink.url}/post", "idempotency_header": "Idempotency-Key"}
+    model_server.script(Reply(tool_calls=[{"name": "http_request", "args": args}], times=1), Reply(kind="400", times=1))
+    first = an_agent_step(an_agent("stub/m", tools=("http.request@1",)))
+    blocked = await carry_out(first)
+    assert isinstance(blocked, StepBlocked)
+    grants = {digest(blocked.payload): "approval-1"}
+    approved = first.again(grants=grants)
+    assert isinstance(await carry_out(approved), StepFailed)
+
+    model_server.script(Reply(tool_calls=[{"name": "http_request", "args": args}], times=1), Reply(text="Sent."))
+    retried = approved.again(attempt=2, generation=1)
+    assert isinstance(await carry_out(retried), StepSucceeded)
+
+    assert len(sink.effects) == 1

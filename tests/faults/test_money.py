@@ -1,0 +1,76 @@
+"""Caps hold although calls are made at once, and the books balance whatever happens to the calls."""
+
+import pytest
+
+from approvals.models import Approval
+from tests.faults.stage import Stage, books_balance
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+
+
+def test_sixteen_parallel_calls_cannot_pass_the_cap(stage: Stage) -> None:
+    """Each call may cost 100 output tokens and its prompt; the cap has room for three."""
+    agent = stage.agent("writer", 200)
+    names = [f"b{k}" for k in range(16)]
+    nodes: dict[str, object] = {"start": {"kind": "input"}, "end": {"kind": "output", "value": "done"}}
+    policy = {"on_error": {"then": "skip"}}
+    for name in names:
+        nodes[name] = {"kind": "agent", "agent": agent, "prompt": f"[run=${{input.run}} step={name}]", **policy}
+    nodes["all"] = {"kind": "combine", "on_failed_input": "tolerate"}
+    edges = [edge for name in names for edge in (f"start>{name}", f"{name}>all")] + ["all>end"]
+    pipeline = stage.pipeline("parallel", nodes, edges, budget={"max_cost_usd": "0.0014", "on_exceed": "stop"})
+    stage.worker("w1")
+    run = stage.wait(stage.start(pipeline))
+    assert run.cost_micros + run.unconfirmed_micros <= 1400
+    assert 1 <= len(stage.asked()) < 16
+    assert run.state == "failed"
+    assert run.reason == "budget"
+    assert "cap" in run.error["message"]
+    assert books_balance(run)
+
+
+def test_a_run_over_its_cap_asks_a_manager_and_goes_on_with_more(stage: Stage) -> None:
+    from approvals import services
+    from approvals.policy import Decision
+    from tests.people import acting
+
+    nodes = {
+        "start": {"kind": "input"},
+        "a1": {"kind": "agent", "agent": stage.agent("writer"), "prompt": "[run=${input.run} step=a1]"},
+        "end": {"kind": "output", "value": "${steps.a1.output}"},
+    }
+    budget = {"max_cost_usd": "0.000001", "on_exceed": "ask_human"}
+    pipeline = stage.pipeline("poor", nodes, ["start>a1", "a1>end"], budget=budget)
+    stage.worker("w1")
+    run = stage.start(pipeline)
+    stage.wait(run, "waiting")
+    question = Approval.objects.get(run=run)
+    assert question.kind == "budget"
+    carol = acting(stage.team.carol)
+    decision = Decision("approve", payload_hash=question.payload_hash, payload={"add_usd": "0.01"})
+    services.decide(carol, question.pk, decision)
+    run = stage.wait(run)
+    assert run.state == "succeeded"
+    assert stage.asked() == {"a1": 1}
+    assert books_balance(run)
+
+
+@pytest.mark.parametrize("kind", ["429", "500", "malformed", "empty", "close"])
+def test_the_books_balance_after_a_reply_of_every_bad_kind(stage: Stage, kind: str) -> None:
+    stage.models.ask("/admin/script", [{"kind": kind, "times": 2, "retry_after": "0"}])
+    nodes = {
+        "start": {"kind": "input"},
+        "a1": {
+            "kind": "agent",
+            "agent": stage.agent("writer"),
+            "prompt": "[run=${input.run} step=a1]",
+            "on_error": {"retry": {"max_attempts": 4, "first_delay": "PT0S"}},
+        },
+        "end": {"kind": "output", "value": "${steps.a1.output}"},
+    }
+    pipeline = stage.pipeline("bad", nodes, ["start>a1", "a1>end"], budget={"max_cost_usd": "1.00"})
+    stage.worker("w1")
+    run = stage.wait(stage.start(pipeline))
+    assert run.state == "succeeded", run.error
+    assert stage.asked()["a1"] == 3
+    assert books_balance(run)

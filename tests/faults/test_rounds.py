@@ -1,0 +1,63 @@
+"""Rounds on real rows: the Review loop as it comes from the gallery, and a worker that dies inside a round."""
+
+import pytest
+
+from accounts.access import Actor
+from accounts.roles import Role
+from pipelines import gallery
+from runs.models import Call, Event, Step
+from runs.services import Order, start_run
+from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+
+
+def test_the_review_loop_runs_as_it_is_and_ends_at_a_good_draft(stage: Stage) -> None:
+    operator = Actor(stage.team.alice, stage.team.workspace, frozenset(Role))
+    pipeline = gallery.instantiate(operator, "review-loop")
+    stage.worker("w1")
+    run = stage.wait(start_run(operator, pipeline, Order(dict(gallery.template("review-loop").sample))))
+    assert run.state == "succeeded", stage.explain(run)
+    loop = Step.objects.get(run=run, path="write")
+    rounds = loop.meta["rounds"]
+    assert (loop.meta["ended"], len(rounds)) == ("until", 2), "the sample shows a draft that is sent back once"
+    paths = set(Step.objects.filter(run=run, path__contains="#").values_list("path", flat=True))
+    assert paths == {f"write#{entry['round']}.{name}" for entry in rounds for name in ("draft", "review")}
+    started = Event.objects.filter(run=run, type="round_started").order_by("seq")
+    assert [event.payload["round"] for event in started] == [entry["round"] for entry in rounds]
+    best = max(entry["score"] for entry in rounds)
+    assert next(entry["score"] for entry in rounds if entry["round"] == loop.meta["round"]) == best
+    assert run.output["result"]["rounds"] == rounds
+    assert run.output["result"]["text"] == Step.objects.get(run=run, path="write#2.draft").output
+    assert has_no_gap(run)
+    assert books_balance(run)
+
+
+def test_a_worker_killed_inside_a_round_pays_for_no_finished_step_again(stage: Stage) -> None:
+    prompt = "[run=${input.run} step=%s${round.n}] ${round.previous.b.output | default('')}"
+    inner = {
+        "nodes": {
+            "a": {"kind": "agent", "agent": stage.agent("first", 200), "prompt": prompt % "a"},
+            "b": {"kind": "agent", "agent": stage.agent("second", 1500), "prompt": prompt % "b"},
+        },
+        "edges": [{"from": "a", "to": "b"}],
+    }
+    nodes = {
+        "start": {"kind": "input"},
+        "loop": {"kind": "repeat", "until": "round.n == 3", "max_rounds": 5, "graph": inner},
+        "end": {"kind": "output", "value": "${steps.loop.output}"},
+    }
+    pipeline = stage.pipeline("rounds", nodes, ["start>loop", "loop>end"], budget={"max_cost_usd": "1.00"})
+    first = stage.worker("w1")
+    run = stage.start(pipeline)
+    stage.wait_for_call("b2")
+    first.kill()
+    stage.worker("w2")
+    run = stage.wait(run)
+    assert run.state == "succeeded", stage.explain(run)
+    assert stage.asked() == {"a1": 1, "b1": 1, "a2": 1, "b2": 2, "a3": 1, "b3": 1}
+    assert Step.objects.get(run=run, path="loop").meta["round"] == 3
+    assert Call.objects.filter(run=run, path="loop#2.b").count() == 2
+    assert finished_twice(run) == []
+    assert has_no_gap(run)
+    assert books_balance(run)

@@ -1,0 +1,80 @@
+"""Every setting is read through a typed reader, refuses a bad value, and stands in the README."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from orchestrator_site import env
+from tests.conftest import ROOT
+
+READ = re.compile(r"env\.(?:text|integer|choice|items|url|path)\(\s*\"([A-Z_]+)\"")
+INTERNAL = {"BATON_DATABASE_ROLE", "BATON_TEST_DB"}  # set by the supervisor and by tests, by nobody else
+
+
+def test_the_readme_lists_exactly_the_settings_that_are_read() -> None:
+    sources = "".join(file.read_text() for file in (ROOT / "orchestrator_site").rglob("*.py"))
+    elsewhere = {"OTEL_EXPORTER_OTLP_ENDPOINT"} & set(re.findall(r"[A-Z_]{6,}", _all_code()))
+    listed = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "README.md").read_text(), re.M))
+    assert listed == (set(READ.findall(sources)) - INTERNAL) | elsewhere
+
+
+def _all_code() -> str:
+    apps = ("orchestrator_site", "accounts", "pipelines", "runs", "approvals")
+    return "".join(file.read_text() for app in apps for file in (ROOT / app).rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("many", "EXAMPLE must be a whole number, not 'many'."),
+        ("0", "EXAMPLE must be between 1 and 9, not 0."),
+        ("10", "EXAMPLE must be between 1 and 9, not 10."),
+    ],
+)
+def test_a_number_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch, value: str, complaint: str) -> None:
+    monkeypatch.setenv("EXAMPLE", value)
+    with pytest.raises(ImproperlyConfigured, match=re.escape(complaint)):
+        env.integer("EXAMPLE", 5, 1, 9)
+
+
+def test_blank_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE", "  ")
+    assert env.integer("EXAMPLE", 5, 1, 9) == 5
+    assert env.text("EXAMPLE", "other") == "other"
+    assert env.items("EXAMPLE") == []
+
+
+def test_an_address_of_another_kind_is_refused_without_repeating_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE", "mysql://root:hunter2@db")
+    with pytest.raises(ImproperlyConfigured) as refused:
+        env.url("EXAMPLE", "", ("postgresql",))
+    assert "mysql" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def manage(command: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    environment = {
+        **os.environ,
+        "BATON_ENV": "production",
+        "SECRET_KEY": "",
+        "DJANGO_ALLOW_ASYNC_UNSAFE": "",
+        **settings,
+    }
+    arguments = [sys.executable, "manage.py", *command.split()]
+    return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_production_refuses_to_start_without_a_secret_key() -> None:
+    done = manage("check")
+    assert done.returncode == 1
+    assert done.stderr == ("Settings: SECRET_KEY is required when BATON_ENV=production. Set 50 random characters.\n")
+
+
+def test_production_settings_pass_djangos_deployment_check() -> None:
+    key = "kL9#vQ2m$Xw7&Tz4!Rb8^Yn3*Gc6@Hd1%Jf5(Ps0)Ua-We=Ei+Oq"
+    done = manage("check --deploy --fail-level WARNING", SECRET_KEY=key, BATON_BASE_URL="https://baton.example")
+    assert done.returncode == 0, done.stderr
