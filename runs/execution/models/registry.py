@@ -9,13 +9,14 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 
 from accounts import secrets
 from accounts.errors import NotFound
 from accounts.models import Workspace
 from pipelines.library import models as library
 from pipelines.library.models import ModelRoute
+from runs.execution import database
 from runs.execution.failures import Failure, config, transient
 from runs.execution.models.demo import DemoModel
 from runs.execution.models.values import ModelAdapter
@@ -83,7 +84,10 @@ def _demo(adapters: _Adapters, key: tuple[str, str]) -> ModelAdapter:
 
 
 async def _looked_up(adapters: _Adapters, key: tuple[str, str]) -> ModelAdapter:
-    made_from = await asyncio.to_thread(_route_and_key, *key)
+    try:
+        made_from = await database.ask(lambda: _route_and_key(*key))
+    except DatabaseError as error:
+        raise transient("database", f"The connection of {key[1]} could not be looked up: {error}") from error
     known = adapters.found.get(key)
     if known is None or known.made_from != made_from:
         # A client replaced here may still be answering others, so it is left to them and the garbage collector.
@@ -106,10 +110,6 @@ def _route_and_key(workspace_id: str, ref: str) -> tuple[ModelRoute, str]:
         return route, _key(workspace_id, route)
     except (NotFound, ImproperlyConfigured) as error:
         raise config("no_secret", f"The key of {ref} cannot be read: {error}") from error
-    except DatabaseError as error:
-        raise transient("database", f"The connection of {ref} could not be looked up: {error}") from error
-    finally:
-        connections.close_all()
 
 
 def _key(workspace_id: str, route: ModelRoute) -> str:
