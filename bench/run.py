@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from bench import services
@@ -82,11 +83,13 @@ def times(actor: Any, pipeline: Any, count: int, at_once: int) -> list[float]:
     from runs.models import Run
     from runs.services import Order, start_run
 
+    def start(number: int) -> Any:
+        return start_run(actor, pipeline, Order({"run": f"r{number}"})).pk
+
     seconds: list[float] = []
     for first in range(0, count, at_once):
-        with ThreadPoolExecutor(min(at_once, 4)) as clients:
-            orders = [Order({"run": f"r{first + k}"}) for k in range(at_once)]
-            batch = [run.pk for run in clients.map(lambda order: start_run(actor, pipeline, order), orders)]
+        numbers = range(first, first + at_once)
+        batch = list(map(start, numbers) if at_once == 1 else clients().map(start, numbers))
         deadline = time.monotonic() + 120
         while Run.objects.filter(pk__in=batch, finished_at=None).exists():
             if time.monotonic() > deadline:
@@ -97,6 +100,12 @@ def times(actor: Any, pipeline: Any, count: int, at_once: int) -> list[float]:
                 sys.exit(f"Run {run.pk} {run.state}: {run.error}")
             seconds.append((run.finished_at - run.started_at).total_seconds())
     return seconds
+
+
+@cache
+def clients() -> ThreadPoolExecutor:
+    """Return the threads that start runs together; each keeps its connection to the database."""
+    return ThreadPoolExecutor(4)
 
 
 @contextmanager

@@ -176,7 +176,7 @@ class Worker:
 
     async def _warm_up(self) -> None:
         """Load the providers' libraries beside the work, where there is a connection: the first call need not wait."""
-        await sync_to_async(background.load_providers, thread_sensitive=False)()
+        await sync_to_async(background.warm_up, thread_sensitive=False)()
 
     async def _read_clock(self) -> None:
         """Learn the database's time; wait for a database that is not there yet."""

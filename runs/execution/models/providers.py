@@ -47,9 +47,8 @@ class ProviderModel:
     """One model over one connection, with its client kept open."""
 
     def __init__(self, route: ModelRoute, key: str) -> None:
-        transport = GuardedTransport(connection_guard(route.base_url, route.trusted_address))
-        self._client = httpx2.AsyncClient(transport=transport, timeout=None, follow_redirects=False, trust_env=False)
-        self._model = _MAKERS[route.kind](route, key, self._client)
+        self._transport = GuardedTransport(connection_guard(route.base_url, route.trusted_address))
+        self._model = _MAKERS[route.kind](route, key, self._transport)
         self._ref, self._key = route.ref, key
         self._keeps_parts = route.kind != "openai"
         self.provider = PROVIDER_NAMES[route.kind]
@@ -73,7 +72,7 @@ class ProviderModel:
         return self._answer(response)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
     def _redacted(self, text: str) -> str:
         """Return the text without the key, should a server have sent it back; very short keys are no secrets."""
@@ -105,7 +104,7 @@ class ProviderModel:
         )
 
 
-def _openai(route: ModelRoute, key: str, client: httpx2.AsyncClient) -> Model[Any]:
+def _openai(route: ModelRoute, key: str, transport: GuardedTransport) -> Model[Any]:
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai import OpenAIProvider
@@ -113,15 +112,7 @@ def _openai(route: ModelRoute, key: str, client: httpx2.AsyncClient) -> Model[An
 
     from runs.execution.models.openai_client import LeanOpenAI
 
-    sdk = LeanOpenAI(
-        api_key=key or NO_KEY,
-        base_url=route.base_url or "https://api.openai.com/v1",
-        http_client=client,
-        max_retries=0,
-        timeout=None,
-    )
-    # The SDK reads these from the environment, and they are nobody else's business.
-    sdk.organization = sdk.project = None
+    sdk = LeanOpenAI(transport, api_key=key or NO_KEY, base_url=route.base_url or "https://api.openai.com/v1")
     if not route.base_url:
         return OpenAIChatModel(route.model, provider=OpenAIProvider(openai_client=sdk))
     # Servers that only look like OpenAI know `max_tokens`; few of them know its successor.
@@ -130,7 +121,7 @@ def _openai(route: ModelRoute, key: str, client: httpx2.AsyncClient) -> Model[An
     return OpenAIChatModel(route.model, provider=provider)
 
 
-def _anthropic(route: ModelRoute, key: str, client: httpx2.AsyncClient) -> Model[Any]:
+def _anthropic(route: ModelRoute, key: str, transport: GuardedTransport) -> Model[Any]:
     from anthropic import AsyncAnthropic
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
@@ -138,19 +129,23 @@ def _anthropic(route: ModelRoute, key: str, client: httpx2.AsyncClient) -> Model
     sdk = AsyncAnthropic(
         api_key=key or NO_KEY,
         base_url=route.base_url or "https://api.anthropic.com",
-        http_client=client,
+        http_client=_client(transport),
         max_retries=0,
         timeout=None,
     )
     return AnthropicModel(route.model, provider=AnthropicProvider(anthropic_client=sdk))
 
 
-def _google(route: ModelRoute, key: str, client: httpx2.AsyncClient) -> Model[Any]:
+def _google(route: ModelRoute, key: str, transport: GuardedTransport) -> Model[Any]:
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google import GoogleProvider
 
-    provider = GoogleProvider(api_key=key or NO_KEY, http_client=client, base_url=route.base_url or None)
+    provider = GoogleProvider(api_key=key or NO_KEY, http_client=_client(transport), base_url=route.base_url or None)
     return GoogleModel(route.model, provider=provider)
+
+
+def _client(transport: GuardedTransport) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=transport, timeout=None, follow_redirects=False, trust_env=False)
 
 
 _MAKERS = {"openai": _openai, "anthropic": _anthropic, "google": _google}
