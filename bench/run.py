@@ -94,7 +94,7 @@ def times(actor: Any, pipeline: Any, count: int, at_once: int) -> list[float]:
         while Run.objects.filter(pk__in=batch, finished_at=None).exists():
             if time.monotonic() > deadline:
                 sys.exit(f"The runs did not finish in 120 s: {Run.objects.filter(pk__in=batch).values_list('state')}")
-            time.sleep(0.01 if at_once == 1 else 0.05)
+            time.sleep(0.025)
         for run in Run.objects.filter(pk__in=batch):
             if run.state != "succeeded":
                 sys.exit(f"Run {run.pk} {run.state}: {run.error}")

@@ -22,8 +22,9 @@ class Run(models.Model):
     """One execution of one pinned version. Money is in micro-dollars; `epoch` fences off former owners."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
-    pipeline = models.ForeignKey(Pipeline, on_delete=models.PROTECT)
+    # These are the first columns of indexes below.
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, db_index=False)
+    pipeline = models.ForeignKey(Pipeline, on_delete=models.PROTECT, db_index=False)
     version = models.ForeignKey(PipelineVersion, on_delete=models.PROTECT)
     number = models.PositiveIntegerField(help_text="counts up within the workspace; what people call the run")
     state = models.CharField(max_length=16, choices=[(s, s) for s in RunState], default=RunState.QUEUED)
@@ -84,7 +85,7 @@ class Inbox(models.Model):
     """A fact from outside waiting for the run's owner; unique by key, so a repeated report is one fact."""
 
     id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False)  # one_fact_per_key begins with it
     key = models.CharField(max_length=200)
     fact = models.JSONField()
     created_at = models.DateTimeField(auto_now_add=True)
