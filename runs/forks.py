@@ -16,6 +16,7 @@ from accounts.access import Actor, Capability, require
 from accounts.errors import Conflict, Invalid
 from accounts.ids import new_id
 from pipelines.graph import canonical
+from pipelines.graph.freeze import agents_of, tools_of
 from pipelines.graph.lock import Lock
 from pipelines.graph.model import Document, Graph, Json, Kind, Node
 from pipelines.graph.money import dollars
@@ -27,6 +28,7 @@ from runs.engine import forking, given, paths
 from runs.engine.decision import StepRecord
 from runs.engine.facts import RunRequested
 from runs.engine.forking import Takeover
+from runs.engine.scope import MADE
 from runs.engine.status import StepState
 from runs.models import Event, Run, Step
 
@@ -39,8 +41,9 @@ insert into runs_step (run_id, path, node, kind, title, state, attempt, flags, p
   cost_micros, unpriced_calls, position, started_at, finished_at)
 select %(fork)s, path, node, kind, title, state, attempt,
   case when 'reused' = any(flags) then flags else flags || 'reused'::varchar end, port, input, output, meta, error,
-  jsonb_strip_nulls(jsonb_build_object('failed_input', memo->'failed_input', 'reused_from', coalesce(
-    memo->'reused_from', jsonb_build_object('run', %(run)s::text, 'number', %(number)s, 'cost_micros', cost_micros)))),
+  jsonb_strip_nulls(jsonb_build_object('failed_input', memo->'failed_input', 'made', memo->'made',
+    'reused_from', coalesce(memo->'reused_from',
+      jsonb_build_object('run', %(run)s::text, 'number', %(number)s, 'cost_micros', cost_micros)))),
   0, 0, position, started_at, finished_at
 from runs_step where run_id = %(run)s::uuid and path = any(%(paths)s)
 """
@@ -112,8 +115,9 @@ def fork(actor: Actor, run: Run, order: Fork) -> Run:
 
 
 def can_begin_at(path: str) -> bool:
-    """Tell whether a fork may begin at this step: not in a round, which depends on the rounds before it."""
-    return "#" not in path
+    """Tell whether a fork may begin at this step: not in a round, a turn or a delegation, which depend on those before
+    them."""
+    return not set("#~>") & set(path)
 
 
 def savings(run: Run, path: str) -> Savings:
@@ -131,15 +135,17 @@ def _old(run: Run) -> _Old:
     paid = Coalesce(Cast(came_with, BigIntegerField()), F("cost_micros"))
     rows = list(Step.objects.filter(run=run).annotate(paid=paid).values(*_LIGHT, "paid"))
     needed = Q(kind=Kind.EACH) | Q(kind=Kind.TOOL, state=StepState.RUNNING)
-    inputs = dict(Step.objects.filter(needed, run=run).values_list("path", "input"))
-    records = {row["path"]: _record(row, inputs.get(row["path"])) for row in rows}
+    found = Step.objects.filter(needed, run=run).annotate(made=KeyTransform(MADE, "memo"))
+    more = {path: (input_, made) for path, input_, made in found.values_list("path", "input", "made")}
+    records = {row["path"]: _record(row, *more.get(row["path"], (None, None))) for row in rows}
     return _Old(records, {row["path"]: row["paid"] for row in rows})
 
 
-def _record(row: Mapping[str, Any], input_: Json) -> StepRecord:
+def _record(row: Mapping[str, Any], input_: Json, made: Json) -> StepRecord:
     fields = {name: row[name] for name in _LIGHT if name not in ("state", "port")}
     ports = tuple(row["port"].split(",")) if row["port"] else ()
-    return StepRecord(**fields, state=StepState(row["state"]), ports=ports, input=input_)
+    memo = {MADE: made} if made else {}
+    return StepRecord(**fields, state=StepState(row["state"]), ports=ports, input=input_, memo=memo)
 
 
 def _taken(graph: Graph, old: _Old, start: str | None, outputs: Mapping[str, Json], *, anew: bool) -> Takeover:
@@ -212,8 +218,9 @@ def _refuse_acting(run: Run, old: _Old, outputs: Mapping[str, Json]) -> None:
     graph, lock = services.document_of(run.version_id).graph, Lock.from_json(run.version.lock)
     for record in acting:
         node = _node_at(graph, record.path)
+        tool = record.memo[MADE]["step"]["tool"] if MADE in record.memo else node and node.config["tool"]
         args = record.input["args"] if isinstance(record.input, dict) else {}
-        if node and lock.tool(str(node.config["tool"])).effect_of(args) is Effect.IRREVERSIBLE:
+        if tool and lock.tool(str(tool)).effect_of(args) is Effect.IRREVERSIBLE:
             message = f"{record.path} is acting at this moment in run {run.number}. Fork when it has ended."
             raise Conflict(message, code="step_running", where="/from_path")
 
@@ -234,7 +241,7 @@ def _refuse_changes(old: PipelineVersion, new: PipelineVersion, found: Takeover)
 
 
 def _makings(graph: Graph, lock: Lock, path: str, *, whole: bool) -> Any:
-    """Return all that a step's output follows from: the step, the edges into it, its agent and its tool."""
+    """Return all that a step's output follows from: the step, the edges into it, its agents and its tools."""
     node = _node_at(graph, path)
     if node is None:
         return None
@@ -242,9 +249,10 @@ def _makings(graph: Graph, lock: Lock, path: str, *, whole: bool) -> Any:
     for name in paths.place_of(path).split(".")[:-1]:
         around = around.nodes[name].graph if around else None
     edges = {(around.edges[index].source, around.edges[index].port) for index in around.ins[node.id]} if around else ()
-    agent, tool = node.config.get("agent"), node.config.get("tool")
+    agents = [lock.agent(reference) for _, reference in agents_of(node)]
+    tools = [lock.tool(reference) for reference in tools_of(node)]
     bare = replace(node, title="", help="", graph=node.graph if whole else None)
-    return bare, edges, agent and lock.agent(str(agent)), tool and lock.tool(str(tool))
+    return bare, edges, agents, tools
 
 
 def _new_run(actor: Actor, run: Run, version: PipelineVersion, document: Document) -> Run:

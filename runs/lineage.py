@@ -20,6 +20,7 @@ from pipelines.graph.places import Place, places
 from pipelines.graph.rules.references import holes
 from pipelines.graph.shape import Hole
 from runs.engine import paths
+from runs.engine.scope import MADE
 from runs.engine.status import StepState
 from runs.models import Call, Event, Run, Step
 
@@ -94,23 +95,23 @@ class _Family:
         self.lock = Lock.from_json(run.version.lock)
         self.places = {place.name: place for place in places(parse.parse(run.version.document))}
         origin = KeyTextTransform("run", KeyTransform("reused_from", "memo"))
-        rows = (
-            Step.objects.filter(run=run)
-            .annotate(reused_from=origin)
-            .only("path", "node", "kind", "title", "state", "attempt", "port", "flags")
-        )
+        made = KeyTextTransform("agent", KeyTransform("step", KeyTransform(MADE, "memo")))
+        shown = ("path", "node", "kind", "title", "state", "attempt", "port", "flags", "started_at", "finished_at")
+        rows = Step.objects.filter(run=run).annotate(reused_from=origin, made_agent=made).only(*shown)
         self.steps = {step.path: step for step in rows.order_by("position")}
         self._inside: defaultdict[str, list[str]] = defaultdict(list)
+        self._turns: defaultdict[str, list[str]] = defaultdict(list)
         for path in self.steps:
             for container in paths.containers_of(path):
                 self._inside[f"{container}:{paths.node_of(path)}"].append(path)
+                self._turns[container].append(path)
                 break
 
     def sources(self, path: str, *, inside: bool) -> _Sources:
         """Return what a step read and followed; `inside` looks at a container as what runs in it sees it."""
         sources, place = _Sources(), self.places.get(paths.place_of(path))
         if place is None:
-            return sources
+            return self._of_made(path)
         for source, port in _edges_into(place):
             before = paths.prefix_of(path) + source
             if self._led_on(before, port):
@@ -123,8 +124,23 @@ class _Family:
         if place.node.graph is not None and not inside and place.node.config.get("result") is None:
             ends = [name for name, edges in place.node.graph.outs.items() if not edges]
             sources.reads.update(dict.fromkeys(one for name in ends for one in self._inside[f"{path}:{name}"]))
+        if place.node.graph is None and place.node.iterates and not inside:
+            sources.reads.update(dict.fromkeys(one for one in self._turns[path] if self._had_a_part(one)))
         if around := next(paths.containers_of(path), None):
             sources.after[around] = None
+        return sources
+
+    def _of_made(self, path: str) -> _Sources:
+        """Return what a step of a turn or a delegation goes on from: all that had ended in there when it began."""
+        sources, began = _Sources(), self.steps[path].started_at
+        around = next(paths.containers_of(path), None)
+        if around is None:
+            return sources
+        sources.after[around] = None
+        for one in self._turns[around] if began else ():
+            ended = self.steps[one].finished_at
+            if one != path and ended and began and ended <= began and self._had_a_part(one):
+                sources.reads[one] = None
         return sources
 
     def _named(self, path: str, place: Place, hole: Hole) -> Iterator[str]:
@@ -174,10 +190,11 @@ class _Family:
 
     def agent_of(self, path: str) -> str | None:
         place = self.places.get(paths.place_of(path))
-        if place is None or not place.node.config.get("agent"):
+        agent = place.node.config.get("agent") if place else getattr(self.steps[path], "made_agent", None)
+        if not agent:
             return None
         try:
-            return self.lock.agent(str(place.node.config["agent"])).id
+            return self.lock.agent(str(agent)).id
         except KeyError:
             return None
 

@@ -36,6 +36,8 @@ _CANCELS = {
     "lost_race": "another branch was first",
     "item_stopped": "its item was stopped",
     "round_stopped": "its round was stopped",
+    "turn_stopped": "its turn was stopped",
+    "delegation_stopped": "its delegation was stopped",
     "container_ended": "what holds it ended",
     "cancelled": "the run was stopped",
 }
@@ -52,10 +54,14 @@ _DECISIONS = {
 _NOBODY = {"expire": "Nobody answered “{step}” in time", "cancelled": "The question of “{step}” was taken back"}
 
 
+_INSTANCES = {"#": "round", "~": "turn", ">": "delegation"}
+
+
 def instance_of(path: str) -> str:
-    """Return which item and round of its containers a step's path names: "item 3, round 2", or nothing."""
-    found = re.findall(r"\[(\d+)\]|#(\d+)", path)
-    return ", ".join(f"item {int(item) + 1}" if item else f"round {number}" for item, number in found)
+    """Return which instances of its containers a step's path names: "item 3, round 2", or nothing."""
+    found = re.findall(r"\[(\d+)\]|([#~>])(\d+)", path)
+    named = (f"{_INSTANCES[mark]} {number}" if mark else f"item {int(item) + 1}" for item, mark, number in found)
+    return ", ".join(named)
 
 
 def sentence(type: str, step: str, payload: Payload) -> str:

@@ -1,6 +1,7 @@
 """A run as a waterfall: a row per step and per call, with bars in percent of the shown time."""
 
 import datetime as dt
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from runs.sentences import instance_of
 from runs.words import PERSON_WAITS, Badge, Look, badge_of, look_of
 
 MAX_ROWS = 1_000
+_INSTANCE = re.compile(r"[\[#~>]")
 _NICE_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400)
 _BAR = {"agent": "w-agent", "team": "w-agent", "supervisor": "w-agent", "tool": "w-tool", "check": "w-judge"}
 _TIMED = ("step_started", "step_waiting", "step_retrying", "step_succeeded", "step_failed", "step_cancelled")
@@ -199,8 +201,8 @@ def _nested(steps: Sequence[Step]) -> list[Step]:
     def key(step: Step) -> list[tuple[int, int, str]]:
         parts, prefix = [], ""
         for part in step.path.split("."):
-            name = part.split("[")[0].split("#")[0]
-            number = part.removeprefix(name).strip("[]#")
+            name = _INSTANCE.split(part)[0]
+            number = part.removeprefix(name).strip("[]#~>")
             parts.append((position.get(f"{prefix}{name}", step.position), int(number) if number.isdigit() else 0, part))
             prefix = f"{prefix}{part}."
         parts[-1] = (step.position, *parts[-1][1:])

@@ -137,6 +137,11 @@ class Node:
         return {Kind.REPEAT: ("exhausted",), Kind.CHECK: ("fail",)}.get(self.kind, ())
 
     @property
+    def iterates(self) -> bool:
+        """Tell whether further steps run inside this one: items, rounds, turns or delegations."""
+        return self.kind in (Kind.EACH, Kind.REPEAT, Kind.TEAM, Kind.SUPERVISOR)
+
+    @property
     def rubrics(self) -> tuple[Json, ...]:
         """Return the rules of the step, as a Check or on its output, that a model must judge."""
         rules = (*self.checks, *(self.config.get("rules") or ()))

@@ -74,6 +74,11 @@ def parse(data: Json) -> Document:
     return document
 
 
+def step(name: str, raw: Json) -> Node:
+    """Return one step as a document without `defaults` would have it; raise Refusal."""
+    return _Reader({}).node(name, raw, "", 0)
+
+
 def _check_format(data: Mapping[str, Json]) -> None:
     if data.get("format", FORMAT) != FORMAT:
         message = f"The format must be {FORMAT!r}, not {shown(data['format'])}."
@@ -104,14 +109,14 @@ class _Reader:
         if nesting > MAX_NESTING:
             raise Refusal("too_deep", f"Containers may be nested {MAX_NESTING} deep.", where)
         raw_nodes, raw_edges = _graph_parts(data, where)
-        nodes = {name: self._node(name, raw, pointer(where, "nodes", name), nesting) for name, raw in raw_nodes.items()}
+        nodes = {name: self.node(name, raw, pointer(where, "nodes", name), nesting) for name, raw in raw_nodes.items()}
         edges = tuple(_edge(raw, nodes, f"{where}/edges/{index}") for index, raw in enumerate(raw_edges))
         _refuse_repeated(edges, where)
         graph = Graph(nodes, edges)
         _refuse_cycle(graph, where)
         return graph
 
-    def _node(self, name: str, raw: Json, where: str, nesting: int) -> Node:
+    def node(self, name: str, raw: Json, where: str, nesting: int) -> Node:
         NODE_NAME.read(name, where)
         kind = _kind(raw, where)
         inner: Graph | None = None

@@ -58,7 +58,7 @@ class Start:
     again. `outcomes` maps a lost call's key to {"decision": "use" | "retry", "output"}. `trust` labels the input's
     values by JSON pointer. `timeout` is seconds for this attempt, `seconds_left` those of `total_timeout` (None: no
     limit). `cache_words` is what the author adds to the key of the step's result. `judges` are the agents of its
-    rubrics, by the names there.
+    rubrics, by the names there. `marked` says that the prompt itself marks what in it is untrusted.
     """
 
     path: str
@@ -79,6 +79,7 @@ class Start:
     seconds_left: float | None = None
     cache_words: Json = None
     judges: Mapping[str, AgentSpec] = field(default_factory=dict)
+    marked: bool = False
 
 
 @dataclass(slots=True)

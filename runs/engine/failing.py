@@ -16,6 +16,7 @@ from runs.engine.state import Execution
 from runs.engine.status import RunState, StepState, WaitReason
 
 CAPS = frozenset({"run_cap", "step_cap"})
+_STOPPED = {Kind.REPEAT: "round_stopped", Kind.TEAM: "turn_stopped", Kind.SUPERVISOR: "delegation_stopped"}
 
 
 def attempt_failed(move: Move, step: Step, error: StepError, jitter: float) -> None:
@@ -61,14 +62,14 @@ def give_up(move: Move, step: Step, error: StepError) -> None:
 
 
 def stop(move: Move, step: Step, error: StepError, *, run: bool = False) -> None:
-    """End the step and what it stops: its item or round where `then` was left to the engine, else the run.
+    """End the step and what it stops: its instance where `then` was left to the engine, else the run.
 
     With `run` it is the run in any case.
     """
     settling.fail_stopping(move, step, error)
     container = step.scope.container
     if container and step.node.on_error.then == "auto" and not run:
-        code = "round_stopped" if container.node.kind is Kind.REPEAT else "item_stopped"
+        code = _STOPPED.get(container.node.kind, "item_stopped")
         settling.cancel_scope(move, step.scope, code, f"{step.path} failed.")
         return
     reason = "budget" if error.cls is ErrorClass.BUDGET else "step_failed"

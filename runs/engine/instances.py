@@ -1,16 +1,20 @@
-"""One instance of a container's graph, an item or a round: begun, ended, and made as if nothing had run in it."""
+"""One instance of a container (item, round, turn, delegation): begun, ended, and made as if nothing had run in it."""
+
+from collections.abc import Collection
+from functools import partial
 
 from pipelines.graph.model import Graph, Json, Kind
 from runs.engine import paths, settling, values
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.move import Move
-from runs.engine.scope import Container, Outcome, Scope, Step
+from runs.engine.scope import MADE, Container, EdgeState, Outcome, Scope, Step
 from runs.engine.state import Execution
 from runs.engine.status import StepState
 
 MAX_STEPS = 10_000
-# What a step remembers even when its item or round begins anew.
-_KEPT = ("requests", "raised", "used")
+# What a step remembers even when its instance begins anew.
+_KEPT = ("requests", "raised", "used", MADE)
+_PREFIXES = {Kind.REPEAT: paths.of_round, Kind.TEAM: paths.of_turn, Kind.SUPERVISOR: paths.of_delegation}
 
 
 def graph_of(step: Step) -> Graph:
@@ -18,14 +22,16 @@ def graph_of(step: Step) -> Graph:
 
 
 def prefix_of(step: Step, index: int) -> str:
-    """Return the prefix of the paths in one item or round of a container."""
-    of = paths.of_round if step.node.kind is Kind.REPEAT else paths.of_item
-    return of(step.path, index)
+    """Return the prefix of the paths in one instance of a container."""
+    return _PREFIXES.get(step.node.kind, paths.of_item)(step.path, index)
 
 
 def too_many_steps(run: Execution, step: Step, instances: int) -> StepError | None:
-    """Return a `limit` error when this many more instances would make the run larger than a run may be."""
-    if run.step_count + instances * len(graph_of(step).nodes) <= MAX_STEPS:
+    """Return a `limit` error when this many more instances would make the run larger than a run may be.
+
+    Of a container without a graph it is so many more steps.
+    """
+    if run.step_count + instances * (len(graph_of(step).nodes) or 1) <= MAX_STEPS:
         return None
     message = f"{step.path} would bring the run to more than {MAX_STEPS:,} steps."
     return StepError(ErrorClass.LIMIT, "too_many_steps", message)
@@ -61,8 +67,8 @@ def outcome_of(run: Execution, container: Step, scope: Scope) -> Outcome:
         return Outcome("failed", error=contained or unusable.error.as_json())
 
 
-def reset(move: Move, scope: Scope) -> None:
-    """Make an instance as if nothing had run in it.
+def reset(move: Move, scope: Scope, kept: Collection[str] = ()) -> None:
+    """Make an instance as if nothing had run in it but the steps `kept`, which had ended well.
 
     Attempts count on, so that no call is mistaken for an earlier one.
     """
@@ -70,15 +76,25 @@ def reset(move: Move, scope: Scope) -> None:
     scope.edges, scope.counts, scope.open = fresh.edges, fresh.counts, fresh.open
     for step in scope.steps.values():
         record = step.record
+        if step.node.id in kept:
+            scope.settle(step.node.id, partial(_after_kept, record.ports))
+            scope.open -= 1
+            continue
         memo: dict[str, Json] = {name: record.memo[name] for name in _KEPT if name in record.memo}
         record.memo = {**memo, "generation": record.memo.get("generation", 0) + 1}
-        if step.node.graph:
+        if step.node.iterates:
             record.memo["since"] = move.run.next_position()  # rows in it from before are not its own any more
         record.state, record.flags, record.ports = StepState.PENDING, [], ()
-        record.input = record.output = record.meta = record.error = None
+        if not step.is_made or step.node.iterates:
+            record.input = None  # a made step was given its input once and for all
+        record.output = record.meta = record.error = None
         record.started_at = record.finished_at = None
         move.touch(step)
     move.enter(scope)
+
+
+def _after_kept(taken: tuple[str, ...], port: str) -> EdgeState:
+    return EdgeState.TAKEN if port in taken else EdgeState.SKIPPED
 
 
 def _stopped_it(step: Step) -> bool:

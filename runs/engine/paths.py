@@ -1,11 +1,12 @@
-"""Paths name everything that ever ran: `research[3].draft` is a step in item 3, `write#2.draft` one in round 2."""
+"""Paths name everything that ever ran: `research[3].draft` is a step in item 3, `write#2.draft` one in round 2,
+`chat~4.speak` one in turn 4, `lead>2.work` one in delegation 2."""
 
 from collections.abc import Iterator
 
 import re2
 
-_INSTANCE = re2.compile(r"\[\d+\]|#\d+")
-_LAST_INSTANCE = re2.compile(r"(?:\[\d+\]|#\d+)\.$")
+_INSTANCE = re2.compile(r"\[\d+\]|[#~>]\d+")
+_LAST_INSTANCE = re2.compile(r"(?:\[\d+\]|[#~>]\d+)\.$")
 
 
 def of_item(container: str, index: int) -> str:
@@ -16,6 +17,16 @@ def of_item(container: str, index: int) -> str:
 def of_round(container: str, number: int) -> str:
     """Return the prefix that the paths of one round's steps begin with."""
     return f"{container}#{number}."
+
+
+def of_turn(container: str, number: int) -> str:
+    """Return the prefix that the paths of one turn's steps begin with."""
+    return f"{container}~{number}."
+
+
+def of_delegation(container: str, number: int) -> str:
+    """Return the prefix that the paths of one delegation's steps begin with."""
+    return f"{container}>{number}."
 
 
 def prefix_of(path: str) -> str:
@@ -29,7 +40,7 @@ def node_of(path: str) -> str:
 
 
 def place_of(path: str) -> str:
-    """Return the dotted place in the document, which all items and rounds of a container share."""
+    """Return the dotted place in the document, which all instances of a container share."""
     return str(_INSTANCE.sub("", path))
 
 
@@ -45,7 +56,7 @@ def round_before(prefix: str) -> str:
 
 
 def scopes_of(path: str) -> Iterator[str]:
-    """Yield the prefixes of the items and rounds around a step, innermost first."""
+    """Yield the prefixes of the items, rounds, turns and delegations around a step, innermost first."""
     while prefix := prefix_of(path):
         yield prefix
         path = container_of(prefix)

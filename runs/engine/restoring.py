@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from runs.engine import budget, instances, paths
+from runs.engine import budget, instances, paths, turns
 from runs.engine.budget import RUN, Spend
 from runs.engine.decision import StepRecord
 from runs.engine.forking import REOPENED, REUSED
@@ -44,7 +44,7 @@ def _fill(execution: Execution, scope: Scope, rows: Mapping[str, list[StepRecord
         step = Step(scope, scope.graph.nodes[record.node], record)
         execution.add(step)
         _place(execution, step)
-    under_way = [step for step in scope.steps.values() if step.node.graph and not step.record.state.is_terminal]
+    under_way = [step for step in scope.steps.values() if step.node.iterates and not step.record.state.is_terminal]
     for step in under_way:
         if isinstance(step.record.input, dict):
             _fill_container(execution, step, rows)
@@ -66,7 +66,7 @@ def _place(execution: Execution, step: Step) -> None:
     if record.memo.get("due"):
         execution.set_timer(step, datetime.fromisoformat(record.memo["due"]))
     match record.state:
-        case StepState.RUNNING if step.node.graph is None:
+        case StepState.RUNNING if not step.node.iterates:
             execution.running.add(record.path)
         case StepState.RETRYING:
             execution.retrying.add(record.path)
@@ -89,8 +89,9 @@ def _edge_after(record: StepRecord, port: str) -> EdgeState:
 
 def _fill_container(execution: Execution, step: Step, rows: Mapping[str, list[StepRecord]]) -> None:
     container = containers.reopen(execution, step)
-    while _rows_of(instances.prefix_of(step, container.next), step, rows):
+    while found := _rows_of(instances.prefix_of(step, container.next), step, rows):
         scope = containers.begin_next(execution, step)
+        turns.recall(scope, found)
         _fill(execution, scope, rows)
         if not scope.open:
             containers.take_note(execution, step, scope)

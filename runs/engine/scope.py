@@ -1,12 +1,15 @@
 """One scope instance in memory: its edges, how many of each node's in-edges settled how, and its steps so far."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from pipelines.graph.model import Graph, Json, Node
+from pipelines.graph.model import Edge, Graph, Json, Node
 from runs.engine.decision import StepRecord
+
+# In the memo of a step that no document has: what it is (`runs.engine.turns`).
+MADE = "made"
 
 
 class EdgeState(IntEnum):
@@ -35,10 +38,15 @@ class Step:
         """Return the dotted place in the document, the same for every item."""
         return self.scope.place + self.node.id
 
+    @property
+    def is_made(self) -> bool:
+        """Tell whether the step was made as the run went, so that no document has it."""
+        return MADE in self.record.memo
+
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """`container` is the step whose item or round this is, None for the pipeline's own graph; `index` says which.
+    """`container` is the step whose instance this is, None for the pipeline's own graph; `index` says which.
 
     `open` counts unfinished nodes.
     """
@@ -67,6 +75,13 @@ class Scope:
             counts={name: [len(ins), 0, 0, 0] for name, ins in graph.ins.items()},
             open=len(graph.nodes),
         )
+
+    def grow(self, nodes: Mapping[str, Node], edges: Sequence[Edge]) -> None:
+        """Take in further nodes, and edges between them."""
+        self.graph = Graph({**self.graph.nodes, **nodes}, (*self.graph.edges, *edges))
+        self.edges += [EdgeState.OPEN] * len(edges)
+        self.counts |= {name: [len(self.graph.ins[name]), 0, 0, 0] for name in nodes}
+        self.open += len(nodes)
 
     def settle(self, node: str, choose: Callable[[str], EdgeState]) -> list[str]:
         """Settle the open edges that leave a node, by port; return the nodes they lead to."""

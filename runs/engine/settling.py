@@ -30,6 +30,13 @@ def record_of(move: Move, scope: Scope, node: Node) -> Step:
     return step
 
 
+def adopt(move: Move, scope: Scope, record: StepRecord) -> None:
+    """Make a step known whose record is there before anything has reached it, and have it written."""
+    step = Step(scope, scope.graph.nodes[record.node], record)
+    move.run.add(step)
+    move.touch(step)
+
+
 def succeed(move: Move, step: Step, output: Json, meta: Mapping[str, Json], ports: tuple[str, ...]) -> None:
     """End a step well: the edges on `ports` are taken, the others skipped."""
     record = step.record

@@ -72,12 +72,13 @@ def start_of(run: Execution, step: Step) -> Start:
         seconds_left=seconds_left(step),
         cache_words=memo.get("cache_words"),
         judges={name: run.lock.agent(name) for name in _judges_of(node)},
+        marked=step.is_made,
     )
 
 
 def trust_of(run: Execution, step: Step) -> dict[str, str]:
     """Return where the values of the step's input come from, by JSON pointer."""
-    found = None if run.has_edits else run.labels.get(step.place)
+    found = None if run.has_edits or step.is_made else run.labels.get(step.place)
     if found is None:
         found = run.labels[step.place] = _labels(step)
     edited = step.record.memo.get("edited_by_person")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pipelines.graph.expressions import ExpressionError, Reference, expression_references, references
 from pipelines.graph.model import Json, Kind, Node
 from pipelines.graph.problems import pointer
-from runs.engine.scope import Scope, Step
+from runs.engine.scope import MADE, Scope, Step
 
 AUTHOR, USER, MODEL, TOOL = "author", "user", "model", "tool"
 _ORDER = (AUTHOR, USER, MODEL, TOOL)
@@ -16,7 +16,12 @@ EDITED = "edited"
 
 
 def labels(step: Step, template: Json, where: str) -> dict[str, str]:
-    """Return the label of every leaf of a template by JSON pointer; `where` is the pointer of the template itself."""
+    """Return the label of every leaf of a template by JSON pointer; `where` is the pointer of the template itself.
+
+    A step made as the run goes says itself whose words it was given.
+    """
+    if step.is_made:
+        return dict.fromkeys((place for place, _ in _leaves(template, where)), step.record.memo[MADE]["trust"])
     return {place: _label(step.scope, leaf) for place, leaf in _leaves(template, where)}
 
 
@@ -63,7 +68,7 @@ def _of_round(scope: Scope, reference: Reference) -> str:
     if reference.segments[:1] != ("previous",):
         return AUTHOR
     node = scope.graph.nodes.get(str(reference.segments[1])) if len(reference.segments) > 1 else None
-    return MODEL if node and node.kind is Kind.AGENT else TOOL
+    return MODEL if node and node.kind in (Kind.AGENT, Kind.TEAM, Kind.SUPERVISOR) else TOOL
 
 
 def _of_step(scope: Scope, name: str) -> str:
@@ -85,7 +90,7 @@ def _of_kind(scope: Scope, node: Node) -> str:
             return USER
         case Kind.HUMAN:
             return _of_person(scope, node)
-        case Kind.AGENT:
+        case Kind.AGENT | Kind.TEAM | Kind.SUPERVISOR:
             return MODEL
         case Kind.DECIDE:
             return MODEL if node.config["mode"] == "ai" else AUTHOR

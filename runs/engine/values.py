@@ -39,9 +39,12 @@ class _Outputs(dict[str, Json]):
 
 
 def rendered(run: Execution, step: Step, template: Json, more: Mapping[str, Json] | None = None) -> Json:
-    """Return a template's value for this step; raise Unusable naming what is missing or wrong."""
-    if template is None:
-        return None
+    """Return a template's value for this step; raise Unusable naming what is missing or wrong.
+
+    In a step made as the run goes nothing is a template: its texts are put together from what people and models said.
+    """
+    if template is None or step.is_made:
+        return template
     seen = _visible(run, step, more)
     return _guarded(lambda: expressions.render(template, seen))
 
@@ -93,7 +96,7 @@ def _around(run: Execution, scope: Scope) -> dict[str, Json]:
         for inner in reversed(list(_chain(scope))):
             if inner.container and inner.container.node.kind is Kind.REPEAT:
                 seen["round"] = _round(run, inner.container, inner)
-            elif inner.container:
+            elif inner.container and inner.container.node.kind is Kind.EACH:
                 seen["item"] = seen[inner.container.node.config["as"]] = inner.item
                 seen["item_index"] = inner.index
     return seen

@@ -11,6 +11,7 @@ from pipelines.graph.canonical import digest
 from pipelines.graph.lock import AgentSpec
 from pipelines.graph.model import Json
 from pipelines.graph.tools import ToolSpec
+from runs.engine import marks
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, StepSucceeded
 from runs.execution import answers, prompts
@@ -138,7 +139,7 @@ def _offered(calls: Calls, agent: AgentSpec) -> Mapping[str, ToolSpec]:
 
 def _report(done: Done, tool_id: str) -> str:
     text = done.result if isinstance(done.result, str) else json.dumps(done.result, ensure_ascii=False)
-    told = prompts.delimited(text, tool_id)
+    told = marks.delimited(text, tool_id)
     if done.edited is None:
         return told
     return f"A reviewer changed the arguments before it ran, to: {json.dumps(done.edited, ensure_ascii=False)}\n{told}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.graph.lock import AgentSpec
 from pipelines.graph.model import Json, Kind
+from runs.engine import marks
 from runs.engine.decision import Start
 from runs.engine.facts import StepSucceeded
 from runs.execution import answers, prompts
@@ -82,4 +83,4 @@ def _finding(rubric: Mapping[str, Json], verdict: Mapping[str, Json]) -> str:
 
 def _prompt(rubric: str, value: Json) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"The rubric:\n{rubric}\n\nThe text:\n{prompts.delimited(text, 'input')}"
+    return f"The rubric:\n{rubric}\n\nThe text:\n{marks.delimited(text, 'input')}"

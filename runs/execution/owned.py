@@ -13,7 +13,7 @@ from runs import effects
 from runs.allowance import Alert
 from runs.claims import Claimed
 from runs.effects import RunFacts
-from runs.engine import budget, paths
+from runs.engine import budget, paths, turns
 from runs.engine.decision import Decision, Event, StepRecord
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.state import Execution
@@ -36,8 +36,13 @@ class Pinned:
     lock: Lock
     editors: tuple[str, ...]
 
-    def agent_of(self, path: str) -> str | None:
-        """Return slug@number of the agent that the step at this path runs, None for other kinds."""
+    def agent_of(self, path: str, record: StepRecord | None) -> str | None:
+        """Return slug@number of the agent that the step at this path runs, None for other kinds.
+
+        A step that was made as the run went stands in no document; its record says it.
+        """
+        if record and (made := turns.agent_of(record)):
+            return self.lock.agent(made).id
         graph: Graph | None = self.document.graph
         node: Node | None = None
         for name in paths.place_of(path).split("."):
@@ -67,7 +72,7 @@ class OwnedRun:
         costs = {s["path"]: StepCost(s["cost_micros"], s["unpriced_calls"]) for s in claimed.steps}
         self._ledger = Ledger(self.id, costs)
         self._journal = _journal(claimed.calls)
-        self._place = trace.Place(self.id, self.workspace_id, self.pipeline_id, pinned.document.name, pinned.agent_of)
+        self._place = trace.Place(self.id, self.workspace_id, self.pipeline_id, pinned.document.name, self._agent_of)
         self._calls: list[dict[str, Json]] = []
         self._spans: list[dict[str, Json]] = []
         self._holds: list[dict[str, Json]] = []
@@ -155,6 +160,9 @@ class OwnedRun:
             self._calls.append(rows.call_lost(self.id, call, now))
             self._spans.append(trace.lost_span(self._place, call, now))
             self._journal[call["path"]][call["key"]] = replace(self._journal[call["path"]][call["key"]], state=LOST)
+
+    def _agent_of(self, path: str, record: StepRecord | None) -> str | None:
+        return self._pinned.agent_of(path, record or self.execution.steps.get(path))
 
     # -- results ----------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from pipelines.graph.model import Json
+from runs.engine import marks
 from runs.engine.facts import StepSucceeded
 from runs.execution import answers, prompts
 from runs.execution.agent import model_of
@@ -71,4 +72,4 @@ def _prompt(routes: Sequence[Mapping[str, Json]], otherwise: Json, value: Json) 
     if all(route["port"] != otherwise for route in routes):
         lines.append(f"- {otherwise}: anything else")
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "The ways:\n" + "\n".join(lines) + "\n\nThe text:\n" + prompts.delimited(text, "input")
+    return "The ways:\n" + "\n".join(lines) + "\n\nThe text:\n" + marks.delimited(text, "input")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipelines.graph.model import Json
+from pipelines.graph.model import Json, Kind
 from runs.engine import paths
 from runs.engine.decision import StepRecord
 from runs.engine.facts import ErrorClass
@@ -19,13 +19,14 @@ ROOT = "run"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a span belongs; `agent_of` names the agent (slug@number) that a step's path runs, if it runs one."""
+    """Where a span belongs; `agent_of` names the agent (slug@number) that the step at a path runs, if it runs one,
+    from its record where that is at hand."""
 
     run_id: str
     workspace_id: str
     pipeline_id: str
     pipeline: str
-    agent_of: Callable[[str], str | None]
+    agent_of: Callable[[str, StepRecord | None], str | None]
 
 
 def span_id(run_id: str, name: str) -> str:
@@ -43,7 +44,7 @@ def call_span(place: Place, intent: CallIntent, outcome: CallOutcome) -> dict[st
         "kind": "client",
         "path": intent.path,
         "node": paths.node_of(intent.path),
-        "agent": place.agent_of(intent.path),
+        "agent": place.agent_of(intent.path, None),
         "start": outcome.started,
         "end": outcome.finished,
         "status": "error" if outcome.error else "ok",
@@ -64,7 +65,7 @@ def lost_span(place: Place, call: Mapping[str, Any], end: datetime) -> dict[str,
         "kind": "client",
         "path": call["path"],
         "node": paths.node_of(call["path"]),
-        "agent": place.agent_of(call["path"]),
+        "agent": place.agent_of(call["path"], None),
         "start": call["started_at"],
         "end": end,
         "status": "error",
@@ -91,7 +92,7 @@ def run_span(place: Place, run: Mapping[str, Any], end: datetime, state: RunStat
 
 
 def _step_span(place: Place, record: StepRecord) -> dict[str, Json]:
-    agent = place.agent_of(record.path)
+    agent = place.agent_of(record.path, record)
     attributes = spans.step(place.run_id, record.path, record.kind, record.attempt)
     if agent:
         attributes |= spans.agent(agent)
@@ -99,7 +100,7 @@ def _step_span(place: Place, record: StepRecord) -> dict[str, Json]:
         attributes |= spans.failed(record.error)
     return {
         **_frame(place, f"{record.path}@{record.attempt}", ROOT),
-        "name": spans.agent_name(agent) if agent else spans.step_name(record.node),
+        "name": _step_name(record, agent),
         "kind": "internal",
         "path": record.path,
         "node": record.node,
@@ -109,6 +110,12 @@ def _step_span(place: Place, record: StepRecord) -> dict[str, Json]:
         "status": "error" if record.state == StepState.FAILED else "ok",
         "attributes": attributes,
     }
+
+
+def _step_name(record: StepRecord, agent: str | None) -> str:
+    if agent:
+        return spans.agent_name(agent)
+    return spans.workflow_name(record.node) if record.kind == Kind.TEAM else spans.step_name(record.node)
 
 
 def _frame(place: Place, name: str, parent: str | None) -> dict[str, Json]:

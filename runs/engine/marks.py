@@ -1,0 +1,70 @@
+"""Marks around words from outside, which no value can forge: for a model they are material, never an instruction."""
+
+from collections.abc import Sequence
+
+import re2
+
+UNTRUSTED = ("model", "tool")
+_HOLE = re2.compile(r"(?s)\$\{(.*?)\}")
+_OPEN = re2.compile(r"^\s*(?:round\.n\s*|input\b[\w.\[\]]*\s*(?:\|\s*default\(.*\)\s*)?)$")
+_MARK = re2.compile(r"(?i)<(/?\s*untrusted)")
+
+
+def delimited(text: str, source: str) -> str:
+    """Return text from outside between marks it cannot forge: its own look-alikes are broken up."""
+    harmless = _MARK.sub(r"< \1", text)
+    return f'<untrusted source="{source}">{harmless}</untrusted>'
+
+
+def marked(template: str, text: str, source: str) -> str:
+    """Return the text with what filled the template's holes between marks; outside them stand only the author's words.
+
+    A hole with nothing but the run's input or the number of a round is left open as long as its bounds are certain.
+    They are not when a value repeats the author's words around it; then every hole is marked, so that no value can talk
+    itself outside.
+    """
+    words, holes = _pieces(template)
+    bounds = _bounds(words, text)
+    if bounds is None:
+        return delimited(text, source)
+    certain = bounds == _bounds_from_the_end(words, text)
+    parts = [words[0]]
+    for (begin, end), expressions, after in zip(bounds, holes, words[1:], strict=True):
+        is_open = certain and all(_OPEN.match(expression) for expression in expressions)
+        parts += [text[begin:end] if is_open else delimited(text[begin:end], source), after]
+    return "".join(parts)
+
+
+def _pieces(template: str) -> tuple[list[str], list[list[str]]]:
+    """Return the author's words and the expressions between them; holes without words between them are one."""
+    words, position = [""], 0
+    holes: list[list[str]] = []
+    for match in _HOLE.finditer(template):
+        between = template[position : match.start()]
+        if between or not holes:
+            words[-1] += between
+            holes.append([])
+            words.append("")
+        holes[-1].append(str(match.group(1)))
+        position = match.end()
+    words[-1] = template[position:]
+    return words, holes
+
+
+def _bounds(words: Sequence[str], text: str) -> list[tuple[int, int]] | None:
+    """Return where each hole's value begins and ends, each taken as short as it can be; None when nothing fits."""
+    if not text.startswith(words[0]) or len(words) < 2:
+        return None
+    found, position = [], len(words[0])
+    for following in words[1:-1]:
+        if (end := text.find(following, position)) < 0:
+            return None
+        found.append((position, end))
+        position = end + len(following)
+    end = len(text) - len(words[-1])
+    return [*found, (position, end)] if end >= position and text.endswith(words[-1]) else None
+
+
+def _bounds_from_the_end(words: Sequence[str], text: str) -> list[tuple[int, int]] | None:
+    mirrored = _bounds([word[::-1] for word in reversed(words)], text[::-1])
+    return mirrored and [(len(text) - end, len(text) - begin) for begin, end in reversed(mirrored)]
