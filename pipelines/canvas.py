@@ -105,6 +105,8 @@ def _of_control(node: Node) -> str:
             return f"For each · {config.get('max_parallel', 4)} at once"
         case Kind.REPEAT:
             return f"Repeat · at most {_counted(config['max_rounds'], 'round')}"
+        case Kind.TEAM:
+            return f"Team · {config['mode'].replace('_', ' ')}, {_counted(len(config['members']), 'member')}"
         case Kind.CHECK:
             return f"Check · {_counted(len(config['rules']), 'rule')}"
         case Kind.COMBINE:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Case, Count, F, Func, IntegerField, Max, Sum, TextField, Value, When
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Cast
 
 from pipelines.canvas import Picture, Placed, Route, picture
 from pipelines.graph.model import Kind
@@ -16,6 +17,7 @@ from runs.models import Run, Step
 from runs.words import QUEUED, Badge, Look, badge_of, look_of
 
 _INSTANCE = r"\[\d+\]|[#~>@]\d+"
+_LAST_TURN = r"[~>](\d+)\.[^.]*$"  # the number of the turn or delegation that a made step stands in
 _AFTER_ROUND = r"\.[^#]*$"  # what follows the last round in a path
 _URGENCY = [
     StepState.WAITING,
@@ -37,7 +39,8 @@ class Card:
     """What one node shows. `step` is the most urgent of its steps; `done` and `total` count all of them.
 
     Inside a Repeat only the newest round is shown and counted; the cost is that of all rounds. `round` is the newest
-    round of a Repeat, where only one is under way.
+    round of a Repeat, where only one is under way. `turn` is the newest turn of a Team or delegation of a Supervisor,
+    whose cost is that of all that ran in it.
     """
 
     placed: Placed
@@ -47,6 +50,16 @@ class Card:
     done: int = 0
     total: int = 0
     round: int = 0
+    turn: int = 0
+
+    @property
+    def turns(self) -> str:
+        """How far a Team or a Supervisor is: "turn 4", or "4 turns" when it has ended; "" for any other step."""
+        word = "turn" if self.placed.node.kind == Kind.TEAM else "delegation"
+        if not self.turn or self.step is None:
+            return ""
+        ended = self.step.finished_at is not None
+        return f"{self.turn} {word}{'' if self.turn == 1 else 's'}" if ended else f"{word} {self.turn}"
 
     @property
     def rounds(self) -> int:
@@ -114,6 +127,8 @@ def cards(run: Run, drawn: Picture) -> list[Card]:
         for placed in drawn.nodes
     ]
     plain = [replace(card, round=rounds.newest_of(card.step.path) if card.step else 0) for card in plain]
+    if any(_makes_steps(card) for card in plain):
+        plain = _with_turns(run, plain, tallies)
     items = _items(run, rounds) if any(card.placed.node.kind == Kind.EACH for card in plain) else {}
     return [_with_contents(card, plain, items) if card.placed.is_group and card.step else card for card in plain]
 
@@ -132,6 +147,32 @@ def _items(run: Run, rounds: "Rounds") -> dict[str, int]:
         if rounds.holds(path):
             found[place_of(path)] = found.get(place_of(path), 0) + (count or 0)
     return found
+
+
+def _makes_steps(card: Card) -> bool:
+    return card.placed.node.iterates and not card.placed.is_group
+
+
+def _with_turns(run: Run, plain: Sequence[Card], tallies: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Card]:
+    """Return the cards with the newest turn and the cost of what Teams and Supervisors have made. One query."""
+    made = Step.objects.filter(run=run, path__regex=_LAST_TURN)
+    number = Cast(Func(F("path"), Value(_LAST_TURN), function="substring"), IntegerField())
+    rows = made.annotate(container=_replaced(_LAST_TURN, "", ""), number=number).order_by().values("container")
+    newest = {row["container"]: row["newest"] for row in rows.annotate(newest=Max("number"))}
+    return [
+        replace(card, turn=newest.get(card.step.path, 0), cost_micros=_cost_of_all(card, tallies))
+        if card.step and _makes_steps(card)
+        else card
+        for card in plain
+    ]
+
+
+def _cost_of_all(card: Card, tallies: Mapping[str, Sequence[Mapping[str, Any]]]) -> int | None:
+    """Return what a container's steps cost that have no card of their own; None where nobody knows any of it."""
+    prefix = f"{card.placed.place}."
+    rows = [row for place, found in tallies.items() if place.startswith(prefix) for row in found]
+    cost = (card.cost_micros or 0) + sum(row["cost"] for row in rows)
+    return None if not cost and any(row["unpriced"] for row in rows) else cost
 
 
 def _with_contents(card: Card, every: Sequence[Card], items: Mapping[str, int]) -> Card:

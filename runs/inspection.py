@@ -12,11 +12,13 @@ from django.utils import timezone
 from accounts.access import Actor, Capability, get
 from accounts.errors import NotFound
 from pipelines.canvas import Picture, spoken
-from pipelines.graph.model import Json
+from pipelines.graph.model import Json, Kind
 from runs import canvas, forks, health, live
 from runs.canvas import HEAVY, Card
+from runs.engine import paths
 from runs.engine.given import NOT_BY_HAND
 from runs.engine.status import RunState
+from runs.engine.talk import words_of
 from runs.models import Call, Event, Run, Span, Step
 from runs.sentences import FAILED, WAITS, instance_of, sentence
 from runs.snapshot import one_snapshot
@@ -25,6 +27,7 @@ from runs.words import Badge, Look, badge_of, look_of, step_badge
 
 LOG_LINES = 200
 STEP_ROWS = 500
+MOST_TURNS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,14 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One step that a Team or a Supervisor made, and the words of what it came to."""
+
+    row: StepRow
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepView:
     run: Run
     row: StepRow
@@ -105,6 +116,7 @@ class StepView:
     prompt: str
     savings: forks.Savings | None
     may_edit: bool
+    turns: Sequence[Turn] = ()
 
     @property
     def reused_from(self) -> Mapping[str, Json]:
@@ -196,7 +208,7 @@ def step_title(step: Step) -> str:
 
 
 def step_view(actor: Actor, run_id: UUID, path: str) -> StepView:
-    """Return one step with its calls; raise NotFound for an unknown path. Five queries."""
+    """Return one step with its calls; raise NotFound for an unknown path. Five queries, six for a Team."""
     run = run_of(actor, run_id)
     step = Step.objects.filter(run=run, path=path[:400]).first() if "\0" not in path else None
     if step is None:
@@ -214,7 +226,30 @@ def step_view(actor: Actor, run_id: UUID, path: str) -> StepView:
         prompt=_prompt(step.input),
         savings=forks.savings(run, path) if may else None,
         may_edit=may and step.kind not in NOT_BY_HAND,
+        turns=_turns(run, step),
     )
+
+
+def _turns(run: Run, step: Step) -> list[Turn]:
+    """Return what a Team or a Supervisor has made so far, in order; nothing of any other step."""
+    mark = {Kind.TEAM: "~", Kind.SUPERVISOR: ">"}.get(Kind(step.kind))
+    if mark is None:
+        return []
+    inside = Step.objects.filter(run=run, path__startswith=step.path + mark).defer("input", "meta", "memo")
+    made = [one for one in inside.order_by("position", "id")[:MOST_TURNS] if _is_directly_in(one.path, step.path)]
+    return [Turn(_row(one), _said(one.output)) for one in made]
+
+
+def _is_directly_in(path: str, container: str) -> bool:
+    return next(paths.containers_of(path), None) == container
+
+
+def _said(output: Json) -> str:
+    """Return what a member said, or whom somebody chose and why."""
+    if isinstance(output, dict) and isinstance(output.get("reason"), str):
+        chosen = output.get("next")
+        return f"{chosen}: {output['reason']}" if chosen and not output.get("done") else str(output["reason"])
+    return words_of(output)
 
 
 def run_of(actor: Actor, run_id: UUID) -> Run:

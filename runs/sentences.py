@@ -96,9 +96,18 @@ def _started(step: str, payload: Payload) -> str:
     rounds = payload.get("rounds")
     if isinstance(rounds, int):
         return f"“{step}” began, with at most {rounds} round{'' if rounds == 1 else 's'}"
+    members = payload.get("members")
+    if isinstance(members, int):
+        return f"“{step}” began with {members} member{'' if members == 1 else 's'}"
     if isinstance(items, int):
         return f"“{step}” began with {items} item{'' if items == 1 else 's'}"
     return f"“{step}” began its attempt {attempt}" if isinstance(attempt, int) and attempt > 1 else f"“{step}” began"
+
+
+def _turn(step: str, payload: Payload) -> str:
+    who = payload.get("who")
+    speakers = ", ".join(str(name) for name in who) if isinstance(who, list) else ""
+    return f"Turn {payload.get('turn')} of “{step}” began{': ' if speakers else ''}{speakers}"
 
 
 def _succeeded(step: str, payload: Payload) -> str:
@@ -184,6 +193,7 @@ _SAID: Mapping[str, Callable[[str, Payload], str]] = {
     "run_finished": lambda step, payload: f"The run {_ENDS.get(str(payload.get('state')), 'ended')}{_why(payload)}",
     "step_ready": lambda step, payload: f"“{step}” is ready",
     "step_started": _started,
+    "turn_started": _turn,
     "round_started": lambda step, payload: f"Round {payload.get('round')} of “{step}” began",
     "step_waiting": lambda step, payload: f"“{step}” waits for {_waiting(payload.get('reason'))}{_why(payload)}",
     "step_retrying": _retrying,

@@ -89,12 +89,14 @@ def _with_own_agents(actor: Actor, document: Mapping[str, Json]) -> Json:
             references[slug] = f"{slug}@{version.number}"
         return references[slug]
 
+    def renamed(key: str, item: Json) -> Json:
+        if key in ("agent", "judge") and isinstance(item, str):
+            return reference(item)
+        return [reference(member) for member in item] if key == "members" else copied(item)
+
     def copied(value: Json) -> Json:
         if isinstance(value, dict):
-            return {
-                key: reference(item) if key == "agent" and isinstance(item, str) else copied(item)
-                for key, item in value.items()
-            }
+            return {key: renamed(key, item) for key, item in value.items()}
         return [copied(item) for item in value] if isinstance(value, list) else value
 
     return copied(dict(document))

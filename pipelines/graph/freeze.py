@@ -43,6 +43,8 @@ def agents_of(node: Node) -> Iterator[tuple[str, str]]:
         reference = node.config.get(key)
         if reference or (needs_agent and key == "agent"):
             yield key, reference or ""
+    if judge := (node.config.get("stop") or {}).get("judge"):
+        yield "stop/judge", judge
     for index, member in enumerate(node.config.get("members") or ()):
         yield f"members/{index}", member
     for index, worker in enumerate(node.config.get("workers") or ()):

@@ -241,30 +241,32 @@ _REPEAT = {
 }
 _STOP = Record(
     {
-        "max_turns": Field(Whole(1, 200), 12),
-        "says": Field(Text(200)),
-        "agreed_by": Field(Whole(1, 100)),
-        "judge": Field(REFERENCE),
-        "until": Field(Expression(inner=True)),
-        "idle": Field(Whole(1, 200)),
-    }
+        "max_turns": Field(Whole(1, 200), 12, means="most turns"),
+        "says": Field(Text(200, 1), means="somebody says this"),
+        "agreed_by": Field(Whole(1, 50), means="so many members agree"),
+        "judge": Field(REFERENCE, means="an agent that is asked after each turn finds it done"),
+        "until": Field(Expression(extra=("turn",)), means="true of the newest turn"),
+        "idle": Field(Whole(1, 200), means="so many turns in a row bring nothing new"),
+    },
+    name="stop",
 )
 _TEAM = {
     "task": Field(PROMPT, required=True, means="what the team works on"),
-    "members": Field(Listing(Text(200, 1), 50), required=True, means="agents"),
+    "members": Field(Listing(Text(200, 1), 50, 1), required=True, means="agents, in order"),
     "mode": Field(
         Choice(("round_robin", "selector", "handoff", "moderator", "debate", "bus")),
         "round_robin",
         means="who speaks next",
     ),
-    "agent": Field(REFERENCE, means="the selector or moderator"),
+    "agent": Field(REFERENCE, means="selector, moderator: who; writes the summary too"),
     "stop": Field(_STOP, {"max_turns": 12}, means="when the team is done"),
-    "no_repeat": Field(Flag(), True, means="nobody speaks twice in a row"),
+    "no_repeat": Field(Flag(), True, means="selector, moderator, handoff: nobody speaks twice in a row"),
     **_HISTORY,
     "judge": Field(REFERENCE, means="debate: who decides"),
     "rounds": Field(Whole(1, 50), 3, means="debate: rounds"),
-    "max_stalls": Field(Whole(1, 50), 3, means="moderator: turns without progress"),
+    "max_stalls": Field(Whole(1, 50), 3, means="moderator: turns without progress before a new beginning"),
     "max_resets": Field(Whole(0, 50), 2, means="moderator: new beginnings"),
+    "topics": Field(Table(Listing(Text(80, 1), 50), 50), {}, means="bus: which topics wake which member (all)"),
 }
 _SUPERVISOR = {
     "task": Field(PROMPT, required=True, means="what is to be done"),
@@ -391,4 +393,4 @@ DOCUMENT: Mapping[str, Field] = MappingProxyType(
         "x": Field(Anything(object_only=True), means="what an import could not map"),
     }
 )
-NAMED_RECORDS = (ON_ERROR, BUDGET, CACHE, RULE)
+NAMED_RECORDS = (ON_ERROR, BUDGET, CACHE, RULE, _STOP)

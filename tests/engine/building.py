@@ -20,6 +20,7 @@ AGENTS = {
     "writer@1": AgentSpec("writer@1", "demo/writer"),
     "frugal@1": AgentSpec("frugal@1", "demo/writer", max_cost_micros=500),
     "careful@1": AgentSpec("careful@1", "demo/writer", fallback=("demo/echo",)),
+    **{f"{name}@1": AgentSpec(f"{name}@1", "demo/writer", role=name) for name in ("ann", "ben", "cem", "host")},
     "strict@1": AgentSpec("strict@1", "demo/writer", output_schema={"type": "object", "required": ["body"]}),
 }
 TOOLS = {

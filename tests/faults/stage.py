@@ -177,9 +177,9 @@ class Stage:
         """Return how often the model server was asked for each step."""
         return dict(self.models.ask("/admin/stats")["markers"].get(marker, {}))
 
-    def wait_for_call(self, step: str, marker: str = "r1") -> None:
-        """Wait until the model server has been asked for a step."""
-        wait_for(lambda: self.asked(marker).get(step, 0) > 0, 30, self.logs)
+    def wait_for_call(self, step: str, marker: str = "r1", times: int = 1) -> None:
+        """Wait until the model server has been asked for a step (so many times)."""
+        wait_for(lambda: self.asked(marker).get(step, 0) >= times, 30, self.logs)
 
     def mails(self) -> list[dict[str, str]]:
         return list(self.sink.ask("/admin/mails"))

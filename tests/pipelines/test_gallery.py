@@ -26,8 +26,11 @@ NAMES = [
     "company-analysis",
     "topic-research",
     "support-desk",
+    "debate",
+    "group-chat",
+    "swarm",
 ]
-KINDS = {"input", "output", "agent", "tool", "decide", "combine", "transform", "human", "each", "repeat", "check"}
+KINDS = {"input", "output", "agent", "tool", "decide", "combine", "transform", "human", "each", "repeat", "check", "team"}
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ RUNNABLE = frozenset(
         Kind.HUMAN,
         Kind.EACH,
         Kind.REPEAT,
+        Kind.TEAM,
         Kind.CHECK,
     }
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from pipelines.graph import gates
+from pipelines.graph.freeze import agents_of
 from pipelines.graph.kinds import ROLES
 from pipelines.graph.lock import resolve
 from pipelines.graph.model import Kind
@@ -47,10 +48,11 @@ def check_guards(subject: Subject) -> Iterator[Problem]:
                     f"{_asked(subject)}."
                 )
                 yield problem(place, "warning", "unguarded_irreversible", message)
-        elif place.node.kind is Kind.AGENT:
-            for name in _irreversible_tools(subject, place):
+        elif place.node.kind in (Kind.AGENT, Kind.TEAM):
+            field = "agent" if place.node.kind is Kind.AGENT else "members"
+            for name in dict.fromkeys(_irreversible_tools(subject, place)):
                 message = f"{named(place)} may use {name}, which cannot be undone: each use asks {_asked(subject)}."
-                yield problem(place, "warning", "unguarded_irreversible", message, "agent")
+                yield problem(place, "warning", "unguarded_irreversible", message, field)
 
 
 def _unknown_roles(roles: Sequence[str], where: str, node: str | None) -> Iterator[Problem]:
@@ -90,12 +92,13 @@ def _is_guarded(place: Place) -> bool:
 
 
 def _irreversible_tools(subject: Subject, place: Place) -> Iterator[str]:
-    agent = subject.agent(place.node.config["agent"])
-    named_tools = place.node.config["tools"]
-    for reference in (agent.tools if named_tools is None else named_tools) if agent else ():
-        exact = resolve(reference, subject.library.tools)
-        if exact and subject.library.tools[exact].effect is Effect.IRREVERSIBLE:
-            yield exact
+    named_tools = place.node.config.get("tools")
+    for _, name in agents_of(place.node):
+        agent = subject.agent(name)
+        for reference in (agent.tools if named_tools is None else named_tools) if agent else ():
+            exact = resolve(reference, subject.library.tools)
+            if exact and subject.library.tools[exact].effect is Effect.IRREVERSIBLE:
+                yield exact
 
 
 def _asked(subject: Subject) -> str:

@@ -15,7 +15,7 @@ from pipelines.graph.shape import Hole
 
 _ALWAYS = frozenset({"input", "steps", "board"})
 _VALUES = ("output", "meta")
-RESERVED = frozenset({*_ALWAYS, "round", "value", "event", "true", "false", "null", "in", "item_index"})
+RESERVED = frozenset({*_ALWAYS, "round", "turn", "value", "event", "true", "false", "null", "in", "item_index"})
 
 
 @dataclass(frozen=True, slots=True)

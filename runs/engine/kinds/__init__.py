@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pipelines.graph.model import Kind
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
-from runs.engine.kinds import check, combine, each, human, plain, repeat, route, work
+from runs.engine.kinds import check, combine, each, human, plain, repeat, route, team, work
 from runs.engine.move import Move
 from runs.engine.scope import Step
 
@@ -21,6 +21,7 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.COMBINE: combine.merge,
     Kind.EACH: each.open_container,
     Kind.REPEAT: repeat.open_container,
+    Kind.TEAM: team.open_container,
     Kind.HUMAN: human.ask_person,
     Kind.CHECK: check.examine,
 }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pipelines.graph.model import Kind
-from runs.engine.kinds import each, repeat
+from runs.engine.kinds import each, repeat, team
 from runs.engine.move import Move
 from runs.engine.scope import Container, Scope, Step
 from runs.engine.state import Execution
@@ -12,7 +12,7 @@ from runs.engine.status import StepState
 
 
 class Iterates(Protocol):
-    """What a kind with an inner graph answers for. `feed` begins what may begin, or ends the container."""
+    """What a kind with instances answers for. `feed` begins what may begin, or ends the container."""
 
     def reopen(self, run: Execution, step: Step) -> None: ...
 
@@ -25,7 +25,7 @@ class Iterates(Protocol):
     def retry(self, move: Move, step: Step) -> None: ...
 
 
-_KINDS: Mapping[Kind, Iterates] = {Kind.EACH: each, Kind.REPEAT: repeat}
+_KINDS: Mapping[Kind, Iterates] = {Kind.EACH: each, Kind.REPEAT: repeat, Kind.TEAM: team}
 
 
 def reopen(run: Execution, step: Step) -> Container:
