@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import re2
 
 _INSTANCE = re2.compile(r"\[\d+\]|[#~>]\d+")
+_MADE = re2.compile(r"[~>]\d+\.")
 _LAST_INSTANCE = re2.compile(r"(?:\[\d+\]|[#~>]\d+)\.$")
 
 
@@ -37,6 +38,11 @@ def prefix_of(path: str) -> str:
 def node_of(path: str) -> str:
     """Return the id of the node that a step's path ends with."""
     return path[path.rfind(".") + 1 :]
+
+
+def drawn_node_of(path: str) -> str:
+    """Return the id of the document's node that a step belongs to: its own, or of the container that made the step."""
+    return node_of(str(_MADE.split(path, 1)[0]))
 
 
 def place_of(path: str) -> str:

@@ -30,7 +30,8 @@ NAMES = [
     "group-chat",
     "swarm",
 ]
-KINDS = {"input", "output", "agent", "tool", "decide", "combine", "transform", "human", "each", "repeat", "check", "team"}
+KINDS = {"input", "output", "agent", "tool", "decide", "combine", "transform", "human"}
+KINDS |= {"each", "repeat", "check", "team"}
 
 
 @pytest.fixture(autouse=True)

@@ -220,5 +220,3 @@ def _line(team: Team, said: Said) -> Json:
 def _turn_failed(step: Step, talk: Talk) -> StepError:
     message = f"Turn {talk.next - 1} of {step.path} failed: {talk.failed['message']}"
     return StepError(ErrorClass(talk.failed["class"]), "turn_failed", message)
-
-

@@ -116,4 +116,6 @@ def _messages(heard: Heard) -> list[Json]:
 def _result(heard: Heard) -> str:
     """Return the last word about a talk."""
     spoken = " and ".join(dict.fromkeys(heard.speakers)) or "nobody"
-    return f"On {heard.subject}: after hearing {spoken}, begin with a small trial, measure it, and decide by the figures."
+    return (
+        f"On {heard.subject}: having heard {spoken}, begin with a small trial, measure it, and decide by the figures."
+    )
