@@ -59,14 +59,15 @@ def test_the_debate_has_three_rounds_and_a_verdict(caller: Caller) -> None:
     result = run["output"]
     assert result["winner"] in ("advocate", "sceptic", "nobody")
     assert result["verdict"] == steps["debate~4.close"]["output"]["verdict"]
-    assert [line["by"] for line in result["transcript"]] == ["advocate", "sceptic"] * 3
+    assert [line["by"] for line in result["transcript"]] == [*["advocate", "sceptic"] * 3, "debate-judge"]
     spans = caller.all_of(run, "spans")
     calls = [span["path"] for span in spans if span["model"]]
     assert sorted(calls) == sorted([*speeches, "debate~4.close"])
-    agents = {span["path"]: span["agent"] for span in spans if span["model"]}
-    assert agents["debate~1.speak_2"].startswith("sceptic@")
-    assert agents["debate~4.close"].startswith("debate-judge@")
-    assert "invoke_workflow debate" in {span["name"] for span in spans}
+    names = {span["path"]: span["name"] for span in spans if not span["model"]}
+    assert names["debate"] == "invoke_workflow debate"
+    assert names["debate~1.speak_2"] == "invoke_agent sceptic"
+    assert names["debate~4.close"] == "invoke_agent debate-judge"
+    assert set(Span.objects.filter(model__isnull=False).values_list("node", flat=True)) == {"debate"}
     started = [event["payload"] for event in caller.all_of(run, "events") if event["type"] == "turn_started"]
     assert [(one["turn"], one["who"]) for one in started][-1] == (4, ["Debate judge"])
 
