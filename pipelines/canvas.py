@@ -106,7 +106,7 @@ def _of_control(node: Node) -> str:
         case Kind.REPEAT:
             return f"Repeat · at most {_counted(config['max_rounds'], 'round')}"
         case Kind.TEAM:
-            return f"Team · {config['mode'].replace('_', ' ')}, {_counted(len(config['members']), 'member')}"
+            return f"Team of {len(config['members'])} · {config['mode'].replace('_', ' ')}"
         case Kind.CHECK:
             return f"Check · {_counted(len(config['rules']), 'rule')}"
         case Kind.COMBINE:

@@ -125,6 +125,13 @@ class StepView:
         return (memo or {}).get("reused_from") or {}
 
     @property
+    def cost_micros(self) -> int | None:
+        """What the step cost, with all that it made; None where nobody knows any of it."""
+        rows = (self.row, *(turn.row for turn in self.turns))
+        known = sum(row.cost_micros or 0 for row in rows)
+        return None if not known and any(row.cost_micros is None for row in rows) else known
+
+    @property
     def waits_for(self) -> str:
         """What the step waits for, in words; "" when it does not wait."""
         return WAITS.get(self.row.step.wait_reason or "", "")

@@ -47,13 +47,14 @@ def test_the_card_of_a_team_says_which_turn_it_is_in_and_what_all_of_it_cost(run
     assert (card(run).turns, card(run).cost_micros, card(run).total) == ("turn 2", 2_000, 1)
     content = signed_in_as(team.bob).get(f"/runs/{run.pk}/").content.decode()
     assert content.count("turn 2") == 2, "on the card and in the outline"
-    assert "Team · moderator, 3 members" in content
+    assert "Team of 3 · moderator" in content
 
 
 def test_the_drawer_of_a_team_shows_what_was_said(run: Run, team: Team) -> None:
     content = signed_in_as(team.bob).get(f"/runs/{run.pk}/step/?path=chat").content.decode()
     assert "What was said" in content
     assert "sceptic: Doubts are missing." in content
+    assert "<dt>Cost</dt><dd><b>$0.002</b></dd>" in content, "what its turns cost is what it cost"
     assert "They &lt;b&gt;sting&lt;/b&gt;." in content
     assert "?path=chat%7E1.speak_2" in content or "?path=chat~1.speak_2" in content
 
