@@ -25,8 +25,8 @@ _NOTHING: Mapping[str, Json] = {"prompt": "", "args": {}}
 class Made:
     """One step to make. `raw` is it as a document would say it, its prompt or arguments meant literally.
 
-    `after` names the steps made with it that it waits for; `label` says whose words it is given. Retry, repair and
-    the time limit of an attempt are the container's; `then` is `raw`'s own.
+    `after` names the steps made with it that it waits for; `label` says whose words it is given. Retry, repair,
+    fallbacks and the time limit of an attempt are the container's; `then` is `raw`'s own.
     """
 
     name: str
@@ -111,5 +111,5 @@ def _node(around: Node, record: StepRecord) -> Node:
     node = parse.step(record.node, {**step, given: _NOTHING[given]} if given else step)
     if given:
         node = replace(node, config={**node.config, given: record.input[given]})
-    policy = replace(node.on_error, retry=around.on_error.retry, repair=around.on_error.repair)
+    policy = replace(around.on_error, then=node.on_error.then, default=node.on_error.default)
     return replace(node, on_error=policy, timeout=around.timeout)

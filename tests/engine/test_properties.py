@@ -48,7 +48,7 @@ def _a_random_node(rng: random.Random, *, races: bool, stops: bool, depth: int) 
         "on_failed_input": rng.choice(("propagate", "tolerate")),
         "wait_for": rng.choice(("settled", "settled", "all", *(("first", 2) if races else ()))),
     }
-    containers = ("each", "repeat") if depth < MOST_NESTED else ()
+    containers = ("each", "repeat", "team") if depth < MOST_NESTED else ()
     kind = rng.choice(("agent", "agent", "agent", "decide", "combine", *containers))
     match kind:
         case "agent":
@@ -58,6 +58,9 @@ def _a_random_node(rng: random.Random, *, races: bool, stops: bool, depth: int) 
             node["routes"] = [{"port": "a", "when": rng.choice(("true", "false"))}, {"port": "c", "when": "true"}]
         case "combine":
             node |= {"kind": "combine", "min_ok": rng.choice((1, 1, 2)), "cancel_rest": rng.random() < 0.5}
+        case "team":
+            members = ["writer@1"] * rng.randint(1, 3)
+            node |= {"kind": "team", "task": "Talk.", "members": members, "stop": {"max_turns": rng.randint(1, 4)}}
         case "repeat":
             node |= {
                 "kind": "repeat",

@@ -319,11 +319,19 @@ def test_a_member_that_fails_fails_the_team_and_a_retry_runs_only_what_failed() 
     assert player.paths_started() == ["chat~1.speak_1", "chat~1.speak_2", "chat~1.speak_1", "chat~2.close"]
 
 
-def test_retries_and_repairs_are_the_team_s() -> None:
+def test_more_than_can_be_told_fails_the_team_by_name() -> None:
+    player = a_team({"speak_1": "x" * 2_000_000}, stop={"max_turns": 2}).play()
+    assert player.run.error["code"] == "prompt_too_large"
+
+
+def test_retries_repairs_and_fallbacks_are_the_team_s() -> None:
     script = {"speak_1": [Fails("transient"), "There."]}
     player = a_team(script, stop={"max_turns": 1}, on_error={"retry": {"max_attempts": 2}}, timeout="PT7S").play()
     assert player.run.output == "There."
     assert player.started[0].timeout == 7
+    other = {"retry": {"max_attempts": 1}, "fallback": [{"model": "demo/echo"}]}
+    helped = a_team({"speak_1": [Fails("refused"), "Here."]}, stop={"max_turns": 1}, on_error=other).play()
+    assert (helped.run.output, [start.model for start in helped.started]) == ("Here.", [None, "demo/echo"])
     once = a_team(script, stop={"max_turns": 1}, on_error={"retry": {"max_attempts": 1}}).play()
     assert once.run.error["code"] == "turn_failed"
 

@@ -1,9 +1,11 @@
 """Team: one turn after the other, each made from what was said before, until a stop says that it is done."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
 from pipelines.graph.canonical import canonical_json
+from pipelines.graph.expressions.templates import MAX_RENDERED
 from pipelines.graph.freeze import agents_of
 from pipelines.graph.model import Json
 from runs.engine import briefs, choosers, instances, marks, settling, trust, turns, values
@@ -148,7 +150,7 @@ def _judged_by_author(run: Execution, step: Step, team: Team) -> Team:
 
 def _go_on(move: Move, step: Step, team: Team, what: Ask | Speak) -> None:
     made = _made(team, what)
-    error = instances.too_many_steps(move.run, step, len(made))
+    error = instances.too_many_steps(move.run, step, len(made)) or _too_much(step, made)
     if error:
         give_up(move, step, error)
         return
@@ -159,6 +161,14 @@ def _go_on(move: Move, step: Step, team: Team, what: Ask | Speak) -> None:
     turns.forget_ended(move.run, talk)
     scope = turns.begin(move, talk, made)
     move.log("turn_started", step.path, turn=scope.index, who=[one.raw["title"] for one in made])
+
+
+def _too_much(step: Step, made: Sequence[Made]) -> StepError | None:
+    longest = max(len(one.raw["prompt"]) for one in made)
+    if longest <= MAX_RENDERED:
+        return None
+    message = f"What members of {step.path} would be told has {longest:,} characters; {MAX_RENDERED:,} are allowed."
+    return StepError(ErrorClass.LIMIT, "prompt_too_large", f"{message} Set history to last_n or summary.")
 
 
 def _made(team: Team, what: Ask | Speak) -> list[Made]:
