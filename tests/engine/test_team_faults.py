@@ -8,10 +8,19 @@ from hypothesis import strategies as st
 
 from runs.engine import budget
 from runs.engine.decision import Start
-from runs.engine.facts import CancelRequested, PauseRequested, ResumeRequested, StepBlocked, StepFailed, StepSucceeded
+from runs.engine.facts import (
+    CancelRequested,
+    ErrorClass,
+    PauseRequested,
+    ResumeRequested,
+    StepBlocked,
+    StepError,
+    StepFailed,
+    StepSucceeded,
+)
 from tests.engine.building import a_graph
 from tests.engine.playing import Fails, Player, a_run
-from tests.engine.teams import MEMBERS, MODES, a_team, said
+from tests.engine.teams import MEMBERS, MODES, a_team, chooses, said
 from tests.engine.test_properties import assert_sound, final
 
 
@@ -82,6 +91,33 @@ def test_a_paused_team_begins_no_turn_and_goes_on_after() -> None:
     assert not player.open
     player.tell(ResumeRequested("alice"))
     assert list(player.open) == ["chat~2.speak_2"]
+
+
+def test_a_pause_between_choice_and_speech_loses_neither() -> None:
+    script = {"choose": chooses("cem")}
+    player = a_team(script, mode="selector", agent="host", stop={"max_turns": 1})
+    player.begin()
+    player.tell(PauseRequested("alice"))
+    player.finish("chat~1.choose")
+    player.crash(crashed=False)
+    assert not player.open
+    player.tell(ResumeRequested("alice"))
+    assert list(player.open) == ["chat~1.speak_3"]
+    assert player.play().run.output == "cem in turn 1"
+
+
+def test_a_team_at_its_cap_may_go_on_when_a_person_says_so() -> None:
+    player = a_team(budget={"max_llm_calls": 1}, on_error={"then": "ask_human"}, stop={"max_turns": 1})
+    player.begin()
+    budget.reserve(player.run, "chat~1.speak_1", 10)
+    refusal = budget.admit(player.run, "chat~1.speak_1", 10)
+    assert refusal is not None
+    player.tell(StepFailed("chat~1.speak_1", 1, StepError(ErrorClass.BUDGET, refusal.code, refusal.message)))
+    assert (player.state("chat"), player.row("chat")["wait_reason"]) == ("waiting", "failure")
+    player.open.clear()
+    player.answer("retry")
+    assert list(player.open) == ["chat~1.speak_1"]
+    assert player.play().run.output == "ann in turn 1"
 
 
 def test_a_cancelled_team_ends_with_its_turn() -> None:
