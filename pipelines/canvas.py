@@ -107,6 +107,8 @@ def _of_control(node: Node) -> str:
             return f"Repeat · at most {_counted(config['max_rounds'], 'round')}"
         case Kind.TEAM:
             return f"Team of {len(config['members'])} · {config['mode'].replace('_', ' ')}"
+        case Kind.SUPERVISOR:
+            return f"Supervisor · {_counted(len(config['workers']), 'worker')}"
         case Kind.CHECK:
             return f"Check · {_counted(len(config['rules']), 'rule')}"
         case Kind.COMBINE:

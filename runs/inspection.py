@@ -13,7 +13,7 @@ from accounts.access import Actor, Capability, get
 from accounts.errors import NotFound
 from pipelines.canvas import Picture, spoken
 from pipelines.graph.model import Json, Kind
-from runs import canvas, forks, health, live
+from runs import canvas, delegations, forks, health, live
 from runs.canvas import HEAVY, Card
 from runs.engine import paths
 from runs.engine.given import NOT_BY_HAND
@@ -117,6 +117,7 @@ class StepView:
     savings: forks.Savings | None
     may_edit: bool
     turns: Sequence[Turn] = ()
+    work: delegations.Work = delegations.Work()
 
     @property
     def reused_from(self) -> Mapping[str, Json]:
@@ -234,15 +235,15 @@ def step_view(actor: Actor, run_id: UUID, path: str) -> StepView:
         savings=forks.savings(run, path) if may else None,
         may_edit=may and step.kind not in NOT_BY_HAND,
         turns=_turns(run, step),
+        work=delegations.work_of(run, step),
     )
 
 
 def _turns(run: Run, step: Step) -> list[Turn]:
-    """Return what a Team or a Supervisor has made so far, in order; nothing of any other step."""
-    mark = {Kind.TEAM: "~", Kind.SUPERVISOR: ">"}.get(Kind(step.kind))
-    if mark is None:
+    """Return what was said in a Team so far, in order; nothing of any other step."""
+    if step.kind != Kind.TEAM:
         return []
-    inside = Step.objects.filter(run=run, path__startswith=step.path + mark).defer("input", "meta", "memo")
+    inside = Step.objects.filter(run=run, path__startswith=f"{step.path}~").defer("input", "meta", "memo")
     made = [one for one in inside.order_by("position", "id")[:MOST_TURNS] if _is_directly_in(one.path, step.path)]
     return [Turn(_row(one), _said(one.output)) for one in made]
 

@@ -93,6 +93,9 @@ def _paused(step: str, payload: Payload) -> str:
 
 def _started(step: str, payload: Payload) -> str:
     attempt, items = payload.get("attempt"), payload.get("items")
+    tasks = payload.get("tasks")
+    if isinstance(tasks, int):
+        return f"“{step}” began, with at most {tasks} task{'' if tasks == 1 else 's'} to give out"
     rounds = payload.get("rounds")
     if isinstance(rounds, int):
         return f"“{step}” began, with at most {rounds} round{'' if rounds == 1 else 's'}"
@@ -183,6 +186,24 @@ def _asked(step: str, payload: Payload) -> str:
     return f"“{step}” asks a person: {str(payload.get('why') or payload.get('title')).rstrip('.')}"
 
 
+def _lead_asked(step: str, payload: Payload) -> str:
+    match payload.get("stage"), payload.get("mode"):
+        case "review", _:
+            return f"A person is to look at the plan of “{step}”"
+        case "final", _:
+            return f"The leader of “{step}” is told to finish"
+        case _, "plan":
+            return f"The leader of “{step}” is asked for a plan"
+        case _, "route_only":
+            return f"The leader of “{step}” is asked who does it"
+        case _:
+            return f"The leader of “{step}” is asked what comes next"
+
+
+def _task_refused(step: str, payload: Payload) -> str:
+    return f"“{step}” did not do what its leader wanted: {str(payload.get('message')).rstrip('.')}"
+
+
 _SAID: Mapping[str, Callable[[str, Payload], str]] = {
     "run_created": _created,
     "run_started": lambda step, payload: "The run began",
@@ -195,6 +216,9 @@ _SAID: Mapping[str, Callable[[str, Payload], str]] = {
     "step_started": _started,
     "turn_started": _turn,
     "round_started": lambda step, payload: f"Round {payload.get('round')} of “{step}” began",
+    "lead_asked": _lead_asked,
+    "task_given": lambda step, payload: f"“{step}” gave task {payload.get('number')} to {payload.get('worker')}",
+    "task_refused": _task_refused,
     "step_waiting": lambda step, payload: f"“{step}” waits for {_waiting(payload.get('reason'))}{_why(payload)}",
     "step_retrying": _retrying,
     "step_succeeded": _succeeded,

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from pipelines.canvas import spoken
 from runs.canvas import HEAVY
+from runs.engine import paths
 from runs.engine.status import RunState, StepState
 from runs.models import Event, Run, Span, Step
 from runs.sentences import instance_of
@@ -197,13 +198,19 @@ def _rows(run: Run, steps: Sequence[Step], pieces: dict[str, list[_Piece]], axis
 def _nested(steps: Sequence[Step]) -> list[Step]:
     """Order steps as they became ready, those inside a container right after it."""
     position = {step.path: step.position for step in steps}
+    began: dict[str, int] = {}
+    for step in steps:
+        for prefix in paths.scopes_of(step.path):
+            began[prefix] = min(step.position, began.get(prefix, step.position))
 
     def key(step: Step) -> list[tuple[int, int, str]]:
         parts, prefix = [], ""
         for part in step.path.split("."):
             name = _INSTANCE.split(part)[0]
-            number = part.removeprefix(name).strip("[]#~>")
-            parts.append((position.get(f"{prefix}{name}", step.position), int(number) if number.isdigit() else 0, part))
+            number = part.removeprefix(name).strip("[]#")
+            # Turns and delegations are numbered each for themselves, so that only their beginning tells their order.
+            order = int(number) if number.isdigit() else began.get(f"{prefix}{part}.", 0)
+            parts.append((position.get(f"{prefix}{name}", step.position), order, part))
             prefix = f"{prefix}{part}."
         parts[-1] = (step.position, *parts[-1][1:])
         return parts

@@ -9,6 +9,7 @@ from pipelines.graph.places import Place, places
 from pipelines.graph.problems import Refusal
 from pipelines.graph.safe import zones
 from pipelines.graph.tools import ToolSpec
+from pipelines.graph.workers import AGENT, SUPERVISOR, TOOL, all_workers
 
 
 def lock(document: Document, library: Library) -> Lock:
@@ -47,9 +48,11 @@ def agents_of(node: Node) -> Iterator[tuple[str, str]]:
         yield "stop/judge", judge
     for index, member in enumerate(node.config.get("members") or ()):
         yield f"members/{index}", member
-    for index, worker in enumerate(node.config.get("workers") or ()):
-        if "agent" in worker:
-            yield f"workers/{index}/agent", worker["agent"]
+    for worker in all_workers(node.config):
+        if worker.kind == AGENT:
+            yield f"{worker.at}/{AGENT}", worker.ref
+        elif worker.kind == SUPERVISOR:
+            yield f"{worker.at}/{SUPERVISOR}/{AGENT}", worker.ref
     yield from _judges(node)
     for index, fallback in enumerate(node.on_error.fallback):
         if fallback.kind == "agent":
@@ -67,7 +70,7 @@ def tools_of(node: Node) -> tuple[str, ...]:
     """Return the tools a step names itself: an action's tool, an agent's subset, a supervisor's workers."""
     if node.kind is Kind.TOOL:
         return (node.config["tool"],)
-    workers = [worker["tool"] for worker in node.config.get("workers") or () if "tool" in worker]
+    workers = [worker.ref for worker in all_workers(node.config) if worker.kind == TOOL]
     return (*(node.config.get("tools") or ()), *workers)
 
 

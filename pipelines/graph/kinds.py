@@ -26,6 +26,7 @@ from pipelines.graph.shape import (
     Template,
     Text,
     Whole,
+    Within,
 )
 
 ROLES = ("viewer", "composer", "reviewer", "manager", "auditor", "admin")
@@ -153,7 +154,10 @@ _HISTORY = {
     "last_n": Field(Whole(1, 1_000), 10, means="turns kept by `last_n`"),
 }
 _WORKER = Record(
-    {kind: Field(Text(200, 1), ABSENT) for kind in ("agent", "tool", "pipeline")},
+    {
+        **{kind: Field(Text(200, 1), ABSENT, means=f"a {kind}") for kind in ("agent", "tool", "pipeline")},
+        "supervisor": Field(Within("supervisor", lambda: SUPERVISOR), ABSENT, means="one who leads others"),
+    },
     one_only=True,
 )
 _PEOPLE = Listing(Text(254, 1), 100)
@@ -268,15 +272,26 @@ _TEAM = {
     "max_resets": Field(Whole(0, 50), 2, means="moderator: new beginnings"),
     "topics": Field(Table(Listing(Text(80, 1), 50), 50), {}, means="bus: which topics wake which member (all)"),
 }
-_SUPERVISOR = {
-    "task": Field(PROMPT, required=True, means="what is to be done"),
+_LEADING = {
     "agent": Field(REFERENCE, required=True, means="the one who leads"),
     "mode": Field(Choice(("step", "plan", "route_only")), "step", means="how it leads"),
-    "workers": Field(Listing(_WORKER, 100), required=True, means="agents, tools, pipelines"),
+    "workers": Field(Listing(_WORKER, 100), required=True, means="agents, tools, pipelines, supervisors"),
     "max_delegations": Field(Whole(1, 1_000), 20, means="tasks it may hand out"),
     "max_parallel": Field(Whole(1, 1_000), 4, means="tasks at the same time"),
-    "max_depth": Field(Whole(1, 5), 5, means="supervisors under supervisors"),
     "review_plan": Field(Flag(), False, means="a person reads the plan first"),
+}
+SUPERVISOR: Record = Record(
+    {
+        "name": Field(NAME, required=True, means="what its leader calls it"),
+        "about": Field(Text(500), "", means="what its leader is told of it"),
+        **_LEADING,
+    },
+    name="supervisor",
+)
+_SUPERVISOR = {
+    "task": Field(PROMPT, required=True, means="what is to be done"),
+    **_LEADING,
+    "max_depth": Field(Whole(1, 5), 5, means="supervisors under supervisors"),
 }
 _HUMAN = {
     "mode": Field(Choice(("approve", "edit", "answer")), "approve", means="what is asked of the person"),
@@ -393,4 +408,4 @@ DOCUMENT: Mapping[str, Field] = MappingProxyType(
         "x": Field(Anything(object_only=True), means="what an import could not map"),
     }
 )
-NAMED_RECORDS = (ON_ERROR, BUDGET, CACHE, RULE, _STOP)
+NAMED_RECORDS = (ON_ERROR, BUDGET, CACHE, RULE, _STOP, SUPERVISOR)

@@ -4,7 +4,7 @@ One table of shapes is both the parser and the published schema, so the two cann
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -354,6 +354,23 @@ class Record:
         for name, entry in self.fields.items():
             if value is not None and name in value:
                 yield from entry.shape.holes(value[name], pointer(where, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Within(Plain):
+    """A record that may stand within itself: `find` gives it, `name` is its name in the published schema.
+
+    How deep it goes is bounded by how deep JSON may go.
+    """
+
+    name: str
+    find: Callable[[], Record]
+
+    def read(self, value: Json, where: str) -> Json:
+        return self.find().read(value, where)
+
+    def schema(self) -> dict[str, Json]:
+        return {"$ref": f"#/$defs/{self.name}"}
 
 
 @dataclass(frozen=True, slots=True)

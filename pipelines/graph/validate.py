@@ -12,6 +12,7 @@ from pipelines.graph.rules.people import check_guards, check_people
 from pipelines.graph.rules.references import check_references
 from pipelines.graph.rules.structure import check_structure
 from pipelines.graph.rules.subject import Subject
+from pipelines.graph.rules.supervising import check_supervisors
 from pipelines.graph.rules.teams import check_teams
 
 __all__ = ["RUNNABLE", "Library", "problems"]
@@ -28,6 +29,7 @@ _RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_prices,
     check_cap,
     check_cache,
+    check_supervisors,
 )
 
 

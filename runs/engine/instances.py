@@ -37,10 +37,13 @@ def too_many_steps(run: Execution, step: Step, instances: int) -> StepError | No
     return StepError(ErrorClass.LIMIT, "too_many_steps", message)
 
 
-def begin(run: Execution, container: Container) -> Scope:
-    """Return the fresh scope of the container's next instance, made known to the run."""
+def begin(run: Execution, container: Container, prefix: str = "") -> Scope:
+    """Return the fresh scope of the container's next instance, made known to the run.
+
+    Without `prefix` its paths begin as those of the container's kind do.
+    """
     step, index = container.step, container.next
-    scope = Scope.of(graph_of(step), step, prefix_of(step, index), index)
+    scope = Scope.of(graph_of(step), step, prefix or prefix_of(step, index), index)
     container.scopes[index] = scope
     container.next += 1
     container.active += 1

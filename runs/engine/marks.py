@@ -12,8 +12,12 @@ _MARK = re2.compile(r"(?i)<(/?\s*untrusted)")
 
 def delimited(text: str, source: str) -> str:
     """Return text from outside between marks it cannot forge: its own look-alikes are broken up."""
-    harmless = _MARK.sub(r"< \1", text)
-    return f'<untrusted source="{source}">{harmless}</untrusted>'
+    return f'<untrusted source="{source}">{harmless(text)}</untrusted>'
+
+
+def harmless(text: str) -> str:
+    """Return a text in which nothing looks like such a mark."""
+    return str(_MARK.sub(r"< \1", text))
 
 
 def marked(template: str, text: str, source: str) -> str:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from runs.engine import budget, instances, paths, turns
+from runs.engine import budget, paths, turns
 from runs.engine.budget import RUN, Spend
 from runs.engine.decision import StepRecord
 from runs.engine.forking import REOPENED, REUSED
@@ -89,7 +89,7 @@ def _edge_after(record: StepRecord, port: str) -> EdgeState:
 
 def _fill_container(execution: Execution, step: Step, rows: Mapping[str, list[StepRecord]]) -> None:
     container = containers.reopen(execution, step)
-    while found := _rows_of(instances.prefix_of(step, container.next), step, rows):
+    while found := _rows_of(containers.next_prefix(execution, step), step, rows):
         scope = containers.begin_next(execution, step)
         turns.recall(scope, found)
         _fill(execution, scope, rows)

@@ -35,9 +35,12 @@ class Made:
     label: str = trust.MODEL
 
 
-def begin(move: Move, container: Container, made: Sequence[Made]) -> Scope:
-    """Begin the container's next turn or delegation with these steps; see `instances.too_many_steps` before."""
-    scope = instances.begin(move.run, container)
+def begin(move: Move, container: Container, made: Sequence[Made], prefix: str = "") -> Scope:
+    """Begin the container's next turn or delegation with these steps; see `instances.too_many_steps` before.
+
+    `prefix` is where their paths begin when not as the container's kind has it.
+    """
+    scope = instances.begin(move.run, container, prefix)
     _make(move, scope, made)
     return scope
 

@@ -1,7 +1,6 @@
 """An agent's attempt: ask the model, carry out the tool calls it wants, tell it the results, until it answers."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from pipelines.graph.tools import ToolSpec
 from runs.engine import marks
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, StepSucceeded
+from runs.engine.loops import Repeats
 from runs.execution import answers, prompts
 from runs.execution.calls import Calls
 from runs.execution.dispatch import Done, Wish, call_tool
@@ -23,7 +23,6 @@ from runs.execution.models.values import Message, ModelRequest, Tool, ToolUse
 _NOT_IN_NAMES = re2.compile(r"[^a-zA-Z0-9_-]")
 # What the model can do something about; the rest ends the attempt, so that its retry policy decides.
 _TOLD = {ErrorClass.TOOL_ERROR, ErrorClass.DENIED, ErrorClass.CONFIG}
-MOST_REPEATS = 2
 
 
 async def run(calls: Calls) -> StepSucceeded:
@@ -55,8 +54,7 @@ class _Conversation:
     model: str = ""
     schema: Json = None
     messages: list[Message] = field(default_factory=list)
-    repeats: Counter[str] = field(default_factory=Counter)
-    results: set[str] = field(default_factory=set)
+    repeats: Repeats = field(default_factory=Repeats)
 
     def __post_init__(self) -> None:
         start = self.calls.start
@@ -97,23 +95,17 @@ class _Conversation:
         if use.args is None:
             return "The arguments were not a JSON object. Call the tool again with a JSON object."
         wanted = digest({"tool": spec.id, "args": use.args})
-        if self.repeats[wanted] >= MOST_REPEATS:
+        if self.repeats.is_spent(wanted):
             return "Not carried out: this same call was made twice and nothing new has come of it. Go on without it."
-        self.repeats[wanted] += 1
+        self.repeats.grant(wanted)
         try:
             done = await call_tool(self.calls, Wish(spec, use.args, self.agent.id, use.id))
         except Failure as failure:
             if failure.error.cls not in _TOLD:
                 raise
             return f"The call failed: {failure.error.message}"
-        self._note(done.result)
+        self.repeats.note(done.result)
         return _report(done, spec.id)
-
-    def _note(self, result: Json) -> None:
-        """A result not seen before is progress: calls made so far may be made again."""
-        if (seen := digest(result)) not in self.results:
-            self.results.add(seen)
-            self.repeats.clear()
 
 
 def model_of(start: Start, agent: AgentSpec | None) -> str:

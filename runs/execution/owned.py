@@ -48,7 +48,7 @@ class Pinned:
         for name in paths.place_of(path).split("."):
             node = graph.nodes.get(name) if graph else None
             graph = node.graph if node else None
-        if node is None or node.kind is not Kind.AGENT:
+        if node is None or node.kind not in (Kind.AGENT, Kind.SUPERVISOR):
             return None
         return self.lock.agent(str(node.config["agent"])).id
 

@@ -167,7 +167,7 @@ def test_a_wrong_step_has_its_problem_at_its_field(step: dict[str, Any], problem
 
 
 def test_every_kind_that_cannot_run_is_an_error() -> None:
-    names = "input output agent tool decide combine transform human each repeat check team"
+    names = "input output agent tool decide combine transform human each repeat check team supervisor"
     runnable = names.split()
     assert frozenset(runnable) == RUNNABLE
     for kind, fields in {"wait": {"for": "PT1H"}, "pipeline": {"pipeline": "child"}}.items():

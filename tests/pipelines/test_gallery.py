@@ -29,9 +29,11 @@ NAMES = [
     "debate",
     "group-chat",
     "swarm",
+    "research-lead",
+    "planned-work",
 ]
 KINDS = {"input", "output", "agent", "tool", "decide", "combine", "transform", "human"}
-KINDS |= {"each", "repeat", "check", "team"}
+KINDS |= {"each", "repeat", "check", "team", "supervisor"}
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ def check_names(subject: Subject) -> Iterator[Problem]:
         for field, reference in agents_of(place.node):
             if subject.agent(reference) is None:
                 yield problem(place, "error", "unknown_agent", _unknown("agent", reference), *field.split("/"))
-        field = "tool" if place.node.kind is Kind.TOOL else "tools"
+        field = {Kind.TOOL: "tool", Kind.SUPERVISOR: "workers"}.get(place.node.kind, "tools")
         for reference in tools_of(place.node):
             if subject.tool(reference) is None:
                 yield problem(place, "error", "unknown_tool", _unknown("tool", reference), field)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from pipelines.graph import gates
-from pipelines.graph.freeze import agents_of
+from pipelines.graph.freeze import agents_of, tools_of
 from pipelines.graph.kinds import ROLES
 from pipelines.graph.lock import resolve
 from pipelines.graph.model import Kind
@@ -48,6 +48,10 @@ def check_guards(subject: Subject) -> Iterator[Problem]:
                     f"{_asked(subject)}."
                 )
                 yield problem(place, "warning", "unguarded_irreversible", message)
+        elif place.node.kind is Kind.SUPERVISOR:
+            for name in _irreversible_workers(subject, place):
+                message = f"{named(place)} may use {name}, which cannot be undone: each use asks {_asked(subject)}."
+                yield problem(place, "warning", "unguarded_irreversible", message, "workers")
         elif place.node.kind in (Kind.AGENT, Kind.TEAM):
             field = "agent" if place.node.kind is Kind.AGENT else "members"
             for name in dict.fromkeys(_irreversible_tools(subject, place)):
@@ -99,6 +103,15 @@ def _irreversible_tools(subject: Subject, place: Place) -> Iterator[str]:
             exact = resolve(reference, subject.library.tools)
             if exact and subject.library.tools[exact].effect is Effect.IRREVERSIBLE:
                 yield exact
+
+
+def _irreversible_workers(subject: Subject, place: Place) -> Iterator[str]:
+    """Yield what a supervisor's workers, and the agents among them, may do that cannot be undone; each once."""
+    agents = [subject.agent(reference) for _, reference in agents_of(place.node)]
+    used = [*tools_of(place.node), *(name for agent in agents if agent for name in agent.tools)]
+    for exact in dict.fromkeys(resolve(reference, subject.library.tools) for reference in used):
+        if exact and subject.library.tools[exact].effect is Effect.IRREVERSIBLE:
+            yield exact
 
 
 def _asked(subject: Subject) -> str:

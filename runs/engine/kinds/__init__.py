@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pipelines.graph.model import Kind
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
-from runs.engine.kinds import check, combine, each, human, plain, repeat, route, team, work
+from runs.engine.kinds import check, combine, each, human, plain, repeat, route, supervisor, team, work
 from runs.engine.move import Move
 from runs.engine.scope import Step
 
@@ -22,6 +22,7 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.EACH: each.open_container,
     Kind.REPEAT: repeat.open_container,
     Kind.TEAM: team.open_container,
+    Kind.SUPERVISOR: supervisor.open_container,
     Kind.HUMAN: human.ask_person,
     Kind.CHECK: check.examine,
 }

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pipelines.graph.model import Kind
-from runs.engine.kinds import each, repeat, team
+from runs.engine import instances
+from runs.engine.kinds import each, repeat, supervisor, team
 from runs.engine.move import Move
 from runs.engine.scope import Container, Scope, Step
 from runs.engine.state import Execution
@@ -25,13 +26,20 @@ class Iterates(Protocol):
     def retry(self, move: Move, step: Step) -> None: ...
 
 
-_KINDS: Mapping[Kind, Iterates] = {Kind.EACH: each, Kind.REPEAT: repeat, Kind.TEAM: team}
+_KINDS: Mapping[Kind, Iterates] = {Kind.EACH: each, Kind.REPEAT: repeat, Kind.TEAM: team, Kind.SUPERVISOR: supervisor}
 
 
 def reopen(run: Execution, step: Step) -> Container:
     """Return the empty bookkeeping of a container that had begun before a restart."""
     _KINDS[step.node.kind].reopen(run, step)
     return run.containers[step.path]
+
+
+def next_prefix(run: Execution, step: Step) -> str:
+    """Return with what the paths in the container's next instance begin."""
+    if step.node.kind is Kind.SUPERVISOR:
+        return supervisor.next_prefix(run, step)
+    return instances.prefix_of(step, run.containers[step.path].next)
 
 
 def begin_next(run: Execution, step: Step) -> Scope:

@@ -1,0 +1,95 @@
+"""Supervisors on real rows: the templates of the gallery as they come, and a worker that dies with tasks under way."""
+
+from typing import Any
+
+import pytest
+
+from accounts.access import Actor
+from accounts.roles import Role
+from approvals.models import Approval
+from approvals.policy import Choice, Decision
+from approvals.services import decide
+from pipelines import gallery
+from runs.models import Call, Event, Run, Step
+from runs.services import Order, start_run
+from tests.conftest import wait_for
+from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
+from tests.people import signed_in_as
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+
+
+def started(stage: Stage, name: str) -> Run:
+    """Start a template of the gallery with its own sample."""
+    operator = Actor(stage.team.alice, stage.team.workspace, frozenset(Role))
+    pipeline = gallery.instantiate(operator, name)
+    return start_run(operator, pipeline, Order(dict(gallery.template(name).sample)))
+
+
+def steps_of(stage: Stage, run: Run) -> dict[str, dict[str, Any]]:
+    """Return the run's steps as the API tells them, by path."""
+    answer = signed_in_as(stage.team.alice).get(f"/api/v1/runs/{run.pk}/steps", {"limit": 100})
+    return {step["path"]: step for step in answer.json()["items"]}
+
+
+def test_the_research_lead_shares_out_the_question_and_quotes_what_came_back(stage: Stage) -> None:
+    stage.worker("w1")
+    run = stage.wait(started(stage, "research-lead"))
+    assert run.state == "succeeded", stage.explain(run)
+    steps = steps_of(stage, run)
+    assert {path for path in steps if ">" in path} == {
+        "lead>1.researcher",
+        "lead>2.market_analyst",
+        "lead>3.technical_analyst",
+    }
+    assert [path for path in steps if "~" in path] == ["lead~1.leader", "lead~2.leader"]
+    given = Event.objects.filter(run=run, type="task_given").order_by("seq")
+    assert [event.payload["number"] for event in given] == [1, 2, 3]
+    parts = run.output["result"]["parts"]
+    assert [part["status"] for part in parts] == ["succeeded"] * 3
+    assert all(
+        f"“{part['value'].splitlines()[0].removeprefix('- ')}”" in run.output["result"]["answer"] for part in parts
+    )
+    assert steps["citations"]["meta"]["findings"] == []
+    assert steps["doubtful"]["state"] == "skipped"
+    assert has_no_gap(run)
+    assert books_balance(run)
+
+
+def test_the_planned_work_waits_for_the_plan_to_be_approved_and_follows_the_edited_one(stage: Stage) -> None:
+    stage.worker("w1")
+    run = stage.wait(started(stage, "planned-work"), "waiting")
+    approval = Approval.objects.get(run=run)
+    assert (approval.kind, approval.path) == ("edit", "work~2.review")
+    assert not Step.objects.filter(run=run, path__contains=">").exists()
+    plan = approval.payload
+    assert [step["worker"] for step in plan["steps"]] == ["researcher", "researcher", "writer", "editor"]
+    shorter = {"steps": plan["steps"][:3]}
+    decide(stage.bob, approval.pk, Decision(Choice.APPROVE, payload=shorter, payload_hash=approval.payload_hash))
+    run = stage.wait(run)
+    assert run.state == "succeeded", stage.explain(run)
+    steps = steps_of(stage, run)
+    assert {path for path in steps if ">" in path} == {"work>1.part_1", "work>2.part_2", "work>3.text_1"}
+    assert run.output["text"] == steps["work>3.text_1"]["output"]
+    assert [step["id"] for step in run.output["plan"]] == ["part_1", "part_2", "text_1"]
+    assert has_no_gap(run)
+    assert books_balance(run)
+
+
+def test_a_worker_killed_while_tasks_are_under_way_loses_none_and_pays_for_none_twice(stage: Stage) -> None:
+    first = stage.worker("w1", BATON_DEMO_LATENCY_MS="2000")
+    run = started(stage, "research-lead")
+
+    def tasks_are_asked() -> bool:
+        return Call.objects.filter(run=run, path__contains=">", state="started").count() == 3
+
+    wait_for(tasks_are_asked, 40, lambda: stage.explain(run))
+    first.kill()
+    stage.worker("w2", BATON_DEMO_LATENCY_MS="0")
+    run = stage.wait(run)
+    assert run.state == "succeeded", stage.explain(run)
+    assert Event.objects.filter(run=run, type="task_given").count() == 3
+    assert Call.objects.filter(run=run, path="lead~1.leader").count() == 1
+    assert finished_twice(run) == []
+    assert has_no_gap(run)
+    assert books_balance(run)
