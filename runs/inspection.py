@@ -117,7 +117,7 @@ class StepView:
     savings: forks.Savings | None
     may_edit: bool
     turns: Sequence[Turn] = ()
-    work: delegations.Work = delegations.Work()
+    work: delegations.Work = delegations.NO_WORK
 
     @property
     def reused_from(self) -> Mapping[str, Json]:

@@ -20,6 +20,7 @@ from pipelines.canvas import spoken
 from pipelines.graph.model import Json
 from pipelines.schema_form import Field
 from runs.canvas import HEAVY
+from runs.delegations import plan_in
 from runs.engine.status import StepState
 from runs.inspection import StepRow, step_rows
 from runs.models import Run, Step
@@ -93,6 +94,12 @@ class Detail:
     def is_bound(self) -> bool:
         """Whether the answer is bound to the fingerprint of exactly this payload."""
         return self.approval.kind in policy.BOUND_KINDS
+
+    @property
+    def plan(self) -> Sequence[Mapping[str, Json]]:
+        """The tasks of the plan that is to be approved; nothing where it is about anything else."""
+        payload = self.approval.payload
+        return plan_in(payload) if self.approval.kind == "edit" and "reason" not in (payload or {}) else ()
 
     @property
     def asked_usd(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pipelines.graph.expressions import ExpressionError, Reference, expression_references, references
 from pipelines.graph.model import Json, Kind, Node
 from pipelines.graph.problems import pointer
+from pipelines.graph.workers import all_workers
 from runs.engine.scope import MADE, Scope, Step
 
 AUTHOR, USER, MODEL, TOOL = "author", "user", "model", "tool"
@@ -68,7 +69,7 @@ def _of_round(scope: Scope, reference: Reference) -> str:
     if reference.segments[:1] != ("previous",):
         return AUTHOR
     node = scope.graph.nodes.get(str(reference.segments[1])) if len(reference.segments) > 1 else None
-    return MODEL if node and node.kind in (Kind.AGENT, Kind.TEAM, Kind.SUPERVISOR) else TOOL
+    return MODEL if node and _is_a_models(node) else TOOL
 
 
 def _of_step(scope: Scope, name: str) -> str:
@@ -91,7 +92,7 @@ def _of_kind(scope: Scope, node: Node) -> str:
         case Kind.HUMAN:
             return _of_person(scope, node)
         case Kind.AGENT | Kind.TEAM | Kind.SUPERVISOR:
-            return MODEL
+            return MODEL if _is_a_models(node) else TOOL
         case Kind.DECIDE:
             return MODEL if node.config["mode"] == "ai" else AUTHOR
         case Kind.TRANSFORM:
@@ -102,6 +103,13 @@ def _of_kind(scope: Scope, node: Node) -> str:
             return _worst(_of_step(scope, scope.graph.edges[index].source) for index in scope.graph.ins[node.id])
         case _:
             return TOOL
+
+
+def _is_a_models(node: Node) -> bool:
+    """Tell whether what a step gives was written by models alone; a Supervisor's may come from its tools."""
+    if node.kind is Kind.SUPERVISOR:
+        return all(worker.kind in ("agent", "supervisor") for worker in all_workers(node.config))
+    return node.kind in (Kind.AGENT, Kind.TEAM)
 
 
 def _of_person(scope: Scope, node: Node) -> str:

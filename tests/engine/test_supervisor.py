@@ -100,6 +100,13 @@ def test_words_of_a_leader_are_a_model_s_and_never_a_template() -> None:
     assert tool.trust == {"/args/note": "model"}
 
 
+@pytest.mark.parametrize(("workers", "label"), [([WORKERS[0]], "model"), (WORKERS, "tool")])
+def test_what_comes_of_a_supervisor_is_a_model_s_or_a_tool_s(workers: list[Any], label: str) -> None:
+    after = {"after": {"prompt": "Go on with ${steps.lead.output}."}}
+    player = a_lead(FINISH, drawing="start >> lead >> after >> result", workers=workers, nodes=after).play()
+    assert player.started[-1].trust == {"/prompt": label}
+
+
 def test_a_failed_task_is_told_to_the_leader_and_ends_nothing() -> None:
     player = a_lead(orders(("writer", "A"), ("careful", "B")), FINISH, script={"writer": Fails()}).play()
     assert player.run.output == "All is done."

@@ -10,11 +10,12 @@ from approvals.models import Approval
 from approvals.policy import Choice, Decision
 from approvals.services import decide
 from pipelines import gallery
+from runs import forks
 from runs.models import Call, Event, Run, Step
 from runs.services import Order, start_run
 from tests.conftest import wait_for
 from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
-from tests.people import signed_in_as
+from tests.people import acting, signed_in_as
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -54,6 +55,11 @@ def test_the_research_lead_shares_out_the_question_and_quotes_what_came_back(sta
     assert steps["doubtful"]["state"] == "skipped"
     assert has_no_gap(run)
     assert books_balance(run)
+
+    again = stage.wait(forks.fork(acting(stage.team.alice), run, forks.Fork("citations")))
+    assert again.state == "succeeded", stage.explain(again)
+    assert (again.cost_micros, again.output) == (0, run.output), "all that the lead gave out is kept with it"
+    assert steps_of(stage, again)["lead>2.market_analyst"]["flags"] == ["reused"]
 
 
 def test_the_planned_work_waits_for_the_plan_to_be_approved_and_follows_the_edited_one(stage: Stage) -> None:

@@ -26,7 +26,7 @@ from runs.engine.status import StepState
 LEADER, REVIEW = "leader", "review"
 FORGIVEN = "forgiven"
 MOST_ABOUT = 500
-_TITLES = {"step": "What next?", "plan": "Make a plan", "route_only": "Who does it?"}
+_TITLES = {"step": "Say what is next", "plan": "Make a plan", "route_only": "Choose who does it"}
 _NOT_IN_NAMES = re2.compile(r"[^a-z0-9_]")
 
 
