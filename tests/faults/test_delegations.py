@@ -99,3 +99,43 @@ def test_a_worker_killed_while_tasks_are_under_way_loses_none_and_pays_for_none_
     assert finished_twice(run) == []
     assert has_no_gap(run)
     assert books_balance(run)
+
+
+def test_a_leader_that_answers_badly_is_corrected_and_its_mail_goes_out_once_and_only_approved(stage: Stage) -> None:
+    mail = {"to": "bo@example.com", "subject": "Ready", "body": "It is ready. ${input.run}"}
+    wanted = [{"worker": "nobody", "task": "Do it."}, {"worker": "email.send", "args": mail}]
+    answers: list[dict[str, Any]] = [
+        {"text": "I would rather talk.", "times": 1},
+        {"json": {"reason": "The mail.", "action": "delegate", "delegate": wanted}, "times": 1},
+        {"json": {"reason": "It is out.", "action": "finish", "result": "Told bo."}},
+    ]
+    stage.models.ask("/admin/script", answers)
+    nodes = {
+        "start": {"kind": "input"},
+        "lead": {
+            "kind": "supervisor",
+            "task": "Tell bo that it is ready.",
+            "agent": stage.agent("boss"),
+            "workers": [{"tool": "email.send@1"}],
+            "budget": {"max_cost_usd": "0.50"},
+        },
+        "end": {"kind": "output", "value": "${steps.lead.output}"},
+    }
+    first = stage.worker("w1")
+    run = stage.wait(stage.start(stage.pipeline("teller", nodes, ["start>lead", "lead>end"])), "waiting")
+    question = Approval.objects.get(run=run)
+    assert question.payload == {"tool": "email.send@1", "args": mail}
+    assert set(question.trust.values()) == {"model"}
+    assert stage.mails() == []
+    first.kill()
+    decide(stage.bob, question.pk, Decision(Choice.APPROVE, payload_hash=question.payload_hash))
+    stage.worker("w2")
+    run = stage.wait(run)
+    assert (run.state, run.output) == ("succeeded", "Told bo."), stage.explain(run)
+    assert [sent["to"] for sent in stage.mails()] == ["bo@example.com"]
+    lead = Step.objects.get(run=run, path="lead")
+    assert [entry["code"] for entry in lead.meta["refused"]] == ["unknown_worker"]
+    assert Step.objects.get(run=run, path="lead~1.leader").attempt == 2
+    assert finished_twice(run) == []
+    assert has_no_gap(run)
+    assert books_balance(run)

@@ -34,6 +34,10 @@ def levels(count: int) -> dict[str, Any]:
         ({"workers": [{"pipeline": "child"}]}, ("error", "not_available", "a/workers/0/pipeline")),
         ({"workers": [{"tool": "email.send@1"}]}, ("warning", "unguarded_irreversible", "a/workers")),
         ({"agent": "scorer@1"}, ("error", "leader_has_schema", "a/agent")),
+        (
+            {"on_error": {"fallback": [{"agent": "scorer@1"}]}},
+            ("error", "leader_has_schema", "a/on_error/fallback/0/agent"),
+        ),
         ({"task": " "}, ("error", "empty_prompt", "a/task")),
         ({"review_plan": True}, ("warning", "review_unused", "a/review_plan")),
         (

@@ -22,15 +22,15 @@ def check_supervisors(subject: Subject) -> Iterator[Problem]:
             message = f"In {named(place)} supervisors stand {levels} deep under each other; at most {most} may."
             yield problem(place, "error", "too_many_levels", message, "workers")
         yield from _leader(subject, place, config, ())
+        for index, fallback in enumerate(place.node.on_error.fallback):
+            if fallback.kind == "agent":
+                yield from _can_lead(subject, place, fallback.ref, ("on_error", "fallback", str(index), "agent"))
         yield from _agents_tools(subject, place)
 
 
 def _leader(subject: Subject, place: Place, config: Mapping[str, Json], at: tuple[str, ...]) -> Iterator[Problem]:
     """Yield the problems of one supervisor and of those under it; `at` leads to it from the step."""
-    agent = subject.agent(config["agent"])
-    if agent is not None and agent.output_schema is not None:
-        message = f"The agent {config['agent']!r} answers in a shape of its own, so it cannot lead. Choose another."
-        yield problem(place, "error", "leader_has_schema", message, *at, "agent")
+    yield from _can_lead(subject, place, config["agent"], (*at, "agent"))
     if config["review_plan"] and config["mode"] != "plan":
         message = f"{named(place)} makes no plan that a person could look at. Choose the mode 'plan'."
         yield problem(place, "warning", "review_unused", message, *at, "review_plan")
@@ -46,6 +46,13 @@ def _leader(subject: Subject, place: Place, config: Mapping[str, Json], at: tupl
         seen.add(worker.name)
         if worker.config is not None:
             yield from _leader(subject, place, worker.config, (*where, SUPERVISOR))
+
+
+def _can_lead(subject: Subject, place: Place, reference: str, where: tuple[str, ...]) -> Iterator[Problem]:
+    agent = subject.agent(reference)
+    if agent is not None and agent.output_schema is not None:
+        message = f"The agent {reference!r} answers in a shape of its own, so it cannot lead. Choose another."
+        yield problem(place, "error", "leader_has_schema", message, *where)
 
 
 def _agents_tools(subject: Subject, place: Place) -> Iterator[Problem]:
