@@ -37,6 +37,10 @@ FORM: Mapping[str, Json] = {
 }
 
 
+class BadPlan(Refusal):
+    """A plan that cannot be carried out; its maker is told the sentence, and may make another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One task of a plan. An arg that is exactly {"result_of": id} stands for what the task `id` brings."""
@@ -79,7 +83,7 @@ def read(plan: Json, bounds: Bounds) -> tuple[Task, ...]:
     library = Library(bounds.lock.agents, bounds.lock.tools, bounds.lock.prices, pipelines)
     for problem in problems(document, library):
         if problem.severity == "error":
-            raise Refusal(problem.code, problem.message, problem.where)
+            raise BadPlan(problem.code, problem.message, problem.where)
     by_id = {task.id: task for task in tasks}
     return tuple(by_id[name] for name in document.graph.order if name in by_id)
 
@@ -114,10 +118,10 @@ def _is_result(value: Json) -> bool:
 def _tasks(plan: Json, bounds: Bounds) -> tuple[Task, ...]:
     steps = plan.get("steps") if isinstance(plan, Mapping) else None
     if not isinstance(steps, Sequence) or isinstance(steps, str) or not steps:
-        raise Refusal("empty_plan", "The plan has no task. Give at least one.", "/steps")
+        raise BadPlan("empty_plan", "The plan has no task. Give at least one.", "/steps")
     if len(steps) > bounds.most:
         message = f"The plan has {len(steps):,} tasks; {bounds.most:,} more may be given out. Plan fewer."
-        raise Refusal("too_many_delegations", message, "/steps")
+        raise BadPlan("too_many_delegations", message, "/steps")
     read_steps = [_STEP.read(step, f"/steps/{index}") for index, step in enumerate(steps)]
     return tuple(Task(**{**step, "uses": tuple(dict.fromkeys(step["uses"]))}) for step in read_steps)
 
@@ -125,15 +129,15 @@ def _tasks(plan: Json, bounds: Bounds) -> tuple[Task, ...]:
 def _check_task(task: Task, bounds: Bounds) -> None:
     worker = bounds.workers.get(task.worker)
     if worker is None:
-        raise Refusal("unknown_worker", f"{no_worker(task.worker, bounds.workers)} (task {task.id!r})")
+        raise BadPlan("unknown_worker", f"{no_worker(task.worker, bounds.workers)} (task {task.id!r})")
     if takes_task(worker) and not task.task.strip():
-        raise Refusal("no_task", f"The task {task.id!r} does not say what {worker.name} is to do.")
+        raise BadPlan("no_task", f"The task {task.id!r} does not say what {worker.name} is to do.")
     if not takes_task(worker) and set(results_in(task.args)) != set(task.uses):
         message = (
             f'The task {task.id!r} must take each result it uses as an argument {{"{RESULT_OF}": id}}, and name in '
             "`uses` each one it takes, no more and no fewer."
         )
-        raise Refusal("uses_differ", message)
+        raise BadPlan("uses_differ", message)
 
 
 def no_worker(name: str, workers: Collection[str]) -> str:
@@ -146,13 +150,13 @@ def _check_end(tasks: Sequence[Task]) -> None:
     ids = [task.id for task in tasks]
     twice = next((name for index, name in enumerate(ids) if name in ids[:index]), None)
     if twice is not None:
-        raise Refusal("duplicate_task", f"Two tasks of the plan have the id {twice!r}. Give each its own.")
+        raise BadPlan("duplicate_task", f"Two tasks of the plan have the id {twice!r}. Give each its own.")
     used = {name for task in tasks for name in task.uses}
     ends = [name for name in ids if name not in used]
     if len(ends) > 1:
         named = ", ".join(ends[:10])
         message = f"The plan ends in {len(ends)} tasks ({named}). One last task must use what the others bring."
-        raise Refusal("several_ends", message)
+        raise BadPlan("several_ends", message)
 
 
 _HEAD: Mapping[str, Json] = {"format": FORMAT, "format_version": "1.0", "id": "plan", "name": "Plan"}
@@ -166,7 +170,7 @@ def _as_pipeline(tasks: Sequence[Task], bounds: Bounds) -> dict[str, Json]:
     ids = {task.id for task in tasks}
     for task in tasks:
         if task.id in bounds.known:
-            raise Refusal("duplicate_task", f"The id {task.id!r} belongs to a task that is done. Choose another.")
+            raise BadPlan("duplicate_task", f"The id {task.id!r} belongs to a task that is done. Choose another.")
     earlier = sorted({name for task in tasks for name in task.uses if name not in ids and name in bounds.known})
     start, result = _free("start", ids, earlier), _free("result", ids, earlier)
     end = next((task.id for task in reversed(tasks) if not any(task.id in other.uses for other in tasks)), tasks[-1].id)

@@ -80,7 +80,7 @@ def task_for(order: Order, known: Mapping[str, tuple[str, Json]]) -> str:
 def about_plan(book: Book) -> str:
     """Return what a person reads above a plan that is to be looked at."""
     if not book.objection:
-        return "A model leads this work and wants to go by this plan. Approve it, edit it first, or reject it with a reason."
+        return "A model leads this work and wants to go by this plan. Approve it, edit it first, or say why not."
     return _cut(f"The plan as it was edited cannot be carried out: {book.objection} Mend it, or reject it.", 2_000)
 
 

@@ -10,7 +10,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("accounts", "approvals", "orchestrator_site", "pipelines", "runs")
 # Which argument of a call is the code. A method of the same name may leave the first one out.
 PLACES = {
-    **dict.fromkeys(("Refusal", "Problem", "transient", "config", "invalid_output", "_refused", "ExpressionError"), 0),
+    **dict.fromkeys(
+        ("Refusal", "BadPlan", "Problem", "transient", "config", "invalid_output", "_refused", "ExpressionError"), 0
+    ),
     **dict.fromkeys(("StepError", "Failure", "AnswerLost"), 1),
     "problem": 2,
 }
