@@ -13,7 +13,8 @@ from pipelines.graph.model import Json
 from pipelines.graph.plans import RESULT_OF
 from pipelines.graph.workers import Worker
 from runs.engine import marks
-from runs.engine.leading import PLAN, ROUTE, Book, Order, Stage
+from runs.engine.leading import Book, Stage
+from runs.engine.orders import PLAN, ROUTE, Order
 from runs.engine.scope import Outcome
 
 MOST_OF_ONE = 20_000
@@ -81,7 +82,7 @@ def about_plan(book: Book) -> str:
     """Return what a person reads above a plan that is to be looked at."""
     if not book.objection:
         return "A model leads this work and wants to go by this plan. Approve it, edit it first, or say why not."
-    return _cut(f"The plan as it was edited cannot be carried out: {book.objection} Mend it, or reject it.", 2_000)
+    return _cut(f"The plan as it was edited cannot be carried out: {book.objection} Mend it, or reject it.", 1_900)
 
 
 def _opening(book: Book) -> str:
@@ -116,8 +117,8 @@ def _described(worker: Worker, lock: Lock) -> str:
 def _done(book: Book) -> str:
     """Return what was given out and what came of it, the newest whole and the oldest cut when there is too much."""
     room, told = MOST_OF_ALL, []
-    for number in range(len(book.orders), 0, -1):
-        entry = _entry(number, book.orders[number - 1], book.outcomes.get(number), min(room, MOST_OF_ONE))
+    for number in range(len(book.given), 0, -1):
+        entry = _entry(number, book.given[number - 1], book.outcomes.get(number), min(room, MOST_OF_ONE))
         room = max(0, room - len(entry))
         told.append(entry)
     if not told:
@@ -128,7 +129,9 @@ def _done(book: Book) -> str:
 
 def _entry(number: int, order: Order, outcome: Outcome | None, room: int) -> str:
     name = f"Task {number} ({order.id})" if order.id else f"Task {number}"
-    head = f"{name}, {order.worker}: {marks.delimited(_cut(text(order.what), MOST_OF_TASK), 'leader')}"
+    head = (
+        f"{name}, {order.worker}: {marks.delimited(_cut(text(order.task or dict(order.args)), MOST_OF_TASK), 'leader')}"
+    )
     if outcome is None or outcome.status == "cancelled":
         return f"{head}\nIt did not end."
     if outcome.status == "succeeded":

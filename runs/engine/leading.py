@@ -4,23 +4,20 @@ A fold over the leader's answers and over the outcomes of each batch of tasks, i
 same after a restart as before. It begins nothing: `runs.engine.kinds.supervisor` does.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pipelines.graph import plans, schemas
-from pipelines.graph.lock import Lock
 from pipelines.graph.model import Json
-from pipelines.graph.problems import Refusal, shown
-from pipelines.graph.workers import SUPERVISOR, TOOL, Worker, takes_task
+from pipelines.graph.problems import Refusal
+from runs.engine import orders
 from runs.engine.facts import ErrorClass, StepError
-from runs.engine.loops import Repeats, wish
+from runs.engine.loops import Repeats
+from runs.engine.orders import PLAN, ROUTE, STEP, Order, Setting
 from runs.engine.scope import Outcome
 
-STEP, PLAN, ROUTE = "step", "plan", "route_only"
 MOST_STALLS = 3
 MOST_RESETS = 2
-LONGEST_TASK = 50_000
 NO_PROGRESS, USED_UP, FINISHED = "no_progress", "max_delegations", "finished"
 
 
@@ -36,22 +33,6 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One task given out. `id` and `uses` are those of a plan; tools and pipelines are given `args` and no `task`."""
-
-    worker: str
-    task: str = ""
-    args: Mapping[str, Json] = field(default_factory=dict)
-    id: str = ""
-    uses: tuple[str, ...] = ()
-
-    @property
-    def what(self) -> Json:
-        """Return what is wanted of the worker, in words or as arguments."""
-        return self.task or dict(self.args)
-
-
-@dataclass(frozen=True, slots=True)
 class Rejected:
     """What was not carried out and why: a code, and a sentence for the leader."""
 
@@ -63,30 +44,9 @@ class Rejected:
         return {"turn": self.turn, "code": self.code, "message": self.message}
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What does not change while a supervisor works.
-
-    `above` are the wishes that it and the supervisors above it carry out. `too_deep` is why no supervisor may stand
-    under it, "" if one may. `schema` is what a result must fit. `forgiven` are the turns at whose end a person ordered
-    it to go on.
-    """
-
-    mode: str
-    task: str
-    workers: Mapping[str, Worker]
-    lock: Lock
-    most: int
-    reviewed: bool = False
-    schema: Json = None
-    above: frozenset[str] = frozenset()
-    too_deep: str = ""
-    forgiven: frozenset[int] = frozenset()
-
-
 @dataclass(slots=True)
 class Book:
-    """`orders` are the tasks that have begun, by number from 1, and `outcomes` how they ended; `todo` have not begun.
+    """`given` are the tasks that have begun, by number from 1, and `outcomes` how they ended; `todo` have not begun.
     `known` is what the tasks of plans have brought, by id.
 
     `rejected` is all that was refused, of which the leader has been told the first `told`. `objection` is what is wrong
@@ -96,7 +56,7 @@ class Book:
     setting: Setting
     stage: Stage = Stage.ASK
     turn: int = 0
-    orders: list[Order] = field(default_factory=list)
+    given: list[Order] = field(default_factory=list)
     todo: list[Order] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     known: dict[str, Json] = field(default_factory=dict)
@@ -120,7 +80,7 @@ class Book:
     @property
     def left(self) -> int:
         """Return how many tasks may still be given out."""
-        return self.setting.most - len(self.orders) - len(self.todo)
+        return self.setting.most - len(self.given) - len(self.todo)
 
     @property
     def has_results(self) -> bool:
@@ -135,13 +95,13 @@ class Book:
     def begin(self, order: Order) -> int:
         """Take note that a task begins; return its number."""
         self.todo.remove(order)
-        self.orders.append(order)
-        return len(self.orders)
+        self.given.append(order)
+        return len(self.given)
 
     def note(self, number: int, outcome: Outcome) -> None:
         """Take note of how a task ended."""
         self.outcomes[number] = outcome
-        if (name := self.orders[number - 1].id) and outcome.status == "succeeded":
+        if (name := self.given[number - 1].id) and outcome.status == "succeeded":
             self.known[name] = outcome.value
 
     def forget(self, number: int) -> None:
@@ -197,14 +157,14 @@ class Book:
 
     def close(self) -> None:
         """Draw the conclusion from a batch of tasks that have all ended, or can never begin."""
-        numbers = range(self._closed + 1, len(self.orders) + 1)
+        numbers = range(self._closed + 1, len(self.given) + 1)
         brought = [self.outcomes[number].value for number in numbers if self.outcomes[number].status == "succeeded"]
         news = [self._repeats.note(value) for value in brought]
         self._is_fresh = any(news)
-        self._closed, self._is_judged, self.todo = len(self.orders), False, []
+        self._closed, self._is_judged, self.todo = len(self.given), False, []
         match self.setting.mode:
             case "route_only":
-                self._end_with(len(self.orders))
+                self._end_with(len(self.given))
             case "plan":
                 self._close_plan()
             case _ if self.left > 0:
@@ -271,55 +231,22 @@ class Book:
             self._reject("too_many_delegations", message)
         return accepted
 
-    def _fitting(self, order: Order) -> Order | None:
+    def _fitting(self, wanted: Order) -> Order | None:
         """Return an order as it may be carried out, None when it may not."""
-        worker = self.setting.workers.get(order.worker)
-        if worker is None:
-            self._reject("unknown_worker", plans.no_worker(order.worker, self.setting.workers))
+        if wanted.worker not in self.setting.workers:
+            self._reject("unknown_worker", plans.no_worker(wanted.worker, self.setting.workers))
             return None
-        order = _bare(order, worker)
-        refused = self._unfit(order, worker) or self._goes_round(order)
-        if refused:
-            self._reject(*refused)
+        order = orders.bare(wanted, self.setting)
+        why = orders.unfit(order, self.setting) or orders.goes_round(order, self.setting, self._repeats)
+        if why:
+            self._reject(*why)
             return None
-        self._repeats.grant(wish(order.worker, order.what))
+        self._repeats.grant(order.wish)
         return order
 
-    def _unfit(self, order: Order, worker: Worker) -> tuple[str, str] | None:
-        if takes_task(worker) and not order.task.strip():
-            return "no_task", f"It was not said what {worker.name} is to do."
-        if too_long := self._too_long(order):
-            return too_long
-        if worker.kind == TOOL:
-            findings = schemas.findings(dict(self.setting.lock.tool(worker.ref).args_schema), dict(order.args))
-            if findings:
-                where = findings[0].pointer or "/"
-                return "invalid_arguments", f"{worker.name} cannot be called with this: {where}: {findings[0].message}"
-        return None
-
-    def _too_long(self, order: Order) -> tuple[str, str] | None:
-        is_the_authors = self.setting.mode == ROUTE and self.setting.workers[order.worker].kind != SUPERVISOR
-        if len(order.task) <= LONGEST_TASK or is_the_authors:
-            return None
-        message = f"A task has at most {LONGEST_TASK:,} characters; that of {order.worker} has {len(order.task):,}."
-        return "task_too_long", message
-
-    def _goes_round(self, order: Order) -> tuple[str, str] | None:
-        """Return why a wish must not be granted: it is its own cause, or was granted twice for nothing."""
-        wanted = wish(order.worker, order.what)
-        worker = self.setting.workers[order.worker]
-        if worker.kind == SUPERVISOR and self.setting.too_deep:
-            return "too_deep", self.setting.too_deep
-        if wanted in self.setting.above:
-            return "delegation_loop", f"{order.worker} already works on this same task, and it led here: {_said(order)}"
-        if self._repeats.is_spent(wanted):
-            message = f"{order.worker} was given this same task twice, and nothing new has come since: {_said(order)}"
-            return "repeated_task", message
-        return None
-
-    def _give_out(self, orders: list[Order]) -> None:
-        if orders:
-            self.todo, self.stage = orders, Stage.WORK
+    def _give_out(self, tasks: list[Order]) -> None:
+        if tasks:
+            self.todo, self.stage = tasks, Stage.WORK
         else:
             self._hold_against()
 
@@ -340,19 +267,18 @@ class Book:
         found = plans.read(plan, plans.Bounds(setting.workers, setting.lock, max(self.left, 0), self.known))
         for task in found:
             order = self._order(task)
-            if refused := self._too_long(order) or self._goes_round(order):
-                raise Refusal(*refused)
+            if why := orders.too_long(order, setting) or orders.goes_round(order, setting, self._repeats):
+                raise Refusal(*why)
         return found
 
     def _start_plan(self) -> None:
-        orders = [self._order(task) for task in self.plan]
-        for order in orders:
-            self._repeats.grant(wish(order.worker, order.what))
-        self._give_out(orders)
+        tasks = [self._order(task) for task in self.plan]
+        for order in tasks:
+            self._repeats.grant(order.wish)
+        self._give_out(tasks)
 
     def _order(self, task: plans.Task) -> Order:
-        order = Order(task.worker, task.task, task.args, task.id, task.uses)
-        return _bare(order, self.setting.workers[task.worker])
+        return orders.bare(Order(task.worker, task.task, task.args, task.id, task.uses), self.setting)
 
     def _close_plan(self) -> None:
         last = self.plan[-1].id
@@ -373,7 +299,7 @@ class Book:
             self._end(outcome.value)
             return
         error = outcome.error or {"class": ErrorClass.INTERNAL, "message": "it was cancelled"}
-        message = f"{self.orders[number - 1].worker} could not do it: {error['message']}"
+        message = f"{self.given[number - 1].worker} could not do it: {error['message']}"
         self._fail(StepError(ErrorClass(error["class"]), "delegation_failed", message))
 
     def _reject(self, code: str, message: str) -> None:
@@ -392,14 +318,6 @@ class Book:
     def forgive(self) -> None:
         """Go on after all, as a person ordered: what was held against the leader is forgotten."""
         denied = self.error is not None and self.error.cls is ErrorClass.DENIED
-        self.stage = Stage.REVIEW if denied and self.plan else Stage.ASK
-        self.stalls, self.resets, self.ended, self.error = 0, 0, "", None
-
-
-def _bare(order: Order, worker: Worker) -> Order:
-    """Return an order with what its worker takes, and nothing else."""
-    return replace(order, args={}) if takes_task(worker) else replace(order, task="")
-
-
-def _said(order: Order) -> str:
-    return shown(order.task, 200) if order.task else "with the same arguments"
+        used_up = self.setting.mode == STEP and self.left <= 0
+        self.stage = Stage.REVIEW if denied and self.plan else Stage.FINAL if used_up else Stage.ASK
+        self.stalls, self.resets, self.ended, self.error = 0, 0, USED_UP if used_up else "", None

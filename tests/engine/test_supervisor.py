@@ -454,7 +454,7 @@ def test_what_ended_is_not_kept_in_memory() -> None:
     assert player.run.output == "All is done."
 
 
-NAMES = st.sampled_from(["writer", "careful", "crm.log", "nobody", "research"])
+NAMES = st.sampled_from(["writer", "careful", "crm.log", "email.send", "nobody", "research"])
 TASKS = st.sampled_from(["A.", "B.", "C.", "", "${input.x}"])
 ORDER = st.tuples(NAMES, TASKS | st.just({"note": "x"}))
 STEP_ANSWERS = st.lists(
@@ -469,17 +469,16 @@ PLAN_ANSWERS = st.lists(
     min_size=1,
     max_size=4,
 )
+ANSWERS = {"approve": ("approve", "reject"), "edit": ("approve", "reject", "expire"), "failure": ("retry", "stop")}
 
 
-def played(answers: list[Any], mode: str, seed: int, failing: set[str], *, crashes: bool) -> Player:
-    """Play a run with this leader to its end, in an order that the seed decides, with or without restarts."""
-    said = {name: Fails() for name in failing} | {
-        f"lead>{n}.research~{t}.leader": FINISH for n in range(30) for t in (1, 2)
-    }
+def played(answers: list[Any], seed: int, failing: set[str], *, crashes: bool, **config: Any) -> Player:
+    """Play a run with this leader to its end, in an order that the seed decides, with or without restarts; people
+    answer as the seed decides too."""
+    inner = {f"lead>{n}.research~{t}.leader": FINISH for n in range(30) for t in (1, 2)}
     final = {**FINISH, "worker": "writer"}
-    player = a_lead(
-        *answers, final, mode=mode, workers=[*WORKERS[:3], TEAM], script=said, max_parallel=2, max_delegations=7
-    )
+    said = {name: Fails() for name in failing} | inner
+    player = a_lead(*answers, final, workers=[*WORKERS, TEAM], script=said, max_parallel=2, max_delegations=7, **config)
     dice, restarts = random.Random(seed), random.Random(seed + 1)
 
     def maybe_crash(one: Player) -> None:
@@ -488,25 +487,37 @@ def played(answers: list[Any], mode: str, seed: int, failing: set[str], *, crash
         if crashes and restarts.random() < 0.5 and not one.run.state.is_terminal:
             one.crash(crashed=False)
 
-    return player.play(dice.choice, maybe_crash)
+    for _ in range(40):
+        player.play(dice.choice, maybe_crash)
+        if player.run.state.is_terminal:
+            return player
+        question = player.asked()[0]
+        player.answer(dice.choice(ANSWERS[question["kind"]]), path=question["request"])
+    player.answer("stop" if player.asked()[0]["kind"] == "failure" else "reject")
+    return player.play(dice.choice)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.tuples(st.just("step"), STEP_ANSWERS) | st.tuples(st.just("plan"), PLAN_ANSWERS),
     st.integers(0, 10_000),
     st.sets(st.sampled_from(["writer", "careful", "a", "b", "crm_log"]), max_size=2),
+    st.booleans(),
+    st.sampled_from(["auto", "ask_human"]),
 )
-def test_a_restart_between_any_two_decisions_changes_nothing(case: Any, seed: int, failing: set[str]) -> None:
+def test_a_restart_between_any_two_decisions_changes_nothing(
+    case: Any, seed: int, failing: set[str], review: bool, then: str
+) -> None:
     mode, answers = case
-    steady = played(answers, mode, seed, failing, crashes=False)
-    shaken = played(answers, mode, seed, failing, crashes=True)
+    config = {"mode": mode, "review_plan": review, "on_error": {"then": then}}
+    steady = played(answers, seed, failing, crashes=False, **config)
+    shaken = played(answers, seed, failing, crashes=True, **config)
     assert steady.run.state.is_terminal
-    assert len(meta(steady)["delegations"]) <= 7
     assert shaken.run.output == steady.run.output
     assert shaken.states() == steady.states()
     assert meta(shaken) == meta(steady)
-    kept = ("task_given", "task_refused", "lead_asked")
+    assert len((meta(steady) or {"delegations": []})["delegations"]) <= 7
+    kept = ("task_given", "task_refused", "lead_asked", "approval_requested")
     assert [e for e in shaken.events if e.type in kept] == [e for e in steady.events if e.type in kept]
 
 

@@ -10,15 +10,16 @@ from typing import cast
 import re2
 
 from pipelines.graph import plans
+from pipelines.graph.freeze import agents_of, tools_of
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.workers import Worker, step_for, takes_task, workers_of
-from runs.engine import briefing, instances, marks, paths, settling, starting, trust, turns, values
+from runs.engine import briefing, instances, marks, paths, settling, trust, turns, values
 from runs.engine.completing import complete
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
-from runs.engine.leading import ROUTE, Book, Order, Setting, Stage
-from runs.engine.loops import wish
+from runs.engine.leading import Book, Stage
 from runs.engine.move import Move
+from runs.engine.orders import ROUTE, Order, Setting
 from runs.engine.scope import Container, Outcome, Scope, Step
 from runs.engine.state import Execution
 from runs.engine.status import StepState
@@ -48,7 +49,7 @@ class Lead(Container):
 
 
 def open_container(move: Move, step: Step) -> None:
-    missing = starting.missing_from_lock(move.run, step)
+    missing = _missing_from_lock(move.run, step)
     if missing:
         give_up(move, step, missing)
         return
@@ -82,7 +83,7 @@ def next_prefix(run: Execution, step: Step) -> str:
     """Return with what the paths in the next delegation begin, where one may begin, else those in the next turn."""
     book = _lead(run, step).book
     if book.stage is Stage.WORK and book.ready():
-        return paths.of_delegation(step.path, len(book.orders) + 1)
+        return paths.of_delegation(step.path, len(book.given) + 1)
     return paths.of_turn(step.path, book.turn + 1)
 
 
@@ -157,8 +158,8 @@ def above(run: Execution, step: Step) -> frozenset[str]:
     number = lead.numbers.get(step.scope.index)
     if number is None:
         return lead.book.setting.above
-    order = lead.book.orders[number - 1]
-    return lead.book.setting.above | {wish(order.worker, order.what)}
+    order = lead.book.given[number - 1]
+    return lead.book.setting.above | {order.wish}
 
 
 def _lead(run: Execution, step: Step) -> Lead:
@@ -169,9 +170,22 @@ def _lead(run: Execution, step: Step) -> Lead:
         scope, lead.unbooked = lead.unbooked, None
         order = next(order for order in book.todo if order.id in scope.graph.nodes or _name(order) in scope.graph.nodes)
         lead.numbers[scope.index] = book.begin(order)
-    if book.stage is Stage.WORK and len(book.outcomes) == len(book.orders) and not book.ready():
+    if book.stage is Stage.WORK and len(book.outcomes) == len(book.given) and not book.ready():
         book.close()
     return lead
+
+
+def _missing_from_lock(run: Execution, step: Step) -> StepError | None:
+    """Return a `config` error when the version's lock lacks a leader or a worker."""
+    agents = [("agent", reference, run.lock.agent) for _, reference in agents_of(step.node)]
+    tools = [("tool", reference, run.lock.tool) for reference in tools_of(step.node)]
+    for what, reference, find in (*agents, *tools):
+        try:
+            find(reference)
+        except KeyError:
+            message = f"{step.path} names the {what} {reference!r}, which this version does not hold."
+            return StepError(ErrorClass.CONFIG, f"unknown_{what}", message)
+    return None
 
 
 def _setting(run: Execution, step: Step, task: str) -> Setting:
@@ -224,8 +238,8 @@ def _question(lead: Lead) -> turns.Made:
         "prompt": briefing.question(book, lead.task),
         "output_schema": briefing.answer_schema(book),
     }
-    has_tools = any(book.setting.workers[order.worker].kind != "agent" for order in book.orders)
-    label = trust.TOOL if has_tools or lead.label == trust.TOOL else trust.MODEL if book.orders else lead.label
+    has_tools = any(book.setting.workers[order.worker].kind != "agent" for order in book.given)
+    label = trust.TOOL if has_tools or lead.label == trust.TOOL else trust.MODEL if book.given else lead.label
     return turns.Made(LEADER, raw, label=label)
 
 
@@ -267,7 +281,7 @@ def _work(lead: Lead, order: Order) -> turns.Made:
     """Return the step that carries a task out, with what it builds on put into its words or arguments."""
     book = lead.book
     worker, known = book.setting.workers[order.worker], book.known
-    authors = {done.id: done.worker for done in book.orders if done.id}
+    authors = {done.id: done.worker for done in book.given if done.id}
     if book.setting.mode == ROUTE:
         task, label = lead.task, lead.label
     else:
@@ -313,7 +327,7 @@ def _title(worker: Worker) -> str:
 def _meta(lead: Lead) -> dict[str, Json]:
     book = lead.book
     return {
-        "delegations": [_entry(lead, number) for number in range(1, len(book.orders) + 1)],
+        "delegations": [_entry(lead, number) for number in range(1, len(book.given) + 1)],
         "plan": [task.as_json() for task in book.plan] or None,
         "refused": [entry.as_json() for entry in book.rejected],
         "turns": book.turn,
@@ -322,7 +336,7 @@ def _meta(lead: Lead) -> dict[str, Json]:
 
 
 def _entry(lead: Lead, number: int) -> dict[str, Json]:
-    order = lead.book.orders[number - 1]
+    order = lead.book.given[number - 1]
     outcome = lead.book.outcomes.get(number) or Outcome("cancelled")
     asked: Mapping[str, Json] = {"task": order.task} if order.task else {"args": dict(order.args)}
     return {
