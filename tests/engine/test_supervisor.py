@@ -546,3 +546,18 @@ def test_a_supervisor_works_in_every_item_of_a_for_each() -> None:
 
     player.play(lambda paths: paths[-1], restart)
     assert player.run.output == ["all[0].lead~2.leader", "all[1].lead~2.leader"]
+
+
+def test_more_steps_than_a_run_may_have_end_the_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runs.engine.instances.MAX_STEPS", 5)
+    player = a_lead(orders(*(("writer", f"Task {number}.") for number in range(9))), FINISH, max_parallel=2).play()
+    assert player.row("lead")["error"]["code"] == "too_many_steps"
+    assert not player.run.running
+
+
+def test_a_version_that_lacks_a_worker_is_refused_by_name() -> None:
+    player = a_lead(FINISH)
+    del player.lock.agents["careful@1"]  # type: ignore[attr-defined]
+    error = player.play().row("lead")["error"]
+    assert (error["class"], error["code"]) == ("config", "unknown_agent")
+    assert "careful@1" in error["message"]
