@@ -7,6 +7,9 @@ from django.test import Client
 
 from accounts.access import Actor
 from accounts.roles import Role
+from approvals import services
+from approvals.models import Approval
+from approvals.policy import Decision
 from pipelines import gallery
 from runs.models import Call, Event, Run, Span, Step
 from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
@@ -119,5 +122,30 @@ def test_a_worker_killed_inside_a_turn_pays_for_no_finished_step_again(stage: St
     assert Step.objects.get(run=run, path="chat").meta["turns"] == 3
     assert Event.objects.filter(run=run, type="turn_started").count() == 3
     assert Span.objects.filter(run=run, model__isnull=False, agent=members[1]).count() == 2
+    assert has_no_gap(run)
+    assert books_balance(run)
+
+
+def test_a_member_s_mail_waits_for_its_approval_across_a_crash_and_leaves_once(stage: Stage) -> None:
+    members = [stage.agent("ann"), stage.agent("mailer", tools=("email.send@1",))]
+    nodes = {
+        "start": {"kind": "input"},
+        "chat": {"kind": "team", "task": "Tell Bo.", "members": members, "stop": {"max_turns": 2}},
+        "end": {"kind": "output", "value": "${steps.chat.output}"},
+    }
+    pipeline = stage.pipeline("tell", nodes, ["start>chat", "chat>end"], budget={"max_cost_usd": "1.00"})
+    mail = {"to": "bo@example.com", "subject": "Hi", "body": "Hello."}
+    call = {"tool_calls": [{"name": "email_send", "args": mail}], "match": "You are mailer", "times": 1}
+    stage.models.ask("/admin/script", [call])
+    first = stage.worker("w1")
+    run = stage.wait(stage.start(pipeline), "waiting")
+    first.kill()
+    question = Approval.objects.get(run=run, state="open")
+    assert (question.payload, question.path) == ({"tool": "email.send@1", "args": mail}, "chat~2.speak_2")
+    services.decide(stage.bob, question.pk, Decision("approve", payload_hash=question.payload_hash))
+    stage.worker("w2")
+    run = stage.wait(run)
+    assert run.state == "succeeded", stage.explain(run)
+    assert [one["to"] for one in stage.mails()] == ["bo@example.com"]
     assert has_no_gap(run)
     assert books_balance(run)
