@@ -7,10 +7,10 @@ from django.db import transaction
 from accounts import audit
 from accounts.access import Actor, Capability, get, require
 from accounts.errors import Invalid
+from pipelines.graph.model import DEFAULT_ALERTS
 from pipelines.graph.money import dollars, micros
-from pipelines.models import Budget, Pipeline
+from pipelines.models import ON_EXCEED, Budget, Pipeline
 
-DEFAULT_ALERTS = (0.5, 0.8, 1.0)
 _MOST = 2**63 - 1
 
 
@@ -18,7 +18,7 @@ _MOST = 2**63 - 1
 class BudgetFields:
     """`pipeline` is a slug, or None for the whole workspace; `alert_at` are shares of the cap in (0, 1].
 
-    A budget that is not `hard` only alerts.
+    A budget that is not `hard` only alerts. `on_exceed` says what happens to a step that a hard one refuses a call.
     """
 
     period: str
@@ -26,6 +26,7 @@ class BudgetFields:
     pipeline: str | None = None
     hard: bool = True
     alert_at: tuple[float, ...] = DEFAULT_ALERTS
+    on_exceed: str = "stop"
 
 
 @transaction.atomic
@@ -35,6 +36,8 @@ def put(actor: Actor, fields: BudgetFields) -> Budget:
     require(actor, Capability.MANAGE)
     if fields.period not in ("day", "month"):
         raise Invalid(f"The period is day or month, not {fields.period!r}.", where="/period")
+    if fields.on_exceed not in ON_EXCEED:
+        raise Invalid(f"on_exceed is {', '.join(ON_EXCEED)}, not {fields.on_exceed!r}.", where="/on_exceed")
     for index, share in enumerate(fields.alert_at):
         if not 0 < share <= 1:
             raise Invalid("An alert is a share of the cap: more than 0, at most 1.", where=f"/alert_at/{index}")
@@ -46,10 +49,11 @@ def put(actor: Actor, fields: BudgetFields) -> Budget:
         defaults={
             "max_cost_micros": _cap(fields.max_cost_usd),
             "hard": fields.hard,
+            "on_exceed": fields.on_exceed,
             "alert_at": sorted(set(fields.alert_at)),
         },
     )
-    told = {"max_cost_usd": dollars(budget.max_cost_micros), "hard": budget.hard}
+    told = {"max_cost_usd": dollars(budget.max_cost_micros), "hard": budget.hard, "on_exceed": budget.on_exceed}
     audit.record(actor.workspace, actor.user, "budget.set", target(budget), told)
     return budget
 

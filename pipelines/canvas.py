@@ -115,6 +115,10 @@ def _of_control(node: Node) -> str:
             return f"Combine · {config.get('merge', 'object')}"
         case Kind.DECIDE:
             return "Route by AI" if config.get("mode") == "ai" else "Route by rules"
+        case Kind.WAIT:
+            return f"Wait · {_counted(len(node.events), 'event')}" if node.events else "Wait · a time"
+        case Kind.BOARD:
+            return f"Board · {config['op']} {config['key']}"
         case _:
             return node.kind.replace("_", " ").capitalize()
 

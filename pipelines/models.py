@@ -8,6 +8,8 @@ from django.db.models import Q
 from accounts.ids import new_id
 from accounts.models import Workspace
 
+ON_EXCEED = ("stop", "ask_human", "cheaper_model")
+
 
 class Pipeline(models.Model):
     """A pipeline's name and place; what it says is in its draft and its versions."""
@@ -17,6 +19,7 @@ class Pipeline(models.Model):
     slug = models.CharField(max_length=63)
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
+    split = models.JSONField(default=list, help_text="arms [{version, percent}] that share new runs; empty: none do")
     published = models.ForeignKey("PipelineVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -162,6 +165,7 @@ class Budget(models.Model):
     period = models.CharField(max_length=8, choices=[("day", "day"), ("month", "month")])
     max_cost_micros = models.BigIntegerField()
     hard = models.BooleanField(default=True)
+    on_exceed = models.CharField(max_length=16, choices=[(c, c) for c in ON_EXCEED], default="stop")
     alert_at = ArrayField(models.FloatField(), default=list)
 
     class Meta:

@@ -144,7 +144,7 @@ def _add_version(actor: Actor, draft: Draft, frozen: _Frozen, note: str, editors
         revision=draft.revision,
         published_by=actor.user,
     )
-    Pipeline.objects.filter(pk=pipeline.pk).update(published=version)
+    Pipeline.objects.filter(pk=pipeline.pk).update(published=version, split=[])
     audit.record(
         actor.workspace,
         actor.user,

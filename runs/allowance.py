@@ -16,6 +16,9 @@ from psycopg.rows import dict_row
 
 from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
+from runs.effects import AddMoney, Row, RunFacts
+from runs.engine.budget import PERIOD, Refusal
+from runs.engine.decision import Event
 from runs.engine.facts import ErrorClass, StepError
 
 
@@ -83,15 +86,19 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The answer: `refusal` None says that the call may be announced and, where a budget covers it, is held."""
+    """The answer: `refusal` None says that the call may be announced and, where a budget covers it, is held.
+
+    `beyond` says of a refusal which budget it was and what is to be done.
+    """
 
     refusal: StepError | None = None
+    beyond: Refusal | None = None
     alerts: tuple[Alert, ...] = ()
 
 
 _DUE = """
   select b.id as budget_id, b.workspace_id, b.pipeline_id, w.name as workspace, p.name as pipeline, b.period,
-    b.max_cost_micros as cap, b.hard, b.alert_at,
+    b.max_cost_micros as cap, b.hard, b.on_exceed, b.alert_at,
     date_trunc(b.period, now() at time zone w.zone)::date as start,
     date_trunc(b.period, now() at time zone w.zone) at time zone w.zone as opened
   from runs_run r
@@ -108,15 +115,26 @@ _HOLD = f"""
 with due as materialized ({_DUE}),
 counter as materialized (
   select c.id, c.budget_id, c.period_start, c.spent_micros as spent, c.spent_micros + c.reserved_micros as used,
-    c.alerted_micros as alerted, d.cap, d.hard, d.alert_at
+    c.alerted_micros as alerted, c.full_micros as told, d.cap + c.extra_micros as cap, d.hard, d.alert_at
   from runs_budgetcounter c join due d on d.budget_id = c.budget_id and d.start = c.period_start
   order by c.id for update of c
 ),
 judged as materialized (
   select counter.*, hard and (%(micros)s::bigint is null or used + %(micros)s::bigint > cap) and not exists (
-      select from runs_budgethold h where h.run_id = %(run)s and h.call = %(call)s) as refuses,
-    (select max(share) from unnest(alert_at) share where share * cap > alerted and share * cap <= spent) as alert
+      select from runs_budgethold h where h.run_id = %(run)s and h.call = %(call)s) as refuses
   from counter
+),
+ended as materialized (
+  select judged.*, refuses and %(micros)s::bigint is not null and told <> cap and 1 = any(alert_at)
+    and not (alerted >= cap) as at_end
+  from judged
+),
+news as materialized (
+  select ended.*, array(
+    select share from unnest(alert_at) share
+    where (share * cap > alerted and share * cap <= spent and not (share = 1 and told = cap)) or (at_end and share = 1)
+    order by share) as alerts
+  from ended
 ),
 verdict as materialized (
   select (select count(*) from judged) = (select count(*) from due) as complete,
@@ -125,19 +143,20 @@ verdict as materialized (
 held as (
   insert into runs_budgethold (run_id, call, budget_id, period_start, amount_micros)
   select %(run)s, %(call)s, j.budget_id, j.period_start, coalesce(%(micros)s::bigint, 0)
-  from judged j, verdict where verdict.complete and verdict.granted
+  from news j, verdict where verdict.complete and verdict.granted
   on conflict (run_id, call, budget_id) do nothing
   returning budget_id, period_start, amount_micros
 ),
 moved as (
   update runs_budgetcounter c set reserved_micros = c.reserved_micros + coalesce(held.amount_micros, 0),
-    alerted_micros = case when j.alert is null then c.alerted_micros else c.spent_micros end
-  from verdict, judged j left join held on held.budget_id = j.budget_id and held.period_start = j.period_start
-  where c.id = j.id and verdict.complete and (held.budget_id is not null or j.alert is not null)
+    alerted_micros = case when cardinality(j.alerts) = 0 then c.alerted_micros else c.spent_micros end,
+    full_micros = case when 1 = any(j.alerts) then j.cap else c.full_micros end
+  from verdict, news j left join held on held.budget_id = j.budget_id and held.period_start = j.period_start
+  where c.id = j.id and verdict.complete and (held.budget_id is not null or cardinality(j.alerts) > 0)
 )
-select due.budget_id, due.workspace, due.pipeline, due.period, due.start, due.cap, j.spent, j.used,
-  j.id is not null as opened, coalesce(j.refuses, false) as refuses, j.alert
-from due left join judged j on j.budget_id = due.budget_id
+select due.budget_id, due.workspace, due.pipeline, due.period, due.start, coalesce(j.cap, due.cap) as cap, j.spent,
+  j.used, j.id is not null as opened, coalesce(j.refuses, false) as refuses, due.on_exceed, j.alerts
+from due left join news j on j.budget_id = due.budget_id
 order by due.pipeline_id is null, due.period
 """
 
@@ -157,13 +176,14 @@ unspanned as materialized (
     select from runs_budgethold h where h.run_id = c.run_id and h.call = c.key and h.budget_id = due.budget_id)
 ),
 opened as (
-  insert into runs_budgetcounter (budget_id, period_start, spent_micros, reserved_micros, alerted_micros)
+  insert into runs_budgetcounter (budget_id, period_start, spent_micros, reserved_micros, alerted_micros, full_micros,
+    extra_micros)
   select b.id, due.start, (
       select coalesce(sum(s.cost_micros), 0) from runs_span s
       where s.workspace_id = due.workspace_id and s.model is not null and s."end" >= due.opened
         and s.start >= due.opened and (due.pipeline_id is null or s.pipeline_id = due.pipeline_id)
     ) + (select coalesce(sum(micros), 0) from unspanned u where u.budget_id = b.id and u.state = 'lost'),
-    (select coalesce(sum(micros), 0) from unspanned u where u.budget_id = b.id and u.state = 'started'), 0
+    (select coalesce(sum(micros), 0) from unspanned u where u.budget_id = b.id and u.state = 'started'), 0, 0, 0
   from pipelines_budget b join due on due.budget_id = b.id
   order by b.id for key share of b
   on conflict (budget_id, period_start) do nothing
@@ -195,8 +215,11 @@ async def hold(connection: AsyncConnection[Any], wanted: Wanted) -> Held:
             break
         await connection.execute(_OPEN, given)
     refusing = next((row for row in rows if row["refuses"]), None)
-    alerts = tuple(Alert(_period(row), row["alert"]) for row in rows if row["alert"] is not None)
-    return Held(_refusal(_period(refusing), wanted) if refusing else None, alerts)
+    alerts = tuple(Alert(_period(row), share) for row in rows for share in row["alerts"])
+    if refusing is None:
+        return Held(alerts=alerts)
+    error = _refusal(_period(refusing), wanted)
+    return Held(error, _beyond(_period(refusing), wanted, error, refusing["on_exceed"]), alerts)
 
 
 async def budgeted(connection: AsyncConnection[Any], run_ids: Sequence[str]) -> set[str]:
@@ -282,3 +305,24 @@ def _refusal(period: Period, wanted: Wanted) -> StepError:
     left = "nothing" if not period.left else f"${dollars(period.left)}"
     message = f"The next call may cost ${dollars(wanted.micros)}; {left} is left of {period.words}."
     return StepError(ErrorClass.BUDGET, f"{period.scope}_cap", f"{message} Raise the budget, or start a new run later.")
+
+
+def _beyond(period: Period, wanted: Wanted, error: StepError, on_exceed: str) -> Refusal:
+    asked = wanted.micros or 0
+    return Refusal(
+        error.code,
+        error.message,
+        cap=f"{PERIOD}{period.budget_id}:{period.start.isoformat()}",
+        what="price" if wanted.micros is None else "cost",
+        short=max(0, period.used + asked - period.cap),
+        limit=period.cap,
+        used=period.used,
+        asked=asked,
+        on_exceed=on_exceed,
+    )
+
+
+def more_for(event: Event, run: RunFacts) -> list[Row]:
+    """Return what a manager's yes changes in the budget's present period (`budget_raised`)."""
+    budget_id, _, start = str(event.payload["cap"]).removeprefix(PERIOD).partition(":")
+    return [AddMoney(budget_id, start, int(event.payload["amount_micros"]))]

@@ -24,6 +24,7 @@ class RunFacts:
     started_by: str | None
     editors: tuple[str, ...]
     now: datetime
+    board_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,24 @@ class Close:
     request: str
 
 
-Row = Insert | Close
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Take rows away by the values of some columns."""
+
+    table: str
+    where: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class AddMoney:
+    """Allow a budget more in one of its periods, in micro-dollars."""
+
+    budget_id: str
+    period_start: str
+    micros: int
+
+
+Row = Insert | Close | Remove | AddMoney
 Handler = Callable[[Event, RunFacts], list[Row]]
 
 _HANDLERS: dict[str, list[Handler]] = defaultdict(list)

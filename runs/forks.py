@@ -23,7 +23,7 @@ from pipelines.graph.money import dollars
 from pipelines.graph.problems import pointer
 from pipelines.graph.tools import Effect
 from pipelines.models import PipelineVersion
-from runs import dispatch, services
+from runs import boards, dispatch, services
 from runs.engine import forking, given, paths
 from runs.engine.decision import StepRecord
 from runs.engine.facts import RunRequested
@@ -43,7 +43,8 @@ select %(fork)s, path, node, kind, title, state, attempt,
   case when 'reused' = any(flags) then flags else flags || 'reused'::varchar end, port, input, output, meta, error,
   jsonb_strip_nulls(jsonb_build_object('failed_input', memo->'failed_input', 'made', memo->'made',
     'reused_from', coalesce(memo->'reused_from',
-      jsonb_build_object('run', %(run)s::text, 'number', %(number)s, 'cost_micros', cost_micros)))),
+      jsonb_build_object('run', %(run)s::text, 'number', %(number)s, 'cost_micros', cost_micros))))
+    || case when memo ? 'board' then jsonb_build_object('board', memo->'board') else '{}' end,
   0, 0, position, started_at, finished_at
 from runs_step where run_id = %(run)s::uuid and path = any(%(paths)s)
 """
@@ -278,6 +279,7 @@ def _write_steps(run: Run, new: Run, found: Takeover) -> None:
         with connection.cursor() as cursor:
             names: dict[str, UUID | str | int | list[str]] = {"fork": new.pk, "run": str(run.pk), "number": run.number}
             cursor.execute(_COPY, {**names, "paths": found.carried})
+        boards.copy(run, new, found.carried)
     Step.objects.bulk_create([_row(new, record) for record in found.begun], batch_size=1_000)
 
 

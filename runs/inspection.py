@@ -13,14 +13,15 @@ from accounts.access import Actor, Capability, get
 from accounts.errors import NotFound
 from pipelines.canvas import Picture, spoken
 from pipelines.graph.model import Json, Kind
-from runs import canvas, delegations, forks, health, live
+from runs import canvas, delegations, forks, health, live, receipt
 from runs.canvas import HEAVY, Card
 from runs.engine import paths
 from runs.engine.given import NOT_BY_HAND
 from runs.engine.status import RunState
 from runs.engine.talk import words_of
 from runs.models import Call, Event, Run, Span, Step
-from runs.sentences import FAILED, WAITS, instance_of, sentence
+from runs.receipt import Receipt
+from runs.sentences import FAILED, instance_of, sentence, waits_for
 from runs.snapshot import one_snapshot
 from runs.timeline import Waterfall, waterfall
 from runs.words import Badge, Look, badge_of, look_of, step_badge
@@ -76,6 +77,7 @@ class RunView:
     timeline: Waterfall | None = None
     with_waiting: bool = True
     older: int | None = None
+    receipt: Receipt | None = None
 
     @property
     def ended(self) -> bool:
@@ -135,7 +137,14 @@ class StepView:
     @property
     def waits_for(self) -> str:
         """What the step waits for, in words; "" when it does not wait."""
-        return WAITS.get(self.row.step.wait_reason or "", "")
+        step = self.row.step
+        if step.wait_reason is None:
+            return ""
+        given = step.input if isinstance(step.input, dict) else {}
+        lock = (step.memo or {}).get("lock") or {}
+        told = {"reason": step.wait_reason, "events": given.get("events"), "lock": lock.get("name")}
+        until = given.get("until") if step.wait_reason in ("event", "timer") else None
+        return f"{waits_for(told)}{f', until {until}' if until else ''}"
 
     @property
     def origin(self) -> str:
@@ -166,8 +175,15 @@ def run_view(actor: Actor, run_id: UUID, tab: str, options: Mapping[str, str]) -
             may_control=may_control(actor, run),
             may_fork=may_fork(actor, run),
             elapsed=elapsed(run),
+            receipt=receipt_of(run),
             **fill(run, options),
         )
+
+
+def receipt_of(run: Run) -> Receipt | None:
+    """Return the receipt of a run that a cap has stopped, None for any other."""
+    stopped = isinstance(run.error, dict) and run.error.get("class") == "budget"
+    return receipt.of(run) if stopped else None
 
 
 def may_control(actor: Actor, run: Run) -> bool:

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.access import Actor, Capability, get
 from accounts.errors import Invalid
-from pipelines import gallery, schema_form
+from pipelines import gallery, schema_form, splits
 from pipelines.canvas import Picture, picture
 from pipelines.graph.model import Document, Json
 from pipelines.graph.parse import parse
@@ -36,6 +36,7 @@ class PipelineView:
     runs: Sequence[health.Progress]
     peak_micros: int
     cap_micros: int | None
+    arms: Sequence[splits.Arm] = ()
 
 
 def pipeline_view(
@@ -66,6 +67,7 @@ def pipeline_view(
         runs=health.progress(health.recent(actor.workspace, RUNS, pipeline=pipeline)),
         peak_micros=line.peak_micros,
         cap_micros=document.budget.max_cost_micros,
+        arms=splits.arms_of(pipeline),
     )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from pipelines.graph.model import Json
+from pipelines.graph.money import dollars
 
 Payload = Mapping[str, Json]
 
@@ -17,6 +18,7 @@ WAITS = {
     "timer": "its time",
     "circuit": "a service that keeps failing to come back",
     "children": "what it started",
+    "lock": "its turn at a lock",
 }
 FAILED = {
     "transient": "A service could not be reached.",
@@ -39,6 +41,8 @@ _CANCELS = {
     "turn_stopped": "its turn was stopped",
     "delegation_stopped": "its delegation was stopped",
     "container_ended": "what holds it ended",
+    "stopped": "somebody stopped it",
+    "stopped_with_all": "somebody stopped what it stands in",
     "cancelled": "the run was stopped",
 }
 _SKIPS = {"failure": "what it needs failed", "routing": "the run took another way", "disabled": "it is switched off"}
@@ -167,6 +171,29 @@ def _cancelled(step: str, payload: Payload) -> str:
     return f"“{step}” was cancelled: {_CANCELS.get(str(payload.get('code')), 'it was not needed any more')}"
 
 
+def waits_for(payload: Payload) -> str:
+    """Return what a step waits for: the topics of its events, its time, the name of its lock."""
+    topics = [str(event["topic"]) for event in payload.get("events") or ()]
+    if topics:
+        return f"an event at {' or '.join(dict.fromkeys(topics))}"
+    lock = payload.get("lock")
+    return f"its turn at the lock {lock}" if lock else _waiting(payload.get("reason"))
+
+
+def _wait_ended(step: str, payload: Payload) -> str:
+    return f"“{step}” took event {payload['event']}" if payload.get("event") else f"“{step}” waits no more"
+
+
+def _board_changed(step: str, payload: Payload) -> str:
+    what = "appended to" if payload.get("op") == "append" else "wrote"
+    return f"“{step}” {what} {payload.get('key')} on the board (version {payload.get('version')})"
+
+
+def _reason(payload: Payload) -> str:
+    reason = str(payload.get("reason") or "").rstrip(".")
+    return f": {reason}" if reason else ""
+
+
 def _created(step: str, payload: Payload) -> str:
     who, other = _who(payload, "Somebody"), payload.get("forked_number")
     if not other:
@@ -219,7 +246,13 @@ _SAID: Mapping[str, Callable[[str, Payload], str]] = {
     "lead_asked": _lead_asked,
     "task_given": lambda step, payload: f"“{step}” gave task {payload.get('number')} to {payload.get('worker')}",
     "task_refused": _task_refused,
-    "step_waiting": lambda step, payload: f"“{step}” waits for {_waiting(payload.get('reason'))}{_why(payload)}",
+    "step_waiting": lambda step, payload: f"“{step}” waits for {waits_for(payload)}{_why(payload)}",
+    "step_stopped": lambda step, payload: f"{_who(payload, 'Somebody')} stopped “{step}”{_reason(payload)}",
+    "wait_ended": _wait_ended,
+    "event_sent": lambda step, payload: f"“{step}” published to {payload.get('topic')}",
+    "lock_released": lambda step, payload: f"“{step}” gave the lock {payload.get('lock')} back",
+    "board_changed": _board_changed,
+    "budget_raised": lambda step, payload: f"The budget has ${dollars(payload['amount_micros'])} more in this period",
     "step_retrying": _retrying,
     "step_succeeded": _succeeded,
     "step_failed": lambda step, payload: f"“{step}” failed{_why(payload)}",

@@ -12,17 +12,19 @@ from accounts import audit
 from accounts.access import Actor, Capability, require
 from accounts.errors import Conflict, Invalid
 from accounts.ids import new_id
-from pipelines import publish
+from pipelines import publish, splits
 from pipelines.graph import canonical, parse, schemas
 from pipelines.graph.kinds import BUDGET
 from pipelines.graph.model import Budget, Document, Json
 from pipelines.graph.problems import Refusal, pointer
 from pipelines.models import Pipeline, PipelineVersion
 from runs import dispatch
-from runs.engine.facts import CancelRequested, PauseRequested, ResumeRequested, RunRequested
-from runs.models import Event, Run
+from runs.engine.facts import CancelRequested, PauseRequested, ResumeRequested, RunRequested, StopRequested
+from runs.engine.status import StepState
+from runs.models import Event, Run, Step
 
 MAX_INPUT_BYTES = 256 * 1024
+ENDED = [state.value for state in StepState if state.is_terminal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,15 @@ def start_run(actor: Actor, pipeline: Pipeline, order: Order) -> Run:
     require(actor, Capability.RUN)
     refuse_archived(pipeline)
     with transaction.atomic():
-        version = version_of(actor, pipeline, order.version)
+        run_id = new_id()
+        arm = splits.arm_of(pipeline, run_id) if order.version is None else None
+        version = version_of(actor, pipeline, arm.version if arm else order.version)
         document = document_of(version.pk)
         values = checked_input(document.inputs, order.input)
         now = timezone.now()
         run = Run(
-            id=new_id(),
+            id=run_id,
+            arm=arm.name if arm else None,
             workspace=actor.workspace,
             pipeline=pipeline,
             version=version,
@@ -98,6 +103,29 @@ def resume(actor: Actor, run: Run) -> None:
     with transaction.atomic():
         dispatch.report(run.id, ResumeRequested(by=actor.user.email), key=f"resume:{new_id()}")
         audit.record(run.workspace, actor.user, "run.resumed", str(run.id))
+
+
+def stop_step(actor: Actor, run: Run, path: str, reason: str = "") -> None:
+    """Ask for one step to stop, or for one item or round of a container (`research[3]`); the rest of the run goes on.
+
+    Raises Invalid `unknown_step` for what the run has not begun, Conflict `step_ended`, `already_finished`, Forbidden.
+    """
+    _require_control(actor, run)
+    _refuse_ended(run)
+    clean = path if "\0" not in path else ""
+    steps = Step.objects.filter(run=run)
+    found = steps.filter(path=clean).first()
+    inside = steps.filter(path__startswith=f"{clean}.")
+    if found is None and not inside.exists():
+        message = f"There is no step {path[:200]!r} in the run yet. Name one as GET /runs/{{id}}/steps does."
+        raise Invalid(message, code="unknown_step", where="/path")
+    left = found.state not in ENDED if found else inside.exclude(state__in=ENDED).exists()
+    if not left:
+        raise Conflict(f"{path} has ended already.", code="step_ended", where="/path")
+    with transaction.atomic():
+        stop = StopRequested(path=clean, by=actor.user.email, reason=reason)
+        dispatch.report(run.id, stop, key=f"stop:{new_id()}")
+        audit.record(run.workspace, actor.user, "step.stopped", str(run.id), {"path": clean, "reason": reason})
 
 
 def _require_control(actor: Actor, run: Run) -> None:

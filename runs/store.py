@@ -16,7 +16,7 @@ from psycopg import AsyncConnection, sql
 from pipelines.graph import canonical
 from pipelines.graph.model import Json
 from runs import allowance
-from runs.effects import Close, Insert, Row
+from runs.effects import AddMoney, Close, Insert, Remove, Row
 
 
 class Fenced(Exception):
@@ -208,6 +208,17 @@ async def _write_row(connection: AsyncConnection[Any], row: Row) -> None:
                 "update approvals_approval set state = 'cancelled', decided_at = now() "
                 "where run_id = %s and request = %s and state = 'open'",
                 (run_id, request),
+            )
+        case Remove(table, where):
+            names = sql.SQL(" and ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in where)
+            await connection.execute(
+                sql.SQL("delete from {} where {}").format(sql.Identifier(table), names), tuple(where.values())
+            )
+        case AddMoney(budget_id, period_start, micros):
+            await connection.execute(
+                "update runs_budgetcounter set extra_micros = extra_micros + %s "
+                "where budget_id = %s and period_start = %s",
+                (micros, budget_id, period_start),
             )
 
 

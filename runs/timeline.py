@@ -11,7 +11,7 @@ from django.utils import timezone
 from pipelines.canvas import spoken
 from runs.canvas import HEAVY
 from runs.engine import paths
-from runs.engine.status import RunState, StepState
+from runs.engine.status import RunState, StepState, WaitReason
 from runs.models import Event, Run, Span, Step
 from runs.sentences import instance_of
 from runs.words import PERSON_WAITS, Badge, Look, badge_of, look_of
@@ -20,6 +20,7 @@ MAX_ROWS = 1_000
 _INSTANCE = re.compile(r"[\[#~>]")
 _NICE_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400)
 _BAR = {"agent": "w-agent", "team": "w-agent", "supervisor": "w-agent", "tool": "w-tool", "check": "w-judge"}
+_OUTSIDE = frozenset({WaitReason.EVENT, WaitReason.TIMER, WaitReason.LOCK})
 _TIMED = ("step_started", "step_waiting", "step_retrying", "step_succeeded", "step_failed", "step_cancelled")
 
 
@@ -67,10 +68,12 @@ class _Piece:
     start: dt.datetime
     end: dt.datetime
     css: str
+    reason: str = ""
 
     @property
     def waits(self) -> bool:
-        return self.css == "w-wait"
+        """Tell whether nothing of the run worked meanwhile: it waited for a person, an event, a time, its turn."""
+        return self.css == "w-wait" or self.reason in _OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,8 @@ def _pieces_of(step: Step, events: Sequence[Event], end: dt.datetime) -> list[_P
         if event.type == "step_started":
             pieces.append(_Piece(event.at, until, _attempt_css(step, own, following)))
         elif event.type == "step_waiting":
-            waits_for_person = event.payload.get("reason") in PERSON_WAITS
-            pieces.append(_Piece(event.at, until, "w-wait" if waits_for_person else "w-ghost"))
+            reason = str(event.payload.get("reason"))
+            pieces.append(_Piece(event.at, until, "w-wait" if reason in PERSON_WAITS else "w-ghost", reason))
         elif event.type == "step_retrying":
             pieces.append(_Piece(event.at, until, "w-ghost"))
     if not pieces and step.started_at and "reused" not in step.flags:  # what another run did took no time of this one

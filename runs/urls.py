@@ -11,6 +11,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/", runs.run, name="run"),
     path("runs/<uuid:run_id>/step/", runs.step, name="run-step"),
     path("runs/<uuid:run_id>/changes", runs.changes, name="run-changes"),
+    path("runs/<uuid:run_id>/buttons/", runs.buttons, name="run-buttons"),
     path("runs/<uuid:run_id>/fork/", forks.fork, name="run-fork"),
     path("runs/<uuid:run_id>/cancel/", runs.act, {"name": "cancel"}, name="run-cancel"),
     path("runs/<uuid:run_id>/pause/", runs.act, {"name": "pause"}, name="run-pause"),

@@ -124,7 +124,9 @@ def list_budgets(request: HttpRequest, cursor: str | None = None, limit: int | N
 def put_budget(request: HttpRequest, body: shapes.BudgetIn) -> Status[Any]:
     if body.scope not in ("workspace", "pipeline") or (body.scope == "pipeline") != (body.pipeline is not None):
         raise Invalid('The scope is "workspace", or "pipeline" with the slug of a pipeline.', where="/scope")
-    fields = budgets.BudgetFields(body.period, body.max_cost_usd, body.pipeline, body.hard, tuple(body.alert_at))
+    fields = budgets.BudgetFields(
+        body.period, body.max_cost_usd, body.pipeline, body.hard, tuple(body.alert_at), body.on_exceed
+    )
     return Status(201, shapes.budget(budgets.put(caller(request), fields)))
 
 

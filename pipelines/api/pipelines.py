@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Status
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from accounts.access import get, scoped
 from accounts.errors import Invalid, Refused
 from accounts.paging import page
 from accounts.schemas import Body
-from pipelines import drafts, publish
+from pipelines import drafts, publish, splits
 from pipelines.api import shapes
 from pipelines.api.caller import caller
 from pipelines.graph.model import Json
@@ -36,6 +36,15 @@ class NoteIn(Body):
 
 class RollbackIn(Body):
     version: int
+
+
+class ArmIn(Body):
+    version: StrictInt
+    percent: StrictInt
+
+
+class SplitIn(Body):
+    arms: list[ArmIn] = Field(max_length=10)
 
 
 class RevisionRequired(Refused):
@@ -124,6 +133,19 @@ def versions(request: HttpRequest, slug: str, cursor: str | None = None, limit: 
 @router.get("/pipelines/{slug}/versions/{number}", response=shapes.VersionDetail, summary="Read a version")
 def read_version(request: HttpRequest, slug: str, number: int) -> Any:
     return shapes.version_detail(publish.version_of(_pipeline(request, slug), number))
+
+
+@router.put("/pipelines/{slug}/split", response=shapes.PipelineOut, summary="Share new runs between versions")
+def put_split(request: HttpRequest, slug: str, body: SplitIn) -> Any:
+    arms = [(arm.version, arm.percent) for arm in body.arms]
+    splits.put(caller(request), _pipeline(request, slug), arms)
+    return read(request, slug)
+
+
+@router.delete("/pipelines/{slug}/split", response={204: None}, summary="Give all new runs the published version again")
+def end_split(request: HttpRequest, slug: str) -> Status[None]:
+    splits.end(caller(request), _pipeline(request, slug))
+    return Status(204, None)
 
 
 @router.get("/pipelines/{slug}/diff", response=Any, summary="Say in words what changed between two versions")

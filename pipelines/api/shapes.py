@@ -10,6 +10,7 @@ from ninja import Schema
 from pydantic import Field
 
 from accounts.schemas import Body
+from pipelines import splits
 from pipelines.graph.money import dollars
 from pipelines.graph.problems import Problem
 from pipelines.library import circuits
@@ -29,6 +30,7 @@ class PipelineOut(Schema):
     name: str
     description: str
     version: int | None = Field(description="the published version")
+    split: list[dict[str, Any]] = Field(description="the arms {arm, version, percent} that share new runs")
     hash: str | None
     created_by: str | None
     created_at: datetime
@@ -135,6 +137,7 @@ class BudgetIn(Body):
     max_cost_usd: str
     hard: bool = True
     alert_at: list[float] = Field(default=[0.5, 0.8, 1.0], max_length=10)
+    on_exceed: str = Field("stop", description="stop, ask_human or cheaper_model")
 
 
 class ToolOut(Schema):
@@ -156,6 +159,7 @@ class BudgetOut(Schema):
     period: str
     max_cost_usd: str
     hard: bool
+    on_exceed: str
     alert_at: list[float]
 
 
@@ -166,6 +170,7 @@ def pipeline(row: Pipeline) -> dict[str, Any]:
         "name": row.name,
         "description": row.description,
         "version": row.published.number if row.published else None,
+        "split": [arm.as_json() for arm in splits.arms_of(row)],
         "hash": row.published.hash if row.published else None,
         "created_by": row.created_by.email if row.created_by else None,
         "created_at": row.created_at,
@@ -236,5 +241,6 @@ def budget(row: Budget) -> dict[str, Any]:
         "period": row.period,
         "max_cost_usd": dollars(row.max_cost_micros),
         "hard": row.hard,
+        "on_exceed": row.on_exceed,
         "alert_at": row.alert_at,
     }

@@ -6,7 +6,7 @@ What a field holds after parsing: durations are seconds, money is micro-dollars,
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pipelines.graph.model import Kind
+from pipelines.graph.model import DEFAULT_ALERTS, Kind
 from pipelines.graph.shape import (
     ABSENT,
     NAME_PATTERN,
@@ -20,6 +20,7 @@ from pipelines.graph.shape import (
     Listing,
     Money,
     Number,
+    OneOrMore,
     Record,
     Shape,
     Table,
@@ -32,6 +33,7 @@ from pipelines.graph.shape import (
 ROLES = ("viewer", "composer", "reviewer", "manager", "auditor", "admin")
 MAX_ITEMS = 5_000
 MAX_ROUNDS = 100
+LONGEST_KEEP = 7 * 86_400.0
 PERSONAL = ("email", "phone", "card", "iban")
 
 NAME = Text(63, 1, NAME_PATTERN, "a name of small letters, digits and _ that begins with a letter")
@@ -78,7 +80,7 @@ BUDGET = Record(
         "max_tokens": Field(Whole(1, 10**12), means="input and output together"),
         "max_llm_calls": Field(Whole(1, 10**9), means="model calls"),
         "max_seconds": Field(Number(0, 10**9), means="machine time only"),
-        "alert_at": Field(Listing(Number(0, 1), 10), (), means="parts of the cap at which to warn"),
+        "alert_at": Field(Listing(Number(0, 1), 10), DEFAULT_ALERTS, means="parts of the cap at which to warn"),
         "on_exceed": Field(Choice(("stop", "ask_human", "cheaper_model")), "stop", means="what happens at the cap"),
     },
     name="budget",
@@ -309,10 +311,14 @@ _HUMAN = {
 }
 _EVENT = Record(
     {
-        "name": Field(NAME, required=True),
-        "topic": Field(PROMPT, required=True),
-        "match": Field(Expression(extra=("event",))),
-    }
+        "name": Field(
+            NAME, required=True, means="its port, event_NAME; an event sent under another name does not count"
+        ),
+        "topic": Field(PROMPT, required=True, means="where it is sent to"),
+        "match": Field(Expression(extra=("event",)), means="which of them, about `event`"),
+        "keep": Field(Duration(LONGEST_KEEP), 0.0, means="how long before the wait it may have been sent"),
+    },
+    name="event",
 )
 
 FIELDS: Mapping[Kind, Mapping[str, Field]] = MappingProxyType(
@@ -343,7 +349,7 @@ FIELDS: Mapping[Kind, Mapping[str, Field]] = MappingProxyType(
         Kind.WAIT: {
             "for": Field(Duration(), means="how long"),
             "until": Field(PROMPT, means="a point in time"),
-            "event": Field(_EVENT, means="name (its port), topic, match"),
+            "event": Field(OneOrMore(_EVENT), means="an event, or a list of them: the first to come counts"),
             "timeout": Field(Duration(), means="when to give up waiting"),
         },
         Kind.TRANSFORM: {
@@ -408,4 +414,4 @@ DOCUMENT: Mapping[str, Field] = MappingProxyType(
         "x": Field(Anything(object_only=True), means="what an import could not map"),
     }
 )
-NAMED_RECORDS = (ON_ERROR, BUDGET, CACHE, RULE, _STOP, SUPERVISOR)
+NAMED_RECORDS = (ON_ERROR, BUDGET, CACHE, RULE, _EVENT, _STOP, SUPERVISOR)

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 Json = Any
+DEFAULT_ALERTS = (0.5, 0.8, 1.0)
 
 
 class Kind(StrEnum):
@@ -72,7 +73,7 @@ class Budget:
     max_tokens: int | None = None
     max_llm_calls: int | None = None
     max_seconds: float | None = None
-    alert_at: tuple[float, ...] = ()
+    alert_at: tuple[float, ...] = DEFAULT_ALERTS
     on_exceed: str = "stop"
 
 
@@ -125,11 +126,18 @@ class Node:
             case Kind.CHECK:
                 return ("done", "fail")
             case Kind.WAIT:
-                events = [f"event_{self.config['event']['name']}"] if self.config.get("event") else []
-                timed = ["time"] if self.config.get("for") or self.config.get("until") else []
-                return (*events, *timed, *(["timeout"] if self.config.get("timeout") else []))
+                events = dict.fromkeys(f"event_{event['name']}" for event in self.events)
+                timed = self.config.get("for") is not None or self.config.get("until") is not None
+                timeout = self.config.get("timeout") is not None
+                return (*events, *(("time",) if timed else ()), *(("timeout",) if timeout else ()))
             case _:
                 return ("done",)
+
+    @property
+    def events(self) -> tuple[Mapping[str, Json], ...]:
+        """Return the events that a Wait waits for."""
+        found = self.config.get("event") or ()
+        return tuple(found) if isinstance(found, list) else (found,) if found else ()
 
     @property
     def optional_ports(self) -> tuple[str, ...]:
@@ -222,3 +230,4 @@ class Document:
     limits: Limits = Limits()
     irreversible: ApprovalPolicy = ApprovalPolicy()
     pause_before: tuple[str, ...] = ()
+    board: Mapping[str, Json] = field(default_factory=dict)

@@ -69,6 +69,7 @@ def parse(data: Json) -> Document:
         limits=Limits(**found["limits"]) if found["limits"] else Limits(),
         irreversible=_approval_policy(irreversible) if irreversible else ApprovalPolicy(),
         pause_before=tuple(found["pause_before"]),
+        board=found["board"] or {},
     )
     _check_pauses(document)
     return document

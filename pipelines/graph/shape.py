@@ -158,16 +158,21 @@ class Flag(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Duration(Plain):
-    """Reads ISO 8601 text and gives seconds."""
+    """Reads ISO 8601 text and gives seconds, at most `most`."""
+
+    most: float | None = None
 
     def read(self, value: Json, where: str) -> Json:
         if not isinstance(value, str):
             wrong_type("a duration such as PT2M", value, where)
         try:
-            return durations.seconds(value)
+            found = durations.seconds(value)
         except ValueError:
             message = f"{shown(value)} is not a duration such as PT90S, PT2M, PT1H or P3D."
             raise Refusal("bad_value", message, where) from None
+        if self.most is not None and found > self.most:
+            raise Refusal("out_of_range", f"{shown(value)} is longer than the {self.most:,.0f} s allowed here.", where)
+        return found
 
     def schema(self) -> dict[str, Json]:
         return {"type": "string", "pattern": DURATION_PATTERN, "minLength": SHORTEST_DURATION}
@@ -265,6 +270,27 @@ class Listing:
     def holes(self, value: Json, where: str) -> Iterator[Hole]:
         for index, entry in enumerate(value or ()):
             yield from self.item.holes(entry, pointer(where, index))
+
+
+@dataclass(frozen=True, slots=True)
+class OneOrMore:
+    """One value of a shape, or a list of them; kept as it was written."""
+
+    item: Shape
+    max: int = 20
+
+    @property
+    def _many(self) -> Listing:
+        return Listing(self.item, self.max, 1)
+
+    def read(self, value: Json, where: str) -> Json:
+        return (self._many if isinstance(value, list) else self.item).read(value, where)
+
+    def schema(self) -> dict[str, Json]:
+        return {"anyOf": [self.item.schema(), self._many.schema()]}
+
+    def holes(self, value: Json, where: str) -> Iterator[Hole]:
+        yield from (self._many if isinstance(value, list) else self.item).holes(value, where)
 
 
 @dataclass(frozen=True, slots=True)

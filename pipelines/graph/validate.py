@@ -14,6 +14,7 @@ from pipelines.graph.rules.structure import check_structure
 from pipelines.graph.rules.subject import Subject
 from pipelines.graph.rules.supervising import check_supervisors
 from pipelines.graph.rules.teams import check_teams
+from pipelines.graph.rules.waiting import check_waiting
 
 __all__ = ["RUNNABLE", "Library", "problems"]
 MAX_PROBLEMS = 500
@@ -30,6 +31,7 @@ _RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_cap,
     check_cache,
     check_supervisors,
+    check_waiting,
 )
 
 

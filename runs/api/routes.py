@@ -11,7 +11,7 @@ from accounts.access import Actor, Capability, actor_of, get, require, scoped
 from accounts.paging import page
 from accounts.schemas import Body
 from pipelines.models import Pipeline
-from runs import forks, services
+from runs import boards, forks, receipt, services
 from runs.api import shapes
 from runs.engine.status import RunState
 from runs.models import Event, LedgerEntry, Run, Span, Step
@@ -38,6 +38,13 @@ class ForkBody(Body):
         default_factory=dict, max_length=100, description="outputs by path that stand instead of what the step came to"
     )
     version: StrictInt | str | None = Field(default=None, description='a number, "draft", or null for the run\'s own')
+
+
+class StopBody(Body):
+    path: str = Field(
+        min_length=1, max_length=400, description="a step's, or an item's or a round's, as research[3] or write#2"
+    )
+    reason: str = Field(default="", max_length=500)
 
 
 class CancelBody(Body):
@@ -96,6 +103,18 @@ def ledger(request: HttpRequest, run_id: str, cursor: str | None = None, limit: 
     return page(LedgerEntry.objects.filter(run=_run(request, run_id)), cursor, limit, "id", shapes.entry)
 
 
+@router.get("/runs/{run_id}/receipt", response=Any, summary="What each step cost, and which cap stopped the run")
+def read_receipt(request: HttpRequest, run_id: str) -> Any:
+    return shapes.receipt(receipt.of(_run(request, run_id)))
+
+
+@router.get("/runs/{run_id}/board", response=Any, summary="What stands on the run's board")
+def board(request: HttpRequest, run_id: str) -> Any:
+    run = _run(request, run_id)
+    first = services.document_of(run.version_id).board
+    return {"items": [shapes.entry_on_board(entry) for entry in boards.read(run, first)], "next": None}
+
+
 @router.post("/runs/{run_id}/cancel", response={202: Any}, summary="Stop a run")
 def cancel(request: HttpRequest, run_id: str, body: CancelBody | None = None) -> Status[Any]:
     run = _run(request, run_id)
@@ -114,6 +133,13 @@ def pause(request: HttpRequest, run_id: str) -> Status[Any]:
 def resume(request: HttpRequest, run_id: str) -> Status[Any]:
     run = _run(request, run_id)
     services.resume(actor_of(request), run)
+    return Status(202, shapes.run(run))
+
+
+@router.post("/runs/{run_id}/steps/stop", response={202: Any}, summary="Stop one step, or one item or round")
+def stop_step(request: HttpRequest, run_id: str, body: StopBody) -> Status[Any]:
+    run = _run(request, run_id)
+    services.stop_step(actor_of(request), run, body.path, body.reason)
     return Status(202, shapes.run(run))
 
 

@@ -7,7 +7,9 @@ from django.conf import settings
 
 from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
-from runs.models import Event, LedgerEntry, Run, Span, Step
+from runs.boards import Entry
+from runs.models import Event, LedgerEntry, Run, SentEvent, Span, Step
+from runs.receipt import Receipt
 
 
 def time(moment: datetime | None) -> str | None:
@@ -41,6 +43,7 @@ def run(run: Run) -> dict[str, Json]:
         "output_tokens": run.output_tokens,
         "llm_calls": run.llm_calls,
         "tags": run.tags,
+        "arm": run.arm,
         "rehearsal": run.rehearsal,
         "started_by": run.started_by.email if run.started_by else None,
         "forked_from": str(run.forked_from_id) if run.forked_from_id else None,
@@ -112,4 +115,39 @@ def entry(entry: LedgerEntry) -> dict[str, Json]:
         "model": entry.model,
         "amount_usd": dollars(entry.amount_micros),
         "at": time(entry.at),
+    }
+
+
+def entry_on_board(entry: Entry) -> dict[str, Json]:
+    return {
+        "key": entry.key,
+        "value": entry.value,
+        "version": entry.version,
+        "path": entry.path,
+        "at": time(entry.at),
+    }
+
+
+def receipt(found: Receipt) -> dict[str, Json]:
+    return {
+        "run": str(found.run.pk),
+        "cost_usd": run_cost(found.run),
+        "unconfirmed_usd": dollars(found.run.unconfirmed_micros),
+        "stopped_by": found.stopped_by,
+        "steps": [
+            {"path": line.path, "title": line.title, "cost_usd": dollars(line.cost_micros), "calls": line.calls}
+            for line in found.lines
+        ],
+    }
+
+
+def sent_event(event: SentEvent) -> dict[str, Json]:
+    return {
+        "id": str(event.pk),
+        "topic": event.topic,
+        "name": event.name,
+        "payload": event.payload,
+        "by": event.by,
+        "run": str(event.run_id) if event.run_id else None,
+        "at": time(event.at),
     }

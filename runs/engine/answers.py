@@ -228,9 +228,7 @@ def _after_budget(move: Move, step: Step, request: Request, fact: Answered) -> N
         failing.end_at_cap(move, step, error, cap)
         return
     amount = budget.in_units(what, fact.payload, request["amount"])
-    budget.raise_cap(move.run, cap, what, amount)
-    memo = step.record.memo
-    memo["raised"] = [*memo.get("raised", ()), [cap, what, amount]]
+    _raise(move, step, (cap, what, amount))
     _go_on(move, step)
     for path in sorted(move.run.waiting):
         other = move.run.live[path]
@@ -238,6 +236,17 @@ def _after_budget(move: Move, step: Step, request: Request, fact: Answered) -> N
         if asked.get("kind") == "budget" and asked.get("cap") == cap:
             settling.withdraw(move, other)
             _go_on(move, other)
+
+
+def _raise(move: Move, step: Step, more: tuple[str, str, int]) -> None:
+    """Allow more: of the run's own caps in memory and in the step's memo, of a period's budget where that is kept."""
+    cap, what, amount = more
+    if cap.startswith(budget.PERIOD):
+        move.log("budget_raised", step.path, cap=cap, amount_micros=amount)
+        return
+    budget.raise_cap(move.run, cap, what, amount)
+    memo = step.record.memo
+    memo["raised"] = [*memo.get("raised", ()), [cap, what, amount]]
 
 
 def _go_on(move: Move, step: Step) -> None:

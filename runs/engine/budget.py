@@ -4,11 +4,11 @@ Integer micro-dollars. A call is reserved at the most it can cost before it is m
 cannot pass a cap; what a crash left unconfirmed keeps counting.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipelines.graph.model import Budget, Kind
+from pipelines.graph.model import Budget, Json, Kind
 from pipelines.graph.money import dollars, micros
 from runs.engine import paths
 from runs.engine.decision import Event
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from runs.engine.state import Execution
 
 RUN = ""
+# How the name of a cap begins that spans runs; `runs.allowance` knows the rest.
+PERIOD = "budget:"
+FULL = 1.0
 
 
 @dataclass(slots=True)
@@ -59,9 +62,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a call must not be made. `cap` is the capped step's path, "" for the run; `what` is the kind of cap.
+    """Why a call must not be made. `cap` is the capped step's path, "" for the run, or names a budget of a day or
+    month (`PERIOD`); `what` is the kind of cap.
 
-    `short` is what the cap lacks, in the cap's unit.
+    `limit` is the cap, `used` what is gone or held of it, `asked` what the call might take and `short` what the cap
+    lacks for it, in the cap's unit. `on_exceed` says what to do where the run does not know the cap itself.
     """
 
     code: str
@@ -69,6 +74,16 @@ class Refusal:
     cap: str
     what: str
     short: int = 0
+    limit: int = 0
+    used: int = 0
+    asked: int = 0
+    on_exceed: str | None = None
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the receipt's part about the cap: money in dollars as text, anything else in its unit."""
+        shown = dollars if self.what in ("cost", "price") else int
+        figures = {"limit": self.limit, "used": self.used, "asked": self.asked}
+        return {"cap": self.cap or "run", "what": self.what, **{name: shown(size) for name, size in figures.items()}}
 
 
 class Cap(NamedTuple):
@@ -121,7 +136,7 @@ def settle(execution: "Execution", path: str, reserved_micros: int | None, usage
     """Turn a reservation into what the call cost; the next decision announces each threshold that this crossed."""
     tokens = _drop_hold(execution, path)
     for cap in _caps(execution, path):
-        execution.alerts.extend(_alerts(cap, usage.cost or 0))
+        execution.alerts.extend(_alerts(cap, usage.cost or 0, execution.told_full))
     if reserved_micros is not None and usage.cost is not None and usage.cost > reserved_micros:
         execution.alerts.append(_above_reservation(path, reserved_micros, usage.cost))
     for spend in _counters(execution, path):
@@ -156,7 +171,7 @@ def spend_time(execution: "Execution", path: str, machine_ms: int) -> None:
 
 def more_of(execution: "Execution", refusal: Refusal) -> int:
     """Return how much to propose to add to the cap that refused, in its unit: enough, and half as much again."""
-    current = _limit(budget_of(execution, refusal.cap), refusal.what)
+    current = refusal.limit or _limit(budget_of(execution, refusal.cap), refusal.what)
     return max(refusal.short, -(-current // 2), 1)
 
 
@@ -233,18 +248,22 @@ def _beyond(cap: Cap, amount: int | None, tokens: int) -> Refusal | None:
     if budget.max_cost_micros is not None:
         if amount is None:
             message = f"The model's price is unknown, and {whose} has a cap of ${dollars(budget.max_cost_micros)}."
-            return Refusal("price_unknown", f"{message} Set its price on the connection.", cap.path, "price")
+            message = f"{message} Set its price on the connection."
+            return Refusal("price_unknown", message, cap.path, "price", 0, budget.max_cost_micros, spend.committed)
         short = spend.committed + amount - budget.max_cost_micros
         if short > 0:
             left = dollars(max(0, budget.max_cost_micros - spend.committed))
             message = f"The next call may cost ${dollars(amount)}; ${left} is left of {whose}'s cap of"
-            return Refusal(cap.code, f"{message} ${dollars(budget.max_cost_micros)}.", cap.path, "cost", short)
+            message = f"{message} ${dollars(budget.max_cost_micros)}."
+            figures = (short, budget.max_cost_micros, spend.committed, amount)
+            return Refusal(cap.code, message, cap.path, "cost", *figures)
     if budget.max_tokens is not None and spend.tokens + tokens > budget.max_tokens:
         message = f"The next call may use {tokens} tokens; {whose} has used {spend.tokens} of {budget.max_tokens}."
-        return Refusal(cap.code, message, cap.path, "tokens", spend.tokens + tokens - budget.max_tokens)
+        short = spend.tokens + tokens - budget.max_tokens
+        return Refusal(cap.code, message, cap.path, "tokens", short, budget.max_tokens, spend.tokens, tokens)
     if budget.max_llm_calls is not None and spend.calls >= budget.max_llm_calls:
         message = f"All {budget.max_llm_calls} model calls that {whose} may make are used."
-        return Refusal(cap.code, message, cap.path, "calls", 1)
+        return Refusal(cap.code, message, cap.path, "calls", 1, budget.max_llm_calls, spend.calls, 1)
     return None
 
 
@@ -254,7 +273,7 @@ def _out_of_time(cap: Cap) -> Refusal | None:
         return None
     whose = "the run" if cap.path == RUN else f"the step {cap.path}"
     message = f"All {most:g} seconds of machine time that {whose} may use are used."
-    return Refusal(cap.code, message, cap.path, "seconds", 1)
+    return Refusal(cap.code, message, cap.path, "seconds", 1, int(most), cap.spend.machine_ms // 1000, 1)
 
 
 def _drop_hold(execution: "Execution", path: str) -> int:
@@ -270,14 +289,30 @@ def _unhold(spend: Spend, reserved: int | None, tokens: int) -> None:
     spend.reserved_tokens = max(0, spend.reserved_tokens - tokens)
 
 
-def _alerts(cap: Cap, cost: int) -> Iterator[Event]:
+def alert_at_end(execution: "Execution", refusal: Refusal) -> Event | None:
+    """Return the alert that all of a cap is used up, when a call was refused for it and nobody was told yet.
+
+    A cap is seldom spent to the last cent: what is left of it does not do for the next call.
+    """
+    if refusal.what != "cost" or refusal.cap.startswith(PERIOD):
+        return None
+    caps, spend = budget_of(execution, refusal.cap), execution.spend_of(refusal.cap)
+    full = (refusal.cap, caps.max_cost_micros or 0)
+    if FULL not in caps.alert_at or full in execution.told_full or spend.cost >= full[1]:
+        return None
+    execution.told_full.add(full)
+    payload = {"at": FULL, "spent_usd": dollars(spend.cost), "cap_usd": dollars(full[1]), "refused": True}
+    return Event("budget_alert", refusal.cap or None, payload)
+
+
+def _alerts(cap: Cap, cost: int, told_full: Container[tuple[str, int]]) -> Iterator[Event]:
     most = cap.budget.max_cost_micros
     if most is None:
         return
     before, after = cap.spend.cost, cap.spend.cost + cost
     for fraction in sorted(cap.budget.alert_at):
         threshold = int(most * fraction)
-        if before < threshold <= after:
+        if before < threshold <= after and not (fraction == FULL and (cap.path, most) in told_full):
             yield Event(
                 "budget_alert",
                 cap.path or None,

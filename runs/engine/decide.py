@@ -1,17 +1,20 @@
 """Turns facts into a decision. Pure towards the outside: the clock, ids and randomness come with the facts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from pipelines.graph.model import Kind
-from runs.engine import answers, budget, checks, control, failing, flow, settling
+from runs.engine import answers, budget, checks, control, failing, flow, locking, settling, stopping
 from runs.engine.decision import Decision
 from runs.engine.facts import (
     Answered,
     CancelForced,
     CancelRequested,
     ErrorClass,
+    EventArrived,
     Fact,
+    LockGranted,
     PauseRequested,
     Recovered,
     ResumeRequested,
@@ -20,9 +23,10 @@ from runs.engine.facts import (
     StepError,
     StepFailed,
     StepSucceeded,
+    StopRequested,
     Tick,
 )
-from runs.engine.kinds import check, route
+from runs.engine.kinds import check, route, wait
 from runs.engine.move import Move
 from runs.engine.scope import Step
 from runs.engine.state import Execution
@@ -50,22 +54,8 @@ def _apply(move: Move, fact: Fact) -> None:
     match fact:
         case StepSucceeded() | StepFailed() | StepBlocked():
             _apply_result(move, fact)
-        case Answered():
-            answers.answer(move, fact)
-        case RunRequested():
-            control.start(move)
-        case Recovered():
-            control.recover(move, fact)
-        case CancelRequested():
-            control.cancel(move, fact)
-        case CancelForced():
-            control.force(move)
-        case PauseRequested():
-            control.pause(move, fact)
-        case ResumeRequested():
-            control.resume(move, fact)
-        case Tick():
-            pass
+        case _:
+            _HANDLERS[type(fact)](move, fact)
 
 
 def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked) -> None:
@@ -128,3 +118,18 @@ def _concluded(move: Move) -> Decision:
     decision.wake_at = timer[0] if timer else None
     decision.idle = not run.running
     return decision
+
+
+_HANDLERS: Mapping[type[Fact], Callable[[Move, Any], None]] = {
+    Answered: answers.answer,
+    RunRequested: lambda move, _: control.start(move),
+    Recovered: control.recover,
+    CancelRequested: control.cancel,
+    CancelForced: lambda move, _: control.force(move),
+    PauseRequested: control.pause,
+    ResumeRequested: control.resume,
+    EventArrived: wait.arrive,
+    LockGranted: locking.grant,
+    StopRequested: stopping.stop,
+    Tick: lambda move, _: None,
+}

@@ -25,7 +25,10 @@ class ErrorClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepError:
-    """Why an attempt failed. `retry_after` is seconds as the provider asked; `findings` are what repair is told."""
+    """Why an attempt failed. `retry_after` is seconds as the provider asked; `findings` are what repair is told.
+
+    `cap` says of a refused call which cap it was and what it lacked (JSON, see `budget.receipt_of`).
+    """
 
     cls: ErrorClass
     code: str
@@ -33,9 +36,11 @@ class StepError:
     retry_after: float | None = None
     findings: tuple[str, ...] = ()
     output: Json = None
+    cap: Json = None
 
     def as_json(self) -> dict[str, Json]:
-        return {"class": self.cls, "code": self.code, "message": self.message}
+        error = {"class": self.cls, "code": self.code, "message": self.message}
+        return {**error, "cap": self.cap} if self.cap else error
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,30 @@ class ResumeRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class EventArrived:
+    """An event for a step that waits: `request` names the wait, `event` is {id, name, topic, payload, at, by}."""
+
+    request: str
+    event: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class LockGranted:
+    """A step's turn at the lock that it asked for by `request` has come."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Somebody stops one step, or one item or round of a container: `path` is a step's, or as `research[3]`."""
+
+    path: str
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelForced:
     """Thirty seconds after a cancel, the steps that did not stop are given up."""
 
@@ -149,18 +178,33 @@ Fact = (
     | CancelRequested
     | PauseRequested
     | ResumeRequested
+    | EventArrived
+    | LockGranted
+    | StopRequested
     | CancelForced
 )
 
-_FROM_OUTSIDE: dict[str, type[RunRequested | Answered | CancelRequested | PauseRequested | ResumeRequested]] = {
+OutsideFact = (
+    RunRequested
+    | Answered
+    | CancelRequested
+    | PauseRequested
+    | ResumeRequested
+    | EventArrived
+    | LockGranted
+    | StopRequested
+)
+_FROM_OUTSIDE: dict[str, type[OutsideFact]] = {
     "run_requested": RunRequested,
     "answered": Answered,
     "cancel_requested": CancelRequested,
     "pause_requested": PauseRequested,
     "resume_requested": ResumeRequested,
+    "event_arrived": EventArrived,
+    "lock_granted": LockGranted,
+    "stop_requested": StopRequested,
 }
 _NAMES = {cls: name for name, cls in _FROM_OUTSIDE.items()}
-OutsideFact = RunRequested | Answered | CancelRequested | PauseRequested | ResumeRequested
 
 
 def to_json(fact: OutsideFact) -> dict[str, Json]:

@@ -1,8 +1,9 @@
 """Carries out the failure policy: asks again, waits and retries, falls back, and at last does what `then` says."""
 
+from dataclasses import replace
 from datetime import timedelta
 
-from pipelines.graph.model import Kind
+from pipelines.graph.model import Json, Kind
 from pipelines.graph.money import dollars
 from pipelines.graph.tools import Delivery, Effect
 from runs.engine import budget, fallbacks, requests, settling, starting
@@ -15,7 +16,7 @@ from runs.engine.scope import Step
 from runs.engine.state import Execution
 from runs.engine.status import RunState, StepState, WaitReason
 
-CAPS = frozenset({"run_cap", "step_cap"})
+CAPS = frozenset({"run_cap", "step_cap", "pipeline_cap", "workspace_cap"})
 _STOPPED = {Kind.REPEAT: "round_stopped", Kind.TEAM: "turn_stopped", Kind.SUPERVISOR: "delegation_stopped"}
 
 
@@ -88,14 +89,24 @@ def over_budget(move: Move, step: Step, error: StepError) -> None:
     """React to a call that a cap refused: a cheaper model, a question to a manager, or the end."""
     run, path = move.run, step.path
     refusal = run.refusals.pop(path, None) or Refusal(error.code, error.message, budget.RUN, "unknown")
-    on_exceed = budget.budget_of(run, refusal.cap).on_exceed
-    tried = step.record.memo.get("fallback", 0)
-    if on_exceed == "cheaper_model" and tried < len(fallbacks.fallbacks_of(run, step)):
-        _fall_back(move, step, error, tried + 1)
+    error = replace(error, cap={**refusal.as_json(), "path": path})
+    _tell_full(move, step, refusal)
+    on_exceed = refusal.on_exceed or budget.budget_of(run, refusal.cap).on_exceed
+    cheaper = fallbacks.cheaper(run, step) if on_exceed == "cheaper_model" else None
+    if cheaper is not None:
+        _fall_back(move, step, error, cheaper)
     elif on_exceed == "ask_human" and error.code in CAPS:
         _ask_for_more(move, step, refusal)
     else:
         end_at_cap(move, step, error, refusal.cap)
+
+
+def _tell_full(move: Move, step: Step, refusal: Refusal) -> None:
+    alert = budget.alert_at_end(move.run, refusal)
+    if alert:
+        move.decision.events.append(alert)
+        memo = step.record.memo
+        memo["alerted"] = [*memo.get("alerted", ()), [refusal.cap, refusal.limit]]
 
 
 def end_at_cap(move: Move, step: Step, error: StepError, cap: str) -> None:
@@ -210,16 +221,14 @@ def ask_about(move: Move, step: Step, error: StepError) -> None:
 
 def _ask_for_more(move: Move, step: Step, refusal: Refusal) -> None:
     amount = budget.more_of(move.run, refusal)
-    whose = "The run" if refusal.cap == budget.RUN else f"The step {refusal.cap}"
-    spent = dollars(move.run.spend_of(refusal.cap).cost)
     more = f"${dollars(amount)}" if refusal.what == "cost" else f"{amount} {refusal.what}"
     question = Question(
         kind="budget",
         wait=WaitReason.BUDGET,
-        title=f"{whose} has reached its cap: allow {more} more?",
+        title=f"{_whose(refusal)} has reached its cap: allow {more} more?",
         why=refusal.message,
         payload=budget.proposal(refusal.what, amount),
-        show={"spent_usd": spent, "cap": refusal.cap or "run"},
+        show=_shown(move.run, refusal),
         memory={
             "cap": refusal.cap,
             "what": refusal.what,
@@ -230,3 +239,15 @@ def _ask_for_more(move: Move, step: Step, refusal: Refusal) -> None:
     )
     policy = requests.who_by_policy(move.run, step)
     requests.ask(move, step, question, Who(roles=("manager",), expires=policy.expires))
+
+
+def _whose(refusal: Refusal) -> str:
+    if refusal.cap.startswith(budget.PERIOD):
+        return "The pipeline's budget" if refusal.code == "pipeline_cap" else "The workspace's budget"
+    return "The run" if refusal.cap == budget.RUN else f"The step {refusal.cap}"
+
+
+def _shown(run: Execution, refusal: Refusal) -> dict[str, Json]:
+    if refusal.cap.startswith(budget.PERIOD):
+        return {"spent_usd": dollars(refusal.used), "cap_usd": dollars(refusal.limit), "cap": refusal.code}
+    return {"spent_usd": dollars(run.spend_of(refusal.cap).cost), "cap": refusal.cap or "run"}

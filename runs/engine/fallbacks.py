@@ -33,6 +33,36 @@ def uses_model(step: Step) -> bool:
             return False
 
 
+def cheaper(run: Execution, step: Step) -> int | None:
+    """Return the number (from 1) of the next fallback that costs less than what the step uses now, None without one."""
+    now = _price(run, current_model(run, step))
+    later = list(enumerate(fallbacks_of(run, step), 1))[step.record.memo.get("fallback", 0) :]
+    for number, entry in later:
+        price = _price(run, entry.ref if entry.kind == "model" else _model_of_agent(run, entry.ref))
+        if price is not None and (now is None or price < now):
+            return number
+    return None
+
+
+def current_model(run: Execution, step: Step) -> str:
+    """Return the model that the step asks now, "" for a step without one."""
+    agent = agent_of(run, step)
+    return model_of(run, step) or (_model_of_agent(run, agent) if agent else "")
+
+
+def _price(run: Execution, model: str) -> int | None:
+    """Return what a million tokens in and a million out cost together, in micro-dollars; None when it is unknown."""
+    price = run.lock.prices.get(model)
+    return None if price is None else price.input + price.output
+
+
+def _model_of_agent(run: Execution, reference: str) -> str:
+    try:
+        return run.lock.agent(reference).model
+    except KeyError:
+        return ""
+
+
 def current(run: Execution, step: Step) -> Fallback | None:
     index = step.record.memo.get("fallback", 0)
     return fallbacks_of(run, step)[index - 1] if index else None

@@ -1,10 +1,10 @@
 """Follows every consequence of a change until nothing is left to decide: edges, joins, containers, room, timers."""
 
 from pipelines.graph.model import Kind
-from runs.engine import budget, control, failing, finishing, given, joins, settling, starting
+from runs.engine import budget, control, failing, finishing, given, joins, locking, settling, starting, values
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.joins import Verdict
-from runs.engine.kinds import bypass_ports, carry_out, combine, containers, each
+from runs.engine.kinds import bypass_ports, carry_out, combine, containers, each, wait
 from runs.engine.move import Move
 from runs.engine.scope import EdgeState, Scope, Step
 from runs.engine.status import RunState, StepState
@@ -80,14 +80,26 @@ def _activate(move: Move, step: Step) -> None:
 def _carry_out(move: Move, step: Step) -> None:
     settling.leave(move, step)
     step.record.memo.pop("queued", None)
-    if joins.early_count(step.node) is not None or step.record.memo.pop("out_of_time", False):
+    early = joins.early_count(step.node) is not None or step.record.memo.pop("out_of_time", False)
+    if early and "winners" not in step.record.memo:
         _cancel_rest(move, step)
     if given.GIVEN in step.record.memo:
         given.give(move, step)
     elif step.node.disabled:
         settling.bypass(move, step, bypass_ports(step))
     else:
-        carry_out(move, step)
+        _take_turn(move, step)
+
+
+def _take_turn(move: Move, step: Step) -> None:
+    """Carry a step out, or let it wait for the lock that it shares with others."""
+    try:
+        if locking.must_wait(move, step):
+            return
+    except values.Unusable as unusable:
+        failing.give_up(move, step, unusable.error)
+        return
+    carry_out(move, step)
 
 
 def _cancel_rest(move: Move, step: Step) -> None:
@@ -147,16 +159,28 @@ def _next_ready(move: Move) -> None:
 
 
 def _fire(move: Move, step: Step) -> None:
-    """Act on one timer: a retry, a circuit, a join or a container."""
+    """Act on one timer: a retry, a circuit, a wait, a join or a container."""
     record = step.record
     if record.state in (StepState.RETRYING, StepState.WAITING) and step.path in move.run.retrying:
-        failing.again(move, step)
+        _again(move, step)
         return
     record.memo.pop("due", None)
+    if record.state is StepState.WAITING and settling.WAIT in record.memo:
+        wait.time_is_up(move, step)
+        return
     if step.path in move.run.containers and record.state is StepState.RUNNING:
         each.out_of_time(move, step)
     elif record.state is StepState.PENDING and step.node.kind is Kind.COMBINE:
         _join_out_of_time(move, step)
+
+
+def _again(move: Move, step: Step) -> None:
+    """Begin another attempt: the executor's, or the engine's own at the board."""
+    if step.node.kind is Kind.BOARD:
+        settling.leave(move, step)
+        _activate(move, step)
+    else:
+        failing.again(move, step)
 
 
 def _join_out_of_time(move: Move, step: Step) -> None:

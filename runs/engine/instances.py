@@ -5,6 +5,7 @@ from functools import partial
 
 from pipelines.graph.model import Graph, Json, Kind
 from runs.engine import paths, settling, values
+from runs.engine.board import CHANGES
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.move import Move
 from runs.engine.scope import MADE, Container, EdgeState, Outcome, Scope, Step
@@ -12,8 +13,10 @@ from runs.engine.state import Execution
 from runs.engine.status import StepState
 
 MAX_STEPS = 10_000
+# Why a step was cancelled: a person stopped the item or round that it stands in.
+STOPPED_WITH_ALL = "stopped_with_all"
 # What a step remembers even when its instance begins anew.
-_KEPT = ("requests", "raised", "used", MADE)
+_KEPT = ("requests", "raised", "used", "alerted", MADE, CHANGES)
 _PREFIXES = {Kind.REPEAT: paths.of_round, Kind.TEAM: paths.of_turn, Kind.SUPERVISOR: paths.of_delegation}
 
 
@@ -56,6 +59,10 @@ def outcome_of(run: Execution, container: Step, scope: Scope) -> Outcome:
     stopped = [step.record.error for step in scope.steps.values() if _stopped_it(step)]
     if stopped:
         return Outcome("failed", error=stopped[0])
+    by_hand = next((step for step in scope.steps.values() if _was_stopped_by_hand(step)), None)
+    if by_hand:
+        error = {"class": ErrorClass.DENIED, "code": STOPPED_WITH_ALL, "message": by_hand.record.meta["message"]}
+        return Outcome("failed", error=error)
     contained = next(
         (step.record.error for step in scope.steps.values() if step.record.state is StepState.FAILED), None
     )
@@ -103,6 +110,15 @@ def _after_kept(taken: tuple[str, ...], port: str) -> EdgeState:
 def _stopped_it(step: Step) -> bool:
     record = step.record
     return record.state is StepState.FAILED and settling.CONTAINED not in record.flags and not record.ports
+
+
+def _was_stopped_by_hand(step: Step) -> bool:
+    meta = step.record.meta
+    return (
+        step.record.state is StepState.CANCELLED
+        and isinstance(meta, dict)
+        and meta.get("cancelled") == STOPPED_WITH_ALL
+    )
 
 
 def _last_outputs(scope: Scope) -> Json:

@@ -44,13 +44,18 @@ class Question:
     memory: Mapping[str, Json] = field(default_factory=dict)
 
 
+def next_id(step: Step) -> str:
+    """Return the name of the next thing that the step asks of the world outside its run."""
+    number = step.record.memo.get("requests", 0) + 1
+    step.record.memo["requests"] = number
+    return f"{step.path}!{number}"
+
+
 def ask(move: Move, step: Step, question: Question, who: Who) -> None:
     """Let the step wait for the answer to a question."""
     record = step.record
     leave(move, step)
-    number = record.memo.get("requests", 0) + 1
-    record.memo["requests"] = number
-    request = f"{record.path}!{number}"
+    request = next_id(step)
     fingerprint = digest(question.payload)
     record.memo["request"] = {
         "id": request,

@@ -28,6 +28,8 @@ def restore_into(execution: Execution, rows: Iterable[StepRecord], spends: Mappi
         machine_ms += record.memo.get("machine_ms", 0)
         execution.has_edits = execution.has_edits or is_by_hand(record)
         raised.extend(tuple(entry) for entry in record.memo.get("raised", ()))
+        execution.told_full.update((cap, limit) for cap, limit in record.memo.get("alerted", ()))
+    execution.board.replay(record for records in by_prefix.values() for record in records)
     _fill(execution, execution.root, by_prefix)
     execution.step_count = sum(map(len, by_prefix.values()))
     for cap, what, amount in raised:

@@ -11,6 +11,8 @@ from runs.engine.scope import EdgeState, Scope, Step
 from runs.engine.status import StepState
 
 CONTAINED = "contained"
+# In the memo of a step: the wait it is in, the lock it asked for.
+WAIT, LOCK = "wait", "lock"
 DEGRADED = "degraded"
 
 
@@ -107,10 +109,20 @@ def flag(step: Step, name: str) -> None:
 
 
 def withdraw(move: Move, step: Step) -> None:
-    """Take back the question the step was waiting for, if it was."""
+    """Take back what the step was waiting for, if it was: a person's answer, an event."""
     request = step.record.memo.pop("request", None)
     if request:
         move.log("approval_decided", step.path, request=request["id"], kind=request["kind"], decision="cancelled")
+    wait = step.record.memo.pop(WAIT, None)
+    if wait and wait["events"]:
+        move.log("wait_ended", step.path, request=wait["id"], event=wait.get("taken"))
+
+
+def unlock(move: Move, step: Step) -> None:
+    """Give back the step's lock, or its place in line for it."""
+    lock = step.record.memo.pop(LOCK, None)
+    if lock:
+        move.log("lock_released", step.path, request=lock["id"], lock=lock["name"])
 
 
 def leave(move: Move, step: Step) -> None:
@@ -135,6 +147,7 @@ def _fail(move: Move, step: Step, error: StepError, choose: Callable[[str], Edge
 def _end(move: Move, step: Step, state: StepState, choose: Callable[[str], EdgeState]) -> None:
     scope, record = step.scope, step.record
     withdraw(move, step)
+    unlock(move, step)
     leave(move, step)
     record.state = state
     record.finished_at = move.now

@@ -13,6 +13,7 @@ from datetime import datetime
 from pipelines.graph.lock import Lock
 from pipelines.graph.model import Budget, Document, Json, Limits
 from runs.engine import paths
+from runs.engine.board import Board
 from runs.engine.budget import RUN, Refusal, Spend
 from runs.engine.decision import Event, StepRecord
 from runs.engine.scope import Container, Scope, Step
@@ -26,6 +27,7 @@ class Execution:
     `live` is the same with each step's place; `scopes` is by prefix; `containers` holds those under way, by path.
     `running` are the steps the executor has, `ready` those that wait for room, `waiting` those that wait for a person.
     `spend` counts for the whole run, `spends` for each step with caps. `alerts` are events the next decision logs.
+    `told_full` are the caps, and their size then, of which somebody was told that nothing is left.
     `labels` says where each place's input comes from; it never changes, unless a person gave the output of one item
     and not of the others (`has_edits`).
     """
@@ -54,10 +56,12 @@ class Execution:
     holds: dict[str, list[int]] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     alerts: list[Event] = field(default_factory=list)
+    told_full: set[tuple[str, int]] = field(default_factory=set)
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     has_edits: bool = False
     step_count: int = 0
     position: int = 0
+    board: Board = field(default_factory=Board)
 
     @classmethod
     def begin(
@@ -65,7 +69,7 @@ class Execution:
     ) -> "Execution":
         """Return a run that has not started: `decide` with RunRequested starts it. `budget` replaces the document's."""
         root = Scope.of(document.graph)
-        execution = cls(document, lock, input, limits or document.limits, root)
+        execution = cls(document, lock, input, limits or document.limits, root, board=Board.of(document.board))
         execution.caps[RUN] = budget
         execution.scopes[""] = root
         return execution

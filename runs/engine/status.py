@@ -42,5 +42,6 @@ class WaitReason(StrEnum):
     BUDGET = "budget"
     CIRCUIT = "circuit"
     CHILDREN = "children"
+    LOCK = "lock"
     FAILURE = "failure"
     OUTCOME_UNKNOWN = "outcome_unknown"

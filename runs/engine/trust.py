@@ -50,6 +50,8 @@ def _source(scope: Scope, reference: Reference) -> str:
         return USER
     if reference.root == "steps":
         return _of_step(scope, str(reference.segments[0])) if reference.segments else TOOL
+    if reference.root == "board":
+        return TOOL  # any step may have written there
     inner: Scope | None = scope
     while inner and inner.container:
         node = inner.container.node

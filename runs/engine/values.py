@@ -91,7 +91,7 @@ def _visible(run: Execution, step: Step, more: Mapping[str, Json] | None) -> dic
 
 
 def _around(run: Execution, scope: Scope) -> dict[str, Json]:
-    seen: dict[str, Json] = {"input": run.input}
+    seen: dict[str, Json] = {"input": run.input, "board": run.board.values}
     if scope.container:
         for inner in reversed(list(_chain(scope))):
             if inner.container and inner.container.node.kind is Kind.REPEAT:

@@ -122,6 +122,8 @@ class Actor:
         held = await self._host.hold(wanted)
         self.run.announce(held.alerts)
         if held.refusal:
+            if held.beyond:
+                self.run.execution.refusals[intent.path] = held.beyond
             raise StepAborted(held.refusal)
 
     async def cached(self, key: str) -> Kept | None:

@@ -6,15 +6,17 @@ The functions without `async` are for threads: Django's connections belong to on
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import close_old_connections, connections
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import PoolTimeout
 
 from pipelines.models import Connection
-from runs import dispatch
+from runs import dispatch, locks, topics
 from runs.execution.models import registry
 from runs.store import TRANSIENT
 
@@ -48,6 +50,38 @@ def conninfo() -> str:
     for name in ("cursor_factory", "context", "prepare_threshold", "pool"):
         parameters.pop(name, None)
     return make_conninfo(**{**_NOTICE_A_DEAD_LINK, **parameters})
+
+
+class Meeting:
+    """Lets runs meet at topics and locks in a thread beside the loop: once for all who call while it is under way."""
+
+    def __init__(self, spawn: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+        self._spawn = spawn
+        self._is_held = self._is_called = False
+
+    def call(self) -> None:
+        """Have everybody looked for who waits for something that a decision has just brought."""
+        self._is_called = True
+        if not self._is_held:
+            self._is_held = True
+            self._spawn(self._hold())
+
+    async def _hold(self) -> None:
+        try:
+            while self._is_called:
+                self._is_called = False
+                await sync_to_async(_meet, thread_sensitive=False)()
+        except Exception:
+            log.exception("Runs could not meet just now; the poll lets them.")
+        finally:
+            self._is_held = False
+
+
+def _meet() -> None:
+    close_old_connections()
+    topics.look()
+    locks.look()
+    close_old_connections()
 
 
 def run_jobs() -> None:

@@ -279,6 +279,7 @@ class OwnedRun:
             started_by=str(started_by) if started_by else None,
             editors=self._pinned.editors,
             now=now,
+            board_id=str(self._row["board_id"]),
         )
 
 

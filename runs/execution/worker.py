@@ -25,7 +25,7 @@ from pipelines.graph import parse
 from pipelines.graph.lock import Lock
 from runs import allowance, cache, claims, live
 from runs.claims import Claim, Claimed
-from runs.engine.decision import Decision
+from runs.engine.decision import Decision, Event
 from runs.engine.facts import Recovered
 from runs.execution import background
 from runs.execution.actor import Actor
@@ -49,6 +49,7 @@ HOPELESS_AFTER = 8
 MOST_RUNS = 1000
 LIST_EVENTS = frozenset({"run_started", "run_waiting", "run_resumed", "run_finished", "run_cancelling", "run_paused",
                          "approval_requested", "approval_decided"})  # fmt: skip
+MEETING_EVENTS = frozenset({"event_sent", "lock_released"})
 
 
 class Worker:
@@ -128,6 +129,13 @@ class Worker:
     def committed(self, run: OwnedRun, decision: Decision) -> None:
         lists = any(event.type in LIST_EVENTS for event in decision.events)
         self._bell.changed(run.id, run.workspace_id, lists=lists)
+        if any(self._is_about_others(event) for event in decision.events):
+            self._meeting.call()
+
+    @staticmethod
+    def _is_about_others(event: Event) -> bool:
+        """Tell whether something began or ended that other runs may wait for: then nobody need wait for the poll."""
+        return event.type in MEETING_EVENTS or bool(event.payload.get("events") or event.payload.get("lock"))
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -157,6 +165,7 @@ class Worker:
         await self._read_clock()
         self._committer = Committer(conninfo)
         self._bell = live.Bell()
+        self._meeting = background.Meeting(self._spawn)
         self._heartbeat = Heartbeat(conninfo, self.owner, settings.LEASE_SECONDS)
         self._heartbeat.start()
         self._spawn(self._beat())

@@ -16,6 +16,8 @@ from runs.engine.status import RunState
 from runs.models import Event, Run, Step
 
 MOST_PARTS = 500
+# After these a page must ask what its reader may do now.
+ACTS = frozenset({"approval_requested", "approval_decided", "run_paused", "run_resumed"})
 
 
 def frame(actor: Actor, run_id: UUID | str, paths: Iterable[str], span: tuple[int, int]) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def render_changes(run: Run, paths: set[str], seq: int, *, after: int | None = N
         "log": inspection.log_lines(run, events),
         "progress": health.one(run),
         "elapsed": inspection.elapsed(run),
-        "asks": any(event.type in ("approval_requested", "approval_decided") for event in events),
+        "receipt": inspection.receipt_of(run),
+        "asks": any(event.type in ACTS for event in events),
         "ended": RunState(run.state).is_terminal,
     }
     return render_to_string("runs/_changes.html", context)

@@ -68,6 +68,15 @@ def changes(request: HttpRequest, run_id: UUID) -> HttpResponse:
     return response
 
 
+@require_GET
+@signed_in
+def buttons(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """What may be done to the run now: the page fetches it anew when the run pauses or goes on by itself."""
+    actor = actor_of(request)
+    run = inspection.run_of(actor, run_id)
+    return render(request, "runs/_buttons.html", {"run": run, "may_control": inspection.may_control(actor, run)})
+
+
 @require_POST
 @signed_in
 def act(request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:

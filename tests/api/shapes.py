@@ -55,6 +55,7 @@ EVENTS = (
     *("run_created", "run_started", "run_waiting", "run_resumed", "run_paused", "run_cancelling", "run_finished"),
     *("step_ready", "step_started", "step_retrying", "step_waiting", "step_succeeded", "step_failed", "step_skipped"),
     *("step_cancelled", "call_started", "call_finished", "approval_requested", "approval_decided", "budget_alert"),
+    *("wait_ended", "event_sent", "lock_released", "board_changed", "step_stopped", "budget_raised", "round_started"),
 )
 
 RUN = {
@@ -125,6 +126,15 @@ LEDGER = {
     "call": TEXT,
     "model": TEXT,
     "amount_usd": MONEY.or_null(),
+    "at": TIME,
+}
+SENT_EVENT = {
+    "id": TEXT,
+    "topic": TEXT,
+    "name": TEXT,
+    "payload": ANY,
+    "by": TEXT,
+    "run": TEXT.or_null(),
     "at": TIME,
 }
 DECISION = {"by": TEXT, "decision": TEXT, "reason": TEXT, "at": TIME}

@@ -202,6 +202,8 @@ ROWS = {
     "GET /runs/{run_id}/spans": shapes.SPAN,
     "GET /runs/{run_id}/ledger": shapes.LEDGER,
     "GET /runs/{run_id}/lineage": {"path": shapes.TEXT, "node": shapes.TEXT},
+    "GET /runs/{run_id}/board": {"key": shapes.TEXT, "value": shapes.ANY, "version": shapes.COUNT},
+    "GET /events": shapes.SENT_EVENT,
     "GET /approvals": shapes.APPROVAL,
     "GET /costs": shapes.SPENDING,
 }
@@ -213,6 +215,7 @@ SINGLE = {
     "GET /agents/{slug}": shapes.AGENT,
     "GET /connections/{name}": {**shapes.CONNECTION, "prices": dict.fromkeys(PRICES, shapes.PRICE)},
     "GET /runs/{run_id}": shapes.RUN,
+    "GET /runs/{run_id}/receipt": {"run": shapes.TEXT, "cost_usd": shapes.MONEY, "steps": shapes.LIST},
     "GET /approvals/{approval_id}": shapes.APPROVAL,
 }
 WITHOUT_PAGES = {
@@ -220,6 +223,7 @@ WITHOUT_PAGES = {
     "GET /costs",
     "GET /pipelines/{slug}/problems",
     "GET /runs/{run_id}/lineage",
+    "GET /runs/{run_id}/board",
 }
 
 
@@ -276,7 +280,8 @@ def test_a_cursor_of_another_list_is_refused(world: World) -> None:
 STATUS = {
     201: """/members /tokens /secrets /pipelines /agents /agents/{slug}/versions /connections /budgets
         /pipelines/{slug}/publish /pipelines/{slug}/rollback /approvals/{approval_id}/comment""",
-    202: "/pipelines/{slug}/runs /runs/{run_id}/fork /runs/{run_id}/cancel /runs/{run_id}/pause /runs/{run_id}/resume",
+    202: """/pipelines/{slug}/runs /runs/{run_id}/fork /runs/{run_id}/cancel /runs/{run_id}/pause /runs/{run_id}/resume
+        /runs/{run_id}/steps/stop /events""",
     200: """/pipelines/{slug}/restore /pipelines/{slug}/draft/ops /approvals/{approval_id}/decide
         /approvals/{approval_id}/claim /approvals/{approval_id}/release /approvals/{approval_id}/assign""",
 }

@@ -17,7 +17,7 @@ from pipelines.library import agents, connections
 from pipelines.library.agents import AgentFields
 from pipelines.library.connections import ConnectionFields
 from pipelines.models import Budget, Pipeline
-from runs.models import Event, LedgerEntry, Run, Span, Step
+from runs.models import Event, LedgerEntry, Run, SentEvent, Span, Step
 from runs.services import Order, start_run
 from tests.approvals.builders import an_approval
 from tests.people import Team, a_member, a_team
@@ -134,6 +134,9 @@ def _rows_of(run: Run) -> None:
         input_tokens=1,
         output_tokens=2,
         cost_micros=400,
+    )
+    SentEvent.objects.create(
+        workspace=run.workspace, key="sent:1", topic="orders/17", payload={"paid": True}, by="olga@example.com", at=now
     )
     LedgerEntry.objects.create(
         run=run, kind="settled", path="write@1", call="write@1/1", model="demo/writer", amount_micros=400, at=now

@@ -1,12 +1,13 @@
 """No call, however parallel, passes a cap (engine.md §3)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipelines.graph.model import Budget
 from runs.engine import budget
-from runs.engine.budget import Spend, Usage
+from runs.engine.budget import Refusal, Spend, Usage
 from runs.engine.facts import ErrorClass, Recovered, StepError, StepFailed
 from runs.engine.state import Execution
 from tests.engine.playing import Fails, Player, a_run
@@ -132,7 +133,7 @@ def test_alerts_come_once_each_with_the_next_decision() -> None:
 
 
 def test_a_call_above_its_reservation_is_recorded_and_announced() -> None:
-    player = a_capped_run()
+    player = a_capped_run(Budget(max_cost_micros=1_000, alert_at=()))
     budget.reserve(player.run, "a", 100)
     budget.settle(player.run, "a", 100, Usage(1_500))
     (alert,) = player.tell().events
@@ -239,3 +240,76 @@ def test_a_budget_error_is_never_retried() -> None:
     player = a_run("start >> a >> result", {"a": Fails("budget", "workspace_cap")}).play()
     assert player.paths_started() == ["a"]
     assert player.run.reason == "budget"
+
+
+def test_the_end_of_a_cap_is_told_once_when_a_call_no_longer_fits() -> None:
+    player = a_capped_run(Budget(max_cost_micros=1_000, on_exceed="ask_human"))
+    pay(player, "a", 900, 850)
+    refuse(player, "a")
+    player.crash()
+    refuse(player, "b")
+    told = [event.payload["at"] for event in player.events if event.type == "budget_alert"]
+    assert told == [0.5, 0.8, 1.0]
+    player.answer("approve", {"add_usd": "0.001"}, path="a")
+    pay(player, "a", 900, 850)
+    refuse(player, "b")
+    told = [event.payload for event in player.events if event.type == "budget_alert"][3:]
+    assert [alert["at"] for alert in told] == [0.5, 0.8, 1.0]
+    assert {alert["cap_usd"] for alert in told} == {"0.002"}, "a new cap, told anew"
+
+
+A_DAY = Refusal("workspace_cap", "Nothing is left of the day.", "budget:7:2026-11-20", "cost", 40, 1_000, 990, 50)
+
+
+def refuse_the_day(player: Player, path: str, on_exceed: str) -> None:
+    """Let the workspace's day refuse a step's next call, as the worker would."""
+    player.run.refusals[path] = replace(A_DAY, on_exceed=on_exceed)
+    attempt = player.open.pop(path).attempt
+    player.tell(StepFailed(path, attempt, StepError(ErrorClass.BUDGET, A_DAY.code, A_DAY.message)))
+
+
+def test_a_day_that_is_spent_asks_a_manager_and_what_is_added_is_added_where_the_day_is_kept() -> None:
+    player = a_capped_run()
+    for path in ("a", "b"):
+        refuse_the_day(player, path, "ask_human")
+    question, _ = player.asked()
+    assert question["title"] == "The workspace's budget has reached its cap: allow $0.0005 more?"
+    assert question["show"] == {"spent_usd": "0.00099", "cap_usd": "0.001", "cap": "workspace_cap"}
+    player.crash()
+    player.answer("approve", {"add_usd": "0.002"})
+    raised = [event.payload for event in player.events if event.type == "budget_raised"]
+    assert raised == [{"cap": "budget:7:2026-11-20", "amount_micros": 2_000}]
+    assert sorted(player.open) == ["a", "b"], "one answer serves all who wait at it"
+    assert player.run.caps[budget.RUN].max_cost_micros == 1_000, "the run's own cap is another"
+    player.crash()
+    assert player.play().run.state == "succeeded"
+
+
+@pytest.mark.parametrize("on_exceed", ["stop", "cheaper_model"])
+def test_a_day_that_is_spent_ends_the_run_with_a_receipt(on_exceed: str) -> None:
+    player = a_capped_run()
+    refuse_the_day(player, "a", on_exceed)
+    assert (player.run.state, player.run.reason) == ("failed", "budget")
+    assert player.run.error["cap"] == {
+        "cap": "budget:7:2026-11-20",
+        "what": "cost",
+        "limit": "0.001",
+        "used": "0.00099",
+        "asked": "0.00005",
+        "path": "a",
+    }
+
+
+def test_cheaper_is_what_costs_less_and_nothing_else() -> None:
+    """Of its fallbacks a step takes the next that costs less than what it uses now."""
+    cap = Budget(max_cost_micros=1_000, on_exceed="cheaper_model")
+    dear_first = {"fallback": [{"model": "demo/writer"}, {"agent": "frugal@1"}, {"model": "demo/echo"}]}
+    player = a_capped_run(cap, a={"on_error": dear_first})
+    refuse(player, "a", 1_500)
+    assert player.started[-1].model == "demo/echo"
+    assert player.row("a")["memo"]["fallback"] == 3
+    player.finish("a")
+    assert player.row("a")["flags"] == ["degraded"]
+    nothing = a_capped_run(cap, a={"on_error": {"fallback": [{"model": "demo/writer"}]}})
+    refuse(nothing, "a", 1_500)
+    assert nothing.run.reason == "budget"

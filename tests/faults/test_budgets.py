@@ -4,11 +4,15 @@ from typing import Any
 
 import pytest
 
+from approvals import services
+from approvals.models import Approval
+from approvals.policy import Decision
 from pipelines import budgets
 from pipelines.budgets import BudgetFields
 from pipelines.graph.money import dollars
-from pipelines.models import Pipeline
-from runs.models import BudgetCounter, BudgetHold, Call, Event, Run
+from pipelines.models import Connection, Pipeline
+from runs import receipt
+from runs.models import BudgetCounter, BudgetHold, Call, Event, Run, Step
 from tests.conftest import wait_for
 from tests.faults.stage import Stage, books_balance
 from tests.people import acting
@@ -153,3 +157,99 @@ def test_a_share_of_the_budget_that_is_used_up_is_told_once(stage: Stage) -> Non
     (alert,) = Event.objects.filter(run=run, type="budget_alert")
     assert alert.payload["at"] == 0.25
     assert alert.payload["cap_usd"] == "0.002"
+
+
+def test_a_workspaces_day_that_is_spent_asks_a_manager_and_goes_on_with_more(stage: Stage) -> None:
+    a_budget(stage, "0.000001", on_exceed="ask_human")
+    stage.worker("w1")
+    run = stage.wait(stage.start(stage.chain(2, 0)), "waiting")
+    question = Approval.objects.get(run=run, state="open")
+    assert (question.kind, question.roles) == ("budget", ["manager"])
+    assert question.title.startswith("The workspace's budget has reached its cap: allow $")
+    assert stage.asked() == {}
+    yes = Decision("approve", payload_hash=question.payload_hash, payload={"add_usd": "0.01"})
+    services.decide(acting(stage.team.carol), question.pk, yes)
+    run = stage.wait(run)
+    assert run.state == "succeeded", stage.explain(run)
+    assert counter().extra_micros == 10_000
+    assert (counter().spent_micros, counter().reserved_micros) == (run.cost_micros, 0)
+    assert books_balance(run)
+
+
+def test_sixteen_calls_at_the_workspaces_cap_pass_it_by_no_cent_and_one_yes_lets_them_all_go(stage: Stage) -> None:
+    """The cap has room for some of the sixteen; the others ask, and the manager's one answer is for all of them."""
+    a_budget(stage, "0.0014", on_exceed="ask_human")
+    stage.worker("w1")
+    run = stage.start(fan(stage, "wide", 16))
+    run = stage.wait(run, "waiting")
+    first = counter()
+    assert 0 < first.spent_micros + first.reserved_micros <= 1400
+    assert 0 < len(stage.asked()) < 16
+    questions = Approval.objects.filter(run=run, state="open")
+    yes = Decision("approve", payload_hash=questions[0].payload_hash, payload={"add_usd": "1"})
+    services.decide(acting(stage.team.carol), questions[0].pk, yes)
+    run = stage.wait(run)
+    assert run.state == "succeeded", stage.explain(run)
+    assert set(stage.asked().values()) == {1}
+    assert len(stage.asked()) == 16
+    assert counter().extra_micros == 1_000_000, "one yes, one addition"
+    assert (counter().spent_micros, counter().reserved_micros) == (run.cost_micros, 0)
+    assert not Approval.objects.filter(run=run, state="open").exists()
+
+
+def test_a_no_ends_the_run_with_a_receipt_of_what_each_step_cost(stage: Stage) -> None:
+    """The first call has room, the second has not."""
+    pipeline = stage.chain(2, 0)
+    stage.worker("w1")
+    known = {call.path: call for call in Call.objects.filter(run=stage.wait(stage.start(pipeline)))}
+    spent = sum(call.cost_micros or 0 for call in known.values())
+    a_budget(stage, dollars(spent + known["a1"].reserved_micros) or "", on_exceed="ask_human")
+    run = stage.wait(stage.start(pipeline, "r2"), "waiting")
+    question = Approval.objects.get(run=run, state="open")
+    assert question.path == "a2"
+    services.decide(
+        acting(stage.team.carol), question.pk, Decision("reject", question.payload_hash, reason="Enough for today.")
+    )
+    run = stage.wait(run)
+    assert (run.state, run.reason) == ("failed", "budget")
+    found = receipt.of(run)
+    assert [(line.path, line.cost_micros, line.calls) for line in found.lines] == [("a1", run.cost_micros, 1)]
+    assert found.stopped_by["scope"] == "workspace"
+    assert found.stopped_by["path"] == "a2"
+    assert found.stopped_by["asked"] == dollars(known["a2"].reserved_micros)
+    assert counter().extra_micros == 0
+
+
+def test_a_cheaper_model_is_taken_when_the_day_is_nearly_spent(stage: Stage) -> None:
+    """The dear call does not fit any more, the model that costs next to nothing does."""
+    a_budget(stage, "0.0003", on_exceed="cheaper_model")
+    prices = {
+        "stub-200ms": {"input_per_million": "1.00", "output_per_million": "4.00"},
+        "stub-0ms": {"input_per_million": "0.10", "output_per_million": "0.10"},
+        "stub-1500ms": {"input_per_million": "9.00", "output_per_million": "9.00"},
+    }
+    Connection.objects.filter(name="stub").update(prices=prices)
+    agent = stage.agent("writer", 200, fallback=["stub/stub-1500ms", "stub/stub-0ms"])
+    nodes = {
+        "start": {"kind": "input"},
+        "a": {"kind": "agent", "agent": agent, "prompt": "[run=${input.run} step=a]"},
+        "end": {"kind": "output", "value": "${steps.a.output}"},
+    }
+    stage.worker("w1")
+    run = stage.wait(stage.start(stage.pipeline("thrifty", nodes, ["start>a", "a>end"])))
+    assert run.state == "succeeded", stage.explain(run)
+    assert [call.name for call in Call.objects.filter(run=run)] == ["stub/stub-0ms"]
+    assert "degraded" in Step.objects.get(run=run, path="a").flags
+    assert counter().spent_micros == run.cost_micros <= 300
+
+
+def test_each_share_of_a_day_is_told_once_and_its_end_when_a_call_is_refused(stage: Stage) -> None:
+    a_budget(stage, "0.0020")
+    pipeline = stage.chain(8, 0)
+    stage.worker("w1")
+    runs = [stage.wait(stage.start(pipeline, marker)) for marker in ("r1", "r2", "r3")]
+    assert runs[-1].reason == "budget"
+    told = Event.objects.filter(run__in=runs, type="budget_alert").order_by("id")
+    shares = [event.payload["at"] for event in told]
+    assert shares == sorted(set(shares)), "each once, in order"
+    assert shares[-1] == 1

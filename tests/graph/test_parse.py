@@ -240,6 +240,21 @@ def test_a_wait_has_a_timeout_of_its_own() -> None:
     assert (node.config["timeout"], node.timeout, node.ports) == (86_400, 120, ("event_paid", "timeout"))
 
 
+def test_a_wait_may_wait_for_one_of_several_events() -> None:
+    events = [
+        {"name": "paid", "topic": "a", "keep": "P1D"},
+        {"name": "lost", "topic": "b"},
+        {"name": "paid", "topic": "c"},
+    ]
+    node = the_node("wait", **{"event": events, "for": "PT0S"})
+    assert [event["keep"] for event in node.events] == [86_400, 0, 0]
+    assert node.ports == ("event_paid", "event_lost", "time")
+    too_long = {"name": "paid", "topic": "a", "keep": "P8D"}
+    for event, where in ((too_long, "/event/keep"), ([], "/event"), ([too_long], "/event/0/keep")):
+        refusal = refusal_of(a_document({"step": {"kind": "wait", "event": event}}))
+        assert (refusal.code, refusal.where) == ("out_of_range", f"/graph/nodes/step{where}")
+
+
 def test_refusals_inside_containers_carry_the_whole_path() -> None:
     each = {"kind": "each", "over": [1], "graph": a_graph({"x": {"kind": "agent", "agent": "a"}})}
     assert refusal_of(a_document({"loop": each})).where == "/graph/nodes/loop/graph/nodes/x"

@@ -117,7 +117,6 @@ def test_the_gallery_has_no_problem() -> None:
             ("error", "unknown_model", "a"),
         ),
         (an_agent(conversation="run"), ("error", "not_available", "a/conversation")),
-        (an_agent(lock="x"), ("error", "not_available", "a/lock")),
         (SEND | {"cache": {"mode": "run"}}, ("error", "cache_irreversible", "a/cache")),
         (an_agent(agent="mailer", cache={"mode": "run"}), ("warning", "cache_unused", "a/cache")),
         (a_transform(x="1") | {"cache": {"mode": "run"}}, ("warning", "cache_unused", "a/cache")),
@@ -167,10 +166,10 @@ def test_a_wrong_step_has_its_problem_at_its_field(step: dict[str, Any], problem
 
 
 def test_every_kind_that_cannot_run_is_an_error() -> None:
-    names = "input output agent tool decide combine transform human each repeat check team supervisor"
+    names = "input output agent tool decide combine transform human each repeat check team supervisor wait board"
     runnable = names.split()
     assert frozenset(runnable) == RUNNABLE
-    for kind, fields in {"wait": {"for": "PT1H"}, "pipeline": {"pipeline": "child"}}.items():
+    for kind, fields in {"pipeline": {"pipeline": "child"}}.items():
         assert ("error", "kind_not_available", "a/kind") in between({"a": {"kind": kind, **fields}})
 
 

@@ -8,7 +8,7 @@ from django.test import Client
 from approvals.models import Approval
 from runs.models import Inbox, Run
 from tests.approvals.builders import EMAIL, a_question
-from tests.pages.builders import World
+from tests.pages.builders import World, an_event
 from tests.people import signed_in_as
 
 INPUT = {
@@ -45,10 +45,29 @@ def test_somebody_who_may_not_run_is_told_so(world: World) -> None:
     assert Run.objects.count() == 1
 
 
-@pytest.mark.parametrize(("name", "fact"), [("cancel", "cancel_requested"), ("pause", "pause_requested")])
-def test_stop_and_pause_reach_the_run(world: World, name: str, fact: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "fact"),
+    [("cancel", "cancel_requested"), ("pause", "pause_requested"), ("resume", "resume_requested")],
+)
+def test_stop_pause_and_resume_reach_the_run(world: World, name: str, fact: str) -> None:
     signed_in_as(world.team.alice).post(f"/runs/{world.run.pk}/{name}/")
     assert Inbox.objects.get(run=world.run).fact["fact"] == fact
+
+
+def test_a_run_that_paused_by_itself_can_be_resumed_from_its_page(world: World) -> None:
+    """The page asks for its buttons anew when the run pauses, since a fragment of the socket carries no CSRF token."""
+    alice = signed_in_as(world.team.alice)
+    address = f"/runs/{world.run.pk}"
+    Run.objects.filter(pk=world.run.pk).update(state="running")
+    assert f'action="{address}/pause/"' in alice.get(f"{address}/buttons/").content.decode()
+    Run.objects.filter(pk=world.run.pk).update(state="paused")
+    world.run.refresh_from_db()
+    paused = an_event(world.run, "run_paused", before="send")
+    assert "data-asks" in alice.get(f"{address}/changes?after={paused.seq - 1}").content.decode()
+    shown = alice.get(f"{address}/buttons/").content.decode()
+    assert f'action="{address}/resume/"' in shown
+    assert "csrfmiddlewaretoken" in shown
+    assert "<form" not in signed_in_as(world.team.bob).get(f"{address}/buttons/").content.decode()
 
 
 def test_a_reviewer_cannot_stop_a_run(world: World) -> None:

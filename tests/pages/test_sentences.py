@@ -1,5 +1,7 @@
 """The log as sentences: who did what, and why."""
 
+from typing import Any
+
 import pytest
 
 from runs.sentences import instance_of, sentence
@@ -64,3 +66,27 @@ def test_an_event_is_a_sentence(type: str, payload: dict[str, object], said: str
 )
 def test_a_path_says_which_item_and_round_it_is(path: str, said: str) -> None:
     assert instance_of(path) == said
+
+
+@pytest.mark.parametrize(
+    ("type", "payload", "expected"),
+    [
+        (
+            "step_waiting",
+            {"reason": "event", "events": [{"topic": "orders/17"}, {"topic": "orders/17"}, {"topic": "stop"}]},
+            "“Hold” waits for an event at orders/17 or stop.",
+        ),
+        ("step_waiting", {"reason": "timer", "events": []}, "“Hold” waits for its time."),
+        ("step_waiting", {"reason": "lock", "lock": "printer"}, "“Hold” waits for its turn at the lock printer."),
+        ("lock_released", {"lock": "printer"}, "“Hold” gave the lock printer back."),
+        ("wait_ended", {"event": "7"}, "“Hold” took event 7."),
+        ("wait_ended", {"event": None}, "“Hold” waits no more."),
+        ("event_sent", {"topic": "news"}, "“Hold” published to news."),
+        ("board_changed", {"op": "write", "key": "k", "version": 2}, "“Hold” wrote k on the board (version 2)."),
+        ("board_changed", {"op": "append", "key": "k", "version": 3}, "“Hold” appended to k on the board (version 3)."),
+        ("step_stopped", {"by": "alice@example.com", "reason": "Wrong."}, "alice@example.com stopped “Hold”: Wrong."),
+        ("budget_raised", {"amount_micros": 2_000_000}, "The budget has $2 more in this period."),
+    ],
+)
+def test_what_runs_meet_over_is_said_in_words(type: str, payload: dict[str, Any], expected: str) -> None:
+    assert sentence(type, "Hold", payload) == expected

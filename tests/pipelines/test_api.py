@@ -52,6 +52,7 @@ def test_a_pipeline_is_created_read_listed_and_archived(team: Team, alice: Calle
         "name": "Brief",
         "description": "Short",
         "version": None,
+        "split": [],
         "hash": None,
         "created_by": "alice@example.com",
         "created_at": "",
@@ -349,6 +350,7 @@ def test_budgets_are_set_replaced_and_removed(team: Team, alice: Caller) -> None
         "period": "day",
         "max_cost_usd": "50.00",
         "hard": True,
+        "on_exceed": "ask_human",
         "alert_at": [0.5, 0.8, 1],
     }
     made = carol("post", "/budgets", body)
@@ -376,6 +378,7 @@ def test_budgets_are_set_replaced_and_removed(team: Team, alice: Caller) -> None
         ({"max_cost_usd": 5}, 422),
         ({"max_cost_usd": "1e30"}, 422),
         ({"alert_at": [1.5]}, 422),
+        ({"on_exceed": "shrug"}, 422),
         ({"currency": "EUR"}, 422),
     ],
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from pipelines.graph.model import Json, Kind, Node
+from pipelines.graph.model import Json, Kind
 from pipelines.graph.places import Place
 from pipelines.graph.problems import Problem
 from pipelines.graph.rules.subject import Subject, problem
@@ -23,6 +23,8 @@ RUNNABLE = frozenset(
         Kind.TEAM,
         Kind.SUPERVISOR,
         Kind.CHECK,
+        Kind.WAIT,
+        Kind.BOARD,
     }
 )
 # Values of a field that the engine does not carry out yet.
@@ -62,9 +64,3 @@ def _choices(place: Place) -> Iterator[Problem]:
         if fallback.kind == "pipeline":
             message = "A pipeline cannot be a fallback yet. Choose a model or an agent."
             yield problem(place, "error", "not_available", message, "on_error", "fallback", index)
-    yield from _without_effect(place, node)
-
-
-def _without_effect(place: Place, node: Node) -> Iterator[Problem]:
-    if node.lock is not None:
-        yield problem(place, "error", "not_available", "Locks between steps cannot be held yet. Remove it.", "lock")

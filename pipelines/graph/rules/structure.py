@@ -82,7 +82,7 @@ def _join(place: Place) -> Iterator[Problem]:
 def _ports(place: Place) -> Iterator[Problem]:
     wired = {place.graph.edges[index].port for index in place.graph.outs[place.node.id]}
     wanted: tuple[str, ...] = ()
-    if place.node.kind is Kind.DECIDE:
+    if place.node.kind in (Kind.DECIDE, Kind.WAIT):
         wanted = place.node.own_ports
     elif place.node.kind is Kind.HUMAN:
         wanted = ("approved",)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pipelines.graph.model import Kind
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
-from runs.engine.kinds import check, combine, each, human, plain, repeat, route, supervisor, team, work
+from runs.engine.kinds import board, check, combine, each, human, plain, repeat, route, supervisor, team, wait, work
 from runs.engine.move import Move
 from runs.engine.scope import Step
 
@@ -25,6 +25,8 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.SUPERVISOR: supervisor.open_container,
     Kind.HUMAN: human.ask_person,
     Kind.CHECK: check.examine,
+    Kind.WAIT: wait.begin,
+    Kind.BOARD: board.use,
 }
 
 

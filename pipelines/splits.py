@@ -1,0 +1,81 @@
+"""A/B: a pipeline's name without a version may stand for several versions, which share the new runs by their ids."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.access import Actor, Capability, require
+from accounts.errors import Conflict, Invalid
+from pipelines.graph.model import Json
+from pipelines.models import Pipeline
+from pipelines.publish import version_of
+
+MOST_ARMS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One version's part of the new runs. `name` is A, B, C … in the order in which they were given."""
+
+    name: str
+    version: int
+    percent: int
+
+    def as_json(self) -> dict[str, Json]:
+        return {"arm": self.name, "version": self.version, "percent": self.percent}
+
+
+def arms_of(pipeline: Pipeline) -> list[Arm]:
+    """Return the arms that share the pipeline's new runs; none where all get the published version."""
+    return [
+        Arm(name, arm["version"], arm["percent"]) for name, arm in zip(ascii_uppercase, pipeline.split, strict=False)
+    ]
+
+
+def arm_of(pipeline: Pipeline, run_id: UUID) -> Arm | None:
+    """Return the arm that a run belongs to: always the same for an id, and spread over the ids as the shares are."""
+    at = int.from_bytes(hashlib.sha256(str(run_id).encode()).digest()[:8]) % 100
+    for arm in arms_of(pipeline):
+        if at < arm.percent:
+            return arm
+        at -= arm.percent
+    return None
+
+
+@transaction.atomic
+def put(actor: Actor, pipeline: Pipeline, wanted: Sequence[tuple[int, int]]) -> Pipeline:
+    """Share new runs between versions, given as (version, percent) pairs that sum to 100; runs under way keep theirs.
+
+    Raises Invalid `bad_split`, NotFound for an unknown version, Conflict `archived`, Forbidden.
+    """
+    require(actor, Capability.PUBLISH)
+    if pipeline.archived_at is not None:
+        raise Conflict(f"{pipeline.name} is archived. Restore it first.", code="archived")
+    versions, shares = [version for version, _ in wanted], [percent for _, percent in wanted]
+    if not 1 <= len(wanted) <= MOST_ARMS or len(set(versions)) != len(versions):
+        message = f"A split has 1 to {MOST_ARMS} different versions."
+        raise Invalid(message, code="bad_split", where="/arms")
+    if sum(shares) != 100 or min(shares) < 1:
+        message = f"The shares must be whole percents above zero that sum to 100, not {sum(shares)}."
+        raise Invalid(message, code="bad_split", where="/arms")
+    for version in versions:
+        version_of(pipeline, version)
+    pipeline.split = [{"version": version, "percent": percent} for version, percent in wanted]
+    pipeline.save(update_fields=["split"])
+    audit.record(actor.workspace, actor.user, "pipeline.split", pipeline.slug, {"arms": pipeline.split})
+    return pipeline
+
+
+@transaction.atomic
+def end(actor: Actor, pipeline: Pipeline) -> None:
+    """Let all new runs have the published version again. Publishing does so too."""
+    require(actor, Capability.PUBLISH)
+    if pipeline.split:
+        pipeline.split = []
+        pipeline.save(update_fields=["split"])
+        audit.record(actor.workspace, actor.user, "pipeline.split_ended", pipeline.slug)

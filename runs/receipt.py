@@ -1,0 +1,59 @@
+"""What a run has paid for, step by step, and where a cap stopped it: which one, what it had, what was refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+
+from pipelines.graph.model import Json
+from runs.engine.budget import PERIOD
+from runs.models import Call, Run, Step
+
+MOST_LINES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One step that made model calls; `cost_micros` is what is settled."""
+
+    path: str
+    title: str
+    cost_micros: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`lines` has the dearest steps first. `stopped_by` is None unless a cap ended the run, else
+    {scope, what, limit, used, asked, path, code, message}: money as dollars in text, `path` the refused step."""
+
+    run: Run
+    lines: Sequence[Line]
+    stopped_by: Json = None
+
+
+def of(run: Run) -> Receipt:
+    """Return a run's receipt so far. Two queries."""
+    calls = dict(
+        Call.objects.filter(run=run, kind="model")
+        .order_by()
+        .values_list("path")
+        .annotate(count=Count("id"))
+        .values_list("path", "count")
+    )
+    paid = Step.objects.filter(Q(cost_micros__gt=0) | Q(path__in=list(calls)[:MOST_LINES]), run=run)
+    rows = paid.order_by("-cost_micros", "position").values_list("path", "title", "cost_micros")[:MOST_LINES]
+    lines = [Line(path, title, cost, calls.get(path, 0)) for path, title, cost in rows]
+    return Receipt(run, lines, _stopped_by(run.error))
+
+
+def _stopped_by(error: Json) -> Json:
+    if not isinstance(error, dict) or error.get("class") != "budget" or not isinstance(error.get("cap"), dict):
+        return None
+    cap = dict(error["cap"])
+    name = str(cap.pop("cap"))
+    if name.startswith(PERIOD):
+        scope = "pipeline" if error["code"] == "pipeline_cap" else "workspace"
+    else:
+        scope = name if name == "run" else f"step {name}"
+    return {"scope": scope, **cap, "code": error["code"], "message": error["message"]}
