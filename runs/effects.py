@@ -25,6 +25,7 @@ class RunFacts:
     editors: tuple[str, ...]
     now: datetime
     board_id: str = ""
+    rehearsal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,9 @@ def ended(event: Event, run: RunFacts) -> list[Row]:
 
 
 def published(event: Event, run: RunFacts) -> list[Row]:
-    """Return the event that a Board step publishes (`event_sent`)."""
+    """Return the event that a Board step publishes (`event_sent`); in a rehearsal nobody hears it."""
+    if run.rehearsal:
+        return []
     row = {
         "workspace_id": run.workspace_id,
         "key": f"run:{run.id}:{event.payload['request']}",

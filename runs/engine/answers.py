@@ -224,7 +224,7 @@ def _use(move: Move, step: Step, output: Json) -> None:
 def _after_budget(move: Move, step: Step, request: Request, fact: Answered) -> None:
     cap, what = request["cap"], request["what"]
     if fact.decision != "approve":
-        error = StepError(ErrorClass.BUDGET, request["code"], request["message"])
+        error = StepError(ErrorClass.BUDGET, request["code"], request["message"], cap=request["refusal"])
         failing.end_at_cap(move, step, error, cap)
         return
     amount = budget.in_units(what, fact.payload, request["amount"])

@@ -235,6 +235,7 @@ def _ask_for_more(move: Move, step: Step, refusal: Refusal) -> None:
             "amount": amount,
             "code": refusal.code,
             "message": refusal.message,
+            "refusal": {**refusal.as_json(), "path": step.path},
         },
     )
     policy = requests.who_by_policy(move.run, step)

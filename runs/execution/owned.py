@@ -280,6 +280,7 @@ class OwnedRun:
             editors=self._pinned.editors,
             now=now,
             board_id=str(self._row["board_id"]),
+            rehearsal=self.rehearsal,
         )
 
 

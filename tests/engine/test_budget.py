@@ -193,6 +193,14 @@ def test_no_more_money_ends_the_run(decision: str) -> None:
     refuse(player, "a", 1_500)
     player.answer(decision)
     assert (player.run.state, player.run.reason, player.run.error["code"]) == ("failed", "budget", "run_cap")
+    assert player.run.error["cap"] == {
+        "cap": "run",
+        "what": "cost",
+        "limit": "0.001",
+        "used": "0",
+        "asked": "0.0015",
+        "path": "a",
+    }
 
 
 def test_a_cheaper_model_is_tried_before_the_end() -> None:

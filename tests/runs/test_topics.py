@@ -1,5 +1,6 @@
 """An event and a wait find each other however they cross, once, and only within their workspace."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -142,6 +143,14 @@ def test_a_wait_is_written_with_the_decision_and_removed_with_its_end() -> None:
     assert taken.row == {"run_id": "r", "event_id": 7}  # type: ignore[union-attr]
     approval = Event("step_waiting", "send", {"reason": "approval", "request": "send!1"})
     assert effects.rows_for([approval], known) == []
+
+
+def test_a_rehearsal_is_heard_by_nobody() -> None:
+    told = Event("event_sent", "tell", {"request": "tell!1", "topic": "t", "payload": 1})
+    known = RunFacts("r", "w", "p", "v", None, (), timezone.now())
+    (row,) = effects.rows_for([told], known)
+    assert row.row["key"] == "run:r:tell!1"  # type: ignore[union-attr]
+    assert effects.rows_for([told], replace(known, rehearsal=True)) == []
 
 
 def test_old_events_and_waits_of_ended_runs_are_forgotten(run: Run, alice: Actor) -> None:
