@@ -70,7 +70,9 @@ def picture(document: Document, lock: Mapping[str, Json] | None = None) -> Pictu
         Placed(place, node, laid.nodes[place], depth, subtitle(node, lock or {}))
         for place, node, depth in walk(document.graph)
     )
-    return Picture(nodes, tuple(_route(line) for line in laid.edges), laid.width, laid.height)
+    labels = _labels(laid.edges)
+    routes = tuple(_route(line, labels.pop((line.source, line.target), "")) for line in laid.edges)
+    return Picture(nodes, routes, laid.width, laid.height)
 
 
 def walk(graph: Graph, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Node, int]]:
@@ -147,7 +149,16 @@ def _reading_order(graph: Graph) -> list[str]:
     return order
 
 
-def _route(line: Line) -> Route:
+def _labels(lines: Sequence[Line]) -> dict[tuple[str, str], str]:
+    """Return the ports of the lines between each two steps, which end at one spot and so have one label."""
+    ports: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        if line.port != "done":
+            ports.setdefault((line.source, line.target), []).append(line.port.replace("_", " "))
+    return {ends: " or ".join(names) for ends, names in ports.items()}
+
+
+def _route(line: Line, label: str) -> Route:
     x, y = line.points[-1]
     return Route(
         source=line.source,
@@ -155,7 +166,7 @@ def _route(line: Line) -> Route:
         port=line.port,
         line=rounded(line.points),
         tip=f"M{x - 4} {y - 7}L{x} {y}L{x + 4} {y - 7}z",
-        label=line.port.replace("_", " ") if line.port != "done" else "",
+        label=label,
         label_x=x,
         label_y=y - 22,
     )

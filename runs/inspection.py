@@ -1,5 +1,6 @@
 """One run as its page shows it, tab by tab, and one step as its drawer shows it."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -144,7 +145,7 @@ class StepView:
         lock = (step.memo or {}).get("lock") or {}
         told = {"reason": step.wait_reason, "events": given.get("events"), "lock": lock.get("name")}
         until = given.get("until") if step.wait_reason in ("event", "timer") else None
-        return f"{waits_for(told)}{f', until {until}' if until else ''}"
+        return f"{waits_for(told)}{f', at the latest until {_moment(until)}' if until else ''}"
 
     @property
     def origin(self) -> str:
@@ -310,6 +311,10 @@ def _row(step: Step) -> StepRow:
     badge = badge_of(step)
     depth = min(step.path.count(".") + step.path.count("/"), 5)
     return StepRow(step, badge, look_of(step.kind), depth, seconds)
+
+
+def _moment(iso: str) -> str:
+    return f"{dt.datetime.fromisoformat(iso).astimezone(dt.UTC):%d %B %Y, %H:%M:%S} UTC"
 
 
 def _attempt(call: Call) -> Attempt:

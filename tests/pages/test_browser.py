@@ -10,6 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import User
 from orchestrator_site.build import MODULES, build_assets
+from runs.models import Inbox, Run
 from tests.approvals.builders import an_approval
 from tests.pages.builders import World, a_world, an_event
 from tests.people import signed_in_as
@@ -202,3 +203,15 @@ def test_the_drawer_stands_beside_the_canvas_and_the_canvas_stays_readable(open_
     assert canvas
     assert drawer
     assert canvas["x"] + canvas["width"] <= drawer["x"] + 1
+
+
+def test_a_run_that_pauses_by_itself_offers_to_go_on(open_page: Open, world: World) -> None:
+    Run.objects.filter(pk=world.run.pk).update(state="running")
+    page = open_page("/runs/{run}/", world.team.alice)
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    Run.objects.filter(pk=world.run.pk).update(state="paused")
+    # what the page does when the socket brings `run_paused`
+    page.evaluate("document.getElementById('asks').dispatchEvent(new CustomEvent('look-again'))")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("The run goes on.")).to_be_visible()
+    assert Inbox.objects.get(run=world.run).fact["fact"] == "resume_requested"

@@ -8,8 +8,11 @@ from django.utils import timezone
 from accounts.access import Actor
 from accounts.roles import Role
 from pipelines import gallery
+from pipelines.canvas import picture
+from pipelines.graph.parse import parse
 from tests.pages.builders import HOSTILE, World, a_run_of, a_step, an_event
 from tests.people import signed_in_as
+from tests.pipelines.builders import a_document
 
 ADDRESSES = [
     "/",
@@ -233,3 +236,28 @@ def test_the_last_frame_says_that_the_run_ended(world: World) -> None:
     an_event(run, "run_finished", state="succeeded")
     content = signed_in_as(world.team.alice).get(f"/runs/{run.pk}/changes?after=0").content.decode()
     assert '<hx-partial id="live-state" hx-swap="innerHTML"><span class="muted">Ended' in content
+
+
+def test_two_ways_to_one_step_have_one_label() -> None:
+    """Lines between the same two steps end at one spot, where two labels would lie upon each other."""
+    wait = {
+        "kind": "wait",
+        "event": [{"name": "paid", "topic": "t"}, {"name": "lost", "topic": "t"}],
+        "timeout": "PT1H",
+    }
+    nodes = {"start": {"kind": "input"}, "hold": wait, "yes": {"kind": "output"}, "no": {"kind": "output"}}
+    ways = [("start", "done", "hold"), *(("hold", port, "no") for port in ("event_lost", "timeout"))]
+    edges = [{"from": a, "port": port, "to": b} for a, port, b in [*ways, ("hold", "event_paid", "yes")]]
+    drawn = picture(parse(a_document(graph={"nodes": nodes, "edges": edges})))
+    assert sorted(route.label for route in drawn.routes) == ["", "", "event lost or timeout", "event paid"]
+
+
+def test_a_step_says_what_it_waits_for_and_until_when(world: World) -> None:
+    alice = signed_in_as(world.team.alice)
+    given = {"events": [{"name": "paid", "topic": "orders/17"}], "until": "2026-11-22T13:00:00+01:00"}
+    a_step(world.run, "hold", "wait", state="waiting", wait_reason="event", input=given)
+    shown = alice.get(f"/runs/{world.run.pk}/step/?path=hold").content.decode()
+    assert "for an event at orders/17, at the latest until 22 November 2026, 12:00:00 UTC" in shown
+    a_step(world.run, "print", "agent", state="waiting", wait_reason="lock", memo={"lock": {"name": "printer"}})
+    shown = alice.get(f"/runs/{world.run.pk}/step/?path=print").content.decode()
+    assert "for its turn at the lock printer" in shown

@@ -17,8 +17,9 @@ from pipelines.library.agents import AgentFields
 from pipelines.models import Agent, Draft, Pipeline
 from runs.engine.status import RunState
 from runs.forks import Fork, Savings, fork, savings
-from runs.models import Event, Inbox, Run, Step
+from runs.models import BoardEntry, Event, Inbox, Run, Step
 from runs.services import Order, start_run
+from tests.engine.building import a_graph
 from tests.people import Team, a_team, acting, bearer
 
 pytestmark = pytest.mark.django_db
@@ -314,3 +315,34 @@ def test_charlie_learns_nothing(client: Client, team: Team, run: Run) -> None:
 
 def test_an_unknown_key_is_refused(client: Client, team: Team, run: Run) -> None:
     assert post(client, team, run, body={"from": "send"}).status_code == 422
+
+
+def test_a_fork_begins_with_what_the_steps_it_keeps_had_written_on_the_board(
+    client: Client, team: Team, everyone: Actor
+) -> None:
+    """What runs anew writes anew; a value that is null is kept as null."""
+    graph = a_graph(
+        "start >> one >> two >> end",
+        one={"kind": "board", "op": "write", "key": "a", "value": {"b": None}},
+        two={"kind": "board", "op": "append", "key": "log", "value": 1},
+        end={"kind": "output", "value": "${board.a}"},
+    )
+    head = {"format": "baton.pipeline", "format_version": "1.0", "id": "noting", "name": "Noting"}
+    pipeline = drafts.create(everyone, {**head, "budget": {"max_cost_usd": "1"}, "board": {"first": 1}, "graph": graph})
+    publish.publish(everyone, pipeline, "")
+    pipeline.refresh_from_db()
+    old = start_run(everyone, pipeline, Order({}))
+    a_step(old, "start", "input", output={})
+    for path, change in (("one", ["a", 1, "write", {"b": None}]), ("two", ["log", 1, "append", 1])):
+        a_step(old, path, "board", output=change[3], memo={"board": [change]})
+        names = dict(zip(("key", "version", "op", "value"), change, strict=True))
+        BoardEntry.objects.create(board_id=old.board_id, run=old, path=path, at=timezone.now(), **names)
+    Run.objects.filter(pk=old.pk).update(state=RunState.SUCCEEDED)
+    new = fork(everyone, Run.objects.get(pk=old.pk), Fork("two"))
+    assert new.board_id != old.board_id
+    assert rows(new)["one"].memo["board"] == [["a", 1, "write", {"b": None}]]
+    shown = client.get(f"/api/v1/runs/{new.pk}/board", headers=bearer(team.alice, team.workspace)).json()["items"]
+    assert [(entry["key"], entry["value"], entry["version"], entry["path"]) for entry in shown] == [
+        ("a", {"b": None}, 1, "one"),
+        ("first", 1, 1, None),
+    ]

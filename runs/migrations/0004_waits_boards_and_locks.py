@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0003_database_roles'),
-        ('runs', '0002_limits_and_cache'),
+        ('runs', '0003_fewer_indexes'),
     ]
 
     operations = [
