@@ -34,6 +34,7 @@ ROLES = ("viewer", "composer", "reviewer", "manager", "auditor", "admin")
 MAX_ITEMS = 5_000
 MAX_ROUNDS = 100
 LONGEST_KEEP = 7 * 86_400.0
+LONGEST_WAIT = 3_650 * 86_400.0
 PERSONAL = ("email", "phone", "card", "iban")
 
 NAME = Text(63, 1, NAME_PATTERN, "a name of small letters, digits and _ that begins with a letter")
@@ -347,10 +348,10 @@ FIELDS: Mapping[Kind, Mapping[str, Field]] = MappingProxyType(
         },
         Kind.HUMAN: _HUMAN,
         Kind.WAIT: {
-            "for": Field(Duration(), means="how long"),
+            "for": Field(Duration(LONGEST_WAIT), means="how long"),
             "until": Field(PROMPT, means="a point in time"),
             "event": Field(OneOrMore(_EVENT), means="an event, or a list of them: the first to come counts"),
-            "timeout": Field(Duration(), means="when to give up waiting"),
+            "timeout": Field(Duration(LONGEST_WAIT), means="when to give up waiting"),
         },
         Kind.TRANSFORM: {
             "set": Field(Table(Expression()), required=True, means="an expression per field of the output")

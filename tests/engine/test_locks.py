@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runs.engine.facts import CancelRequested, LockGranted, PauseRequested, ResumeRequested
+from runs.engine.status import RunState
 from tests.engine.building import a_document
 from tests.engine.meeting import Meeting, a_meeting
 from tests.engine.playing import Fails, Player
@@ -142,14 +143,23 @@ def a_locked_document(seed: int) -> Any:
 
 def _wait_and_lock(graph: dict[str, Any], rng: random.Random) -> None:
     """Give steps locks, make some wait for a time or write to the board; never a lock under a lock."""
-    for node in graph["nodes"].values():
+    for name, node in graph["nodes"].items():
         if "graph" in node:
             _wait_and_lock(node["graph"], rng)
+        elif node["kind"] == "agent" and rng.random() < 0.2:
+            node |= {"kind": "wait", "for": f"PT{rng.randint(0, 9)}S"}
+            if rng.random() < 0.5:
+                node["event"] = {"name": "any", "topic": "any"}
+            for field in ("agent", "prompt"):
+                del node[field]
+            for edge in graph["edges"]:
+                if edge["from"] == name and edge["port"] == "done":
+                    edge["port"] = rng.choice(("time", "event_any")) if "event" in node else "time"
         elif node["kind"] == "agent" and rng.random() < 0.6:
             node["lock"] = rng.choice(("x", "y"))
         elif node["kind"] == "combine" and rng.random() < 0.3:
-            for name in ("min_ok", "cancel_rest"):
-                node.pop(name, None)
+            for field in ("min_ok", "cancel_rest"):
+                node.pop(field, None)
             node |= {"kind": "board", "op": "append", "key": "log", "value": 1}
 
 
@@ -162,6 +172,8 @@ def test_in_any_graph_nobody_waits_for_ever_and_two_never_hold_one_lock(seed: in
     def look(player: Player) -> None:
         locks = [player.row(path)["memo"]["lock"]["name"] for path in player.open if "lock" in player.row(path)["memo"]]
         assert len(locks) == len(set(locks)), "two steps that share a lock run at once"
+        if rng.random() < 0.2 and player.run.state is not RunState.QUEUED:
+            player.send("any", "hello")
         if rng.random() < 0.3 and not player.run.state.is_terminal:
             player.crash(crashed=False)
 
@@ -169,5 +181,6 @@ def test_in_any_graph_nobody_waits_for_ever_and_two_never_hold_one_lock(seed: in
     assert player.run.state.is_terminal, ("stuck", player.states())
     assert set(player.states().values()) <= FINAL
     assert not any(player.lines.values()), "a lock is left behind"
+    assert not player.waits, "a wait is left behind"
     versions = [event.payload["version"] for event in player.events if event.type == "board_changed"]
     assert versions == list(range(1, len(versions) + 1)), "every append once"

@@ -57,6 +57,9 @@ def test_until_takes_a_moment_with_its_zone() -> None:
     [
         ({"until": "tomorrow"}, "bad_time"),
         ({"until": "2026-11-20T13:30:00"}, "bad_time"),
+        ({"until": "2037-01-01T00:00:00Z"}, "bad_time"),
+        ({"until": "9999-12-31T23:59:59-23:59"}, "bad_time"),
+        ({"until": "0001-01-01T00:00:00+23:59"}, "bad_time"),
         ({"event": {"name": "paid", "topic": ""}}, "bad_topic"),
         ({"event": {"name": "paid", "topic": "x" * 201}}, "bad_topic"),
         ({"timeout": "PT1H"}, "empty_wait"),

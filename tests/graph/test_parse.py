@@ -250,6 +250,9 @@ def test_a_wait_may_wait_for_one_of_several_events() -> None:
     assert [event["keep"] for event in node.events] == [86_400, 0, 0]
     assert node.ports == ("event_paid", "event_lost", "time")
     too_long = {"name": "paid", "topic": "a", "keep": "P8D"}
+    with pytest.raises(Refusal) as caught:
+        the_node("wait", **{"for": "P3651D"})
+    assert caught.value.code == "out_of_range"
     for event, where in ((too_long, "/event/keep"), ([], "/event"), ([too_long], "/event/0/keep")):
         refusal = refusal_of(a_document({"step": {"kind": "wait", "event": event}}))
         assert (refusal.code, refusal.where) == ("out_of_range", f"/graph/nodes/step{where}")

@@ -5,8 +5,9 @@ it, an event counts when it has come through the run's inbox.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from pipelines.graph.kinds import LONGEST_WAIT
 from pipelines.graph.model import Json
 from runs.engine import requests, settling, values
 from runs.engine.completing import complete
@@ -18,7 +19,7 @@ from runs.engine.settling import WAIT
 from runs.engine.status import StepState, WaitReason
 
 LONGEST_TOPIC = 200
-_FARTHEST = timedelta(days=3_650)
+_FARTHEST = timedelta(seconds=LONGEST_WAIT)
 
 
 def begin(move: Move, step: Step) -> None:
@@ -103,24 +104,26 @@ def _due(move: Move, step: Step) -> tuple[datetime | None, str | None]:
     config = step.node.config
     found: list[tuple[datetime, str]] = []
     if config["for"] is not None:
-        found.append((_after(move.now, config["for"]), "time"))
+        found.append((move.now + timedelta(seconds=config["for"]), "time"))
     if config["until"] is not None:
-        found.append((_moment(step, values.rendered(move.run, step, config["until"])), "time"))
+        found.append((_moment(move, step, values.rendered(move.run, step, config["until"])), "time"))
     if config["timeout"] is not None:
-        found.append((_after(move.now, config["timeout"]), "timeout"))
+        found.append((move.now + timedelta(seconds=config["timeout"]), "timeout"))
     return min(found, key=lambda entry: entry[0], default=(None, None))
 
 
-def _after(now: datetime, seconds: float) -> datetime:
-    return now + min(timedelta(seconds=seconds), _FARTHEST)
-
-
-def _moment(step: Step, said: Json) -> datetime:
+def _moment(move: Move, step: Step, said: Json) -> datetime:
+    """Return the moment that a text names, in UTC; it must name its zone, and be no more than ten years ahead."""
     try:
         moment = datetime.fromisoformat(said) if isinstance(said, str) else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.utcoffset() is None:
-        message = f"{step.path} waits until {str(said)[:60]!r}, which is no moment such as 2026-11-20T18:00:00+01:00."
-        raise values.Unusable(StepError(ErrorClass.CONFIG, "bad_time", message))
-    return moment
+        if moment is not None and moment.utcoffset() is not None:
+            moment = moment.astimezone(UTC)
+            if moment - move.now <= _FARTHEST:
+                return moment
+    except (ValueError, OverflowError):
+        pass
+    message = (
+        f"{step.path} waits until {str(said)[:60]!r}, which is no moment of the next ten years such as "
+        "2026-11-20T18:00:00+01:00."
+    )
+    raise values.Unusable(StepError(ErrorClass.CONFIG, "bad_time", message))
