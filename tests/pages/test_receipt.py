@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from runs.models import Call, Run
+from tests.approvals.builders import an_approval
 from tests.pages.builders import World, a_step
 from tests.people import bearer, signed_in_as
 
@@ -74,3 +75,13 @@ def test_a_run_that_no_cap_has_stopped_has_a_receipt_without_one(client: Any, wo
     assert found["stopped_by"] is None
     assert [line["path"] for line in found["steps"]] == ["research"]
     assert "Receipt" not in signed_in_as(world.team.alice).get(f"/runs/{world.run.pk}/").content.decode()
+
+
+def test_a_question_about_a_days_budget_says_whose_it_is(world: World) -> None:
+    show = {"spent_usd": "0.9", "cap_usd": "1", "cap": "workspace_cap"}
+    question = an_approval(world.run, kind="budget", roles=["manager"], payload={"add_usd": "0.5"}, show=show)
+    shown = signed_in_as(world.team.carol).get(f"/approvals/{question.pk}/").content.decode()
+    assert "The budget of the workspace is used up:" in shown
+    assert "$0.9 of its $1 are spent or held" in shown
+    own = an_approval(world.run, kind="budget", roles=["manager"], payload={"add_usd": "0.5"}, show={"cap": "run"})
+    assert "The run stopped at its cap." in signed_in_as(world.team.carol).get(f"/approvals/{own.pk}/").content.decode()
