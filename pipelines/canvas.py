@@ -1,6 +1,6 @@
 """A pipeline as a picture: where each node stands, how each edge runs, and the same as an outline."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -101,32 +101,25 @@ def subtitle(node: Node, lock: Mapping[str, Json]) -> str:
 
 
 def _of_control(node: Node) -> str:
-    config = node.config
-    match node.kind:
-        case Kind.EACH:
-            return f"For each · {config.get('max_parallel', 4)} at once"
-        case Kind.REPEAT:
-            return f"Repeat · at most {_counted(config['max_rounds'], 'round')}"
-        case Kind.TEAM:
-            return f"Team of {len(config['members'])} · {config['mode'].replace('_', ' ')}"
-        case Kind.SUPERVISOR:
-            return f"Supervisor · {_counted(len(config['workers']), 'worker')}"
-        case Kind.CHECK:
-            return f"Check · {_counted(len(config['rules']), 'rule')}"
-        case Kind.COMBINE:
-            return f"Combine · {config.get('merge', 'object')}"
-        case Kind.DECIDE:
-            return "Route by AI" if config.get("mode") == "ai" else "Route by rules"
-        case Kind.WAIT:
-            return f"Wait · {_counted(len(node.events), 'event')}" if node.events else "Wait · a time"
-        case Kind.BOARD:
-            return f"Board · {config['op']} {config['key']}"
-        case _:
-            return node.kind.replace("_", " ").capitalize()
+    words = _CONTROL.get(node.kind)
+    return words(node) if words else node.kind.replace("_", " ").capitalize()
 
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+_CONTROL: Mapping[Kind, Callable[[Node], str]] = {
+    Kind.EACH: lambda node: f"For each · {node.config.get('max_parallel', 4)} at once",
+    Kind.REPEAT: lambda node: f"Repeat · at most {_counted(node.config['max_rounds'], 'round')}",
+    Kind.TEAM: lambda node: f"Team of {len(node.config['members'])} · {node.config['mode'].replace('_', ' ')}",
+    Kind.SUPERVISOR: lambda node: f"Supervisor · {_counted(len(node.config['workers']), 'worker')}",
+    Kind.CHECK: lambda node: f"Check · {_counted(len(node.config['rules']), 'rule')}",
+    Kind.COMBINE: lambda node: f"Combine · {node.config.get('merge', 'object')}",
+    Kind.DECIDE: lambda node: "Route by AI" if node.config.get("mode") == "ai" else "Route by rules",
+    Kind.WAIT: lambda node: f"Wait · {_counted(len(node.events), 'event')}" if node.events else "Wait · a time",
+    Kind.BOARD: lambda node: f"Board · {node.config['op']} {node.config['key']}",
+}
 
 
 def spoken(name: str) -> str:
