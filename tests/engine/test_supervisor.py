@@ -416,6 +416,23 @@ def test_the_supervisor_s_cap_covers_all_it_gives_out() -> None:
     assert player.row("lead")["error"]["class"] == "budget"
 
 
+def test_more_money_at_the_supervisor_s_cap_lets_its_tasks_go_on() -> None:
+    cap = {"max_llm_calls": 1, "on_exceed": "ask_human"}
+    player = a_lead(orders(("writer", "A"), ("careful", "B")), FINISH, budget=cap)
+    player.begin()
+    budget.reserve(player.run, "lead~1.leader", 1)
+    player.finish("lead~1.leader")
+    for path in ("lead>1.writer", "lead>2.careful"):
+        assert budget.admit(player.run, path, 1) is not None
+        player.script[path] = [Fails("budget", "step_cap"), "Done after all."]
+        player.finish(path)
+    assert [question["kind"] for question in player.asked()] == ["budget", "budget"]
+    player.crash(crashed=False)
+    player.answer("approve")
+    assert sorted(player.open) == ["lead>1.writer", "lead>2.careful"], "one answer serves both"
+    assert player.play().run.output == "All is done."
+
+
 def test_a_paused_run_gives_out_nothing_and_a_cancelled_one_ends() -> None:
     player = a_lead(orders(*(("writer", f"Task {n}.") for n in range(3))), FINISH, max_parallel=1)
     player.begin()
