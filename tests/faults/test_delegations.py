@@ -10,6 +10,8 @@ from approvals.models import Approval
 from approvals.policy import Choice, Decision
 from approvals.services import decide
 from pipelines import gallery
+from pipelines.library import agents
+from pipelines.library.agents import AgentFields
 from runs import forks
 from runs.models import Call, Event, Run, Step
 from runs.services import Order, start_run
@@ -136,6 +138,39 @@ def test_a_leader_that_answers_badly_is_corrected_and_its_mail_goes_out_once_and
     lead = Step.objects.get(run=run, path="lead")
     assert [entry["code"] for entry in lead.meta["refused"]] == ["unknown_worker"]
     assert Step.objects.get(run=run, path="lead~1.leader").attempt == 2
+    assert finished_twice(run) == []
+    assert has_no_gap(run)
+    assert books_balance(run)
+
+
+def test_a_supervisor_under_another_works_on_the_built_in_models_and_survives_a_kill(stage: Stage) -> None:
+    for slug in ("head", "chief", "digger"):
+        agents.create(stage.composer, slug, AgentFields("demo/writer", role=slug, max_output=800))
+    under = {"name": "research", "about": "Looks things up.", "agent": "chief", "workers": [{"agent": "digger"}]}
+    lead = {
+        "kind": "supervisor",
+        "task": "Report on ${input.run}.",
+        "agent": "head",
+        "workers": [{"supervisor": under}],
+    }
+    end = {"kind": "output", "value": "${steps.lead.output}"}
+    nodes = {"start": {"kind": "input"}, "lead": lead, "end": end}
+    pipeline = stage.pipeline("nested", nodes, ["start>lead", "lead>end"], budget={"max_cost_usd": "1.00"})
+    first = stage.worker("w1", BATON_DEMO_LATENCY_MS="1500")
+    run = stage.start(pipeline, "bees")
+
+    def is_deep() -> bool:
+        return Call.objects.filter(run=run, path__contains="research>", state="started").exists()
+
+    wait_for(is_deep, 40, lambda: stage.explain(run))
+    first.kill()
+    stage.worker("w2", BATON_DEMO_LATENCY_MS="0")
+    run = stage.wait(run)
+    assert run.state == "succeeded", stage.explain(run)
+    paths = set(Step.objects.filter(run=run).values_list("path", flat=True))
+    assert {f"lead>{n}.research>{k}.digger" for n in (1, 2, 3) for k in (1, 2, 3)} <= paths
+    assert Call.objects.filter(run=run, path="lead~1.leader").count() == 1
+    assert "research: “" in run.output
     assert finished_twice(run) == []
     assert has_no_gap(run)
     assert books_balance(run)
