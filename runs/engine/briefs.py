@@ -37,17 +37,10 @@ def to_speak(team: Team, member: int, instruction: str = "") -> Brief:
 
 def to_ask(team: Team, part: str) -> Brief:
     """Return what somebody beside the members is told."""
-    match part:
-        case _ if part == CHOOSE and team.config["mode"] == "moderator":
-            return _to_moderate(team)
-        case _ if part == CHOOSE:
-            return _to_select(team)
-        case _ if part == JUDGE:
-            return _to_judge(team)
-        case _ if part == SUMMARY:
-            return _to_summarise(team)
-        case _:
-            return _to_close(team)
+    if part == CHOOSE:
+        return _to_moderate(team) if team.config["mode"] == "moderator" else _to_select(team)
+    asked = {JUDGE: _to_judge, SUMMARY: _to_summarise, CLOSE: _to_close}
+    return asked[part](team)
 
 
 def agent_for(team: Team, part: str) -> str:
