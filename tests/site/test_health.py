@@ -32,8 +32,9 @@ def test_a_broker_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         health.check_broker()
 
 
-@pytest.mark.django_db
-def test_the_doctor_lists_every_check_and_fails_when_one_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_lists_every_check_and_fails_when_one_does(
+    no_live_stack: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         call_command("doctor")
     assert ended.value.code == 1
