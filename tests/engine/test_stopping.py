@@ -4,6 +4,7 @@ from typing import Any
 
 from runs.engine.facts import StepSucceeded, StopRequested
 from tests.engine.playing import Player, a_run
+from tests.engine.teams import a_team
 
 
 def each_of(**more: Any) -> dict[str, Any]:
@@ -123,3 +124,15 @@ def test_a_join_of_k_cancels_the_branches_that_lost_and_a_timeout_those_that_are
     late.crash()
     assert late.wait(1).cancels == ["b"]
     assert late.play().run.state == "succeeded"
+
+
+def test_in_a_stopped_turn_of_a_team_nobody_has_said_anything() -> None:
+    player = a_team(mode="round_robin")
+    player.begin()
+    (turn,) = [path.rpartition(".")[0] for path in player.open]
+    assert turn == "chat~1"
+    assert stop(player, turn).cancels
+    assert [path.rpartition(".")[0] for path in player.open] == ["chat~2"], "the team goes on with the next"
+    player.crash()
+    assert player.play().run.state == "succeeded"
+    assert all(entry["turn"] > 1 for entry in player.row("chat")["meta"]["transcript"])
