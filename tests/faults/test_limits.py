@@ -59,7 +59,7 @@ def test_two_workers_never_have_more_in_flight_than_the_connection_allows(stage:
     limited(max_concurrent=2)
     pipelines = [fan(stage, slug, 6, 200) for slug in ("one", "two")]
     for name in ("w1", "w2"):
-        stage.worker(name)
+        stage.worker(name, BATON_LEASE_SECONDS="30")  # nobody dies here: no turn may run out on a slow machine
     runs = [stage.start(pipeline, pipeline.slug) for pipeline in pipelines]
     for run in runs:
         assert stage.wait(run).state == "succeeded"
