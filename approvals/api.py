@@ -16,6 +16,7 @@ from accounts.schemas import Body
 from approvals import inbox, services
 from approvals.models import Approval, Comment, DecisionRecord
 from approvals.policy import Decision
+from runs import family
 from runs.models import Run
 
 router = Router(tags=["approvals"])
@@ -56,6 +57,7 @@ class ApprovalOut(Schema):
     kind: str
     state: str
     run: str
+    parent: dict[str, Any] | None
     path: str
     pipeline: str
     title: str
@@ -153,6 +155,7 @@ def shape(approval: Approval) -> dict[str, Any]:
         **{name: getattr(approval, name) for name in _AS_THEY_ARE},
         "id": str(approval.pk),
         "run": str(approval.run_id),
+        "parent": family.parent_json(approval.run),
         "pipeline": approval.pipeline.slug,
         "sentence": inbox.sentence(approval),
         "risk": found.word if (found := inbox.risk(approval)) else None,

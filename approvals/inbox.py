@@ -40,7 +40,7 @@ class Place:
 
 def everything(actor: Actor) -> QuerySet[Approval]:
     """Return every approval of the workspace, whatever its state, with what a list row shows."""
-    return access.scoped(Approval, actor).select_related("pipeline", "run", "claimed_by", "assigned_to")
+    return access.scoped(Approval, actor).select_related("pipeline", "run__parent", "claimed_by", "assigned_to")
 
 
 def open_for(actor: Actor) -> QuerySet[Approval]:

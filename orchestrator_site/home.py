@@ -57,9 +57,9 @@ def home(actor: Actor) -> Home:
         first=_first_sentence(waiting, now),
         waiting=waiting[:SHOWN],
         waiting_count=len(waiting),
-        running=health.progress(health.recent(workspace, SHOWN, state__in=_RUNNING)),
+        running=health.progress(health.recent(workspace, SHOWN, parent=None, state__in=_RUNNING)),
         failures=_failures(workspace, period.today),
-        runs_today=Run.objects.filter(workspace=workspace, created_at__gte=period.today).count(),
+        runs_today=Run.objects.filter(workspace=workspace, parent=None, created_at__gte=period.today).count(),
         caps=costs.caps(workspace, period, whole_workspace=True),
         month=costs.since(workspace, period.month),
         hours=charts.columns(costs.by_hour(workspace, now), 336, 60),
@@ -91,7 +91,7 @@ def _to_start(workspace: Workspace) -> list[Pipeline]:
 
 
 def _failures(workspace: Workspace, since: dt.datetime) -> list[Failure]:
-    runs = health.recent(workspace, SHOWN, state=RunState.FAILED, created_at__gte=since)
+    runs = health.recent(workspace, SHOWN, parent=None, state=RunState.FAILED, created_at__gte=since)
     return [_failure(run) for run in runs]
 
 

@@ -94,6 +94,8 @@ def subtitle(node: Node, lock: Mapping[str, Json]) -> str:
         case Kind.TOOL:
             effect = lock.get("tools", {}).get(config["tool"], {}).get("effect")
             return "Cannot be undone" if effect == "irreversible" else f"Action · {config['tool']}"
+        case Kind.PIPELINE:
+            return f"Runs {config['pipeline']}"
         case Kind.HUMAN:
             return f"Person · {config.get('min_approvals', 1)} needed"
         case _:

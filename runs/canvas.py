@@ -12,6 +12,8 @@ from django.db.models.functions import Cast
 from pipelines.canvas import Picture, Placed, Route, picture
 from pipelines.graph.model import Kind
 from pipelines.graph.parse import parse
+from runs.engine.origin import document_at
+from runs.engine.spread import ITEM
 from runs.engine.status import StepState
 from runs.models import Run, Step
 from runs.words import QUEUED, Badge, Look, badge_of, look_of
@@ -101,8 +103,8 @@ def place_of(path: str) -> str:
 
 
 def picture_of(run: Run) -> Picture:
-    """Return the picture of the version this run is pinned to."""
-    return picture(parse(run.version.document), run.version.lock)
+    """Return the picture of the version this run is pinned to; of an item of a For each, that of its own graph."""
+    return picture(document_at(parse(run.version.document), run.origin.get("place", "")), run.version.lock)
 
 
 def cards(run: Run, drawn: Picture) -> list[Card]:
@@ -130,7 +132,13 @@ def cards(run: Run, drawn: Picture) -> list[Card]:
     if any(_makes_steps(card) for card in plain):
         plain = _with_turns(run, plain, tallies)
     items = _items(run, rounds) if any(card.placed.node.kind == Kind.EACH for card in plain) else {}
-    return [_with_contents(card, plain, items) if card.placed.is_group and card.step else card for card in plain]
+    spread = {place: rows for place, rows in tallies.items() if place not in drawn.by_place}
+    return [
+        _with_contents(card, plain, items, spread.get(f"{card.placed.place}.{ITEM}", ()))
+        if card.placed.is_group and card.step
+        else card
+        for card in plain
+    ]
 
 
 def edge_states(drawn: Picture, shown: Sequence[Card]) -> dict[str, str]:
@@ -175,13 +183,21 @@ def _cost_of_all(card: Card, tallies: Mapping[str, Sequence[Mapping[str, Any]]])
     return None if not cost and any(row["unpriced"] for row in rows) else cost
 
 
-def _with_contents(card: Card, every: Sequence[Card], items: Mapping[str, int]) -> Card:
-    """Return a container's card with the cost of what it holds, and how many of its items are through."""
+def _with_contents(
+    card: Card, every: Sequence[Card], items: Mapping[str, int], spread: Sequence[Mapping[str, Any]]
+) -> Card:
+    """Return a container's card with the cost of what it holds, and how many of its items are through.
+
+    `spread` counts the items that run elsewhere.
+    """
     prefix = f"{card.placed.place}."
     held = [one for one in every if one.placed.place.startswith(prefix)]
     cost = (card.cost_micros or 0) + sum(one.cost_micros or 0 for one in held)
     inner = [one for one in held if "." not in one.placed.place.removeprefix(prefix)]
     total = items.get(card.placed.place, 0)
+    if spread:
+        done = sum(row["count"] for row in spread if StepState(row["state"]).is_terminal)
+        return replace(card, cost_micros=cost + sum(row["cost"] for row in spread), done=done, total=total)
     if not total or not inner:
         return replace(card, cost_micros=cost)
     return replace(card, cost_micros=cost, done=min(one.done for one in inner), total=total)

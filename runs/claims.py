@@ -11,7 +11,7 @@ from psycopg import AsyncConnection, Connection
 from psycopg.rows import dict_row
 
 from pipelines.graph.model import Json
-from runs import allowance
+from runs import allowance, children
 from runs.store import Fenced
 
 _TERMINAL = ("succeeded", "failed", "cancelled")
@@ -224,29 +224,32 @@ async def expire(connection: AsyncConnection[Any], run_id: str, owner: str, epoc
     )
 
 
-async def bury(connection: AsyncConnection[Any], run_id: str, owner: str, epoch: int) -> None:
+async def bury(connection: AsyncConnection[Any], run_id: str, owner: str, epoch: int) -> list[str]:
     """Fail a run as a dead letter without loading it: its log is closed, its steps and questions are.
 
-    The run keeps an owner whose lease is over, so that `settle_abandoned` closes its books.
+    The run keeps an owner whose lease is over, so that `settle_abandoned` closes its books. Return the ids of the runs
+    above and below it, which were told.
     """
-    await connection.execute(
-        """
-        with buried as (
-          update runs_run set state = 'failed', reason = 'dead_letter', owner = 'given-back', seq = seq + 1,
-            lease_until = now() - interval '1 second', finished_at = now(), wake_at = null,
-            error = jsonb_build_object('class', 'internal', 'code', 'dead_letter',
-              'message', 'The run stopped its worker again and again and was given up. Look at the worker''s log.')
-          where id = %s and owner = %s and epoch = %s returning id, seq
-        ), steps as (
-          update runs_step s set state = 'cancelled', wait_reason = null, finished_at = now() from buried
-          where s.run_id = buried.id and s.state not in ('succeeded', 'failed', 'skipped', 'cancelled')
-        ), questions as (
-          update approvals_approval a set state = 'cancelled', decided_at = now() from buried
-          where a.run_id = buried.id and a.state = 'open'
-        )
-        insert into runs_event (run_id, seq, type, at, payload)
-        select id, seq, 'run_finished', now(), jsonb_build_object('state', 'failed', 'reason', 'dead_letter')
-        from buried
-        """,
-        (run_id, owner, epoch),
-    )
+    async with connection.transaction():
+        buried = await connection.execute(_BURY, (run_id, owner, epoch))
+        return await children.bury(connection, run_id) if buried.rowcount else []
+
+
+_BURY = """
+with buried as (
+  update runs_run set state = 'failed', reason = 'dead_letter', owner = 'given-back', seq = seq + 1,
+    lease_until = now() - interval '1 second', finished_at = now(), wake_at = null,
+    error = jsonb_build_object('class', 'internal', 'code', 'dead_letter',
+      'message', 'The run stopped its worker again and again and was given up. Look at the worker''s log.')
+  where id = %s and owner = %s and epoch = %s returning id, seq
+), steps as (
+  update runs_step s set state = 'cancelled', wait_reason = null, finished_at = now() from buried
+  where s.run_id = buried.id and s.state not in ('succeeded', 'failed', 'skipped', 'cancelled')
+), questions as (
+  update approvals_approval a set state = 'cancelled', decided_at = now() from buried
+  where a.run_id = buried.id and a.state = 'open'
+)
+insert into runs_event (run_id, seq, type, at, payload)
+select id, seq, 'run_finished', now(), jsonb_build_object('state', 'failed', 'reason', 'dead_letter')
+from buried
+"""

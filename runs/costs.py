@@ -122,9 +122,9 @@ def summary(workspace: Workspace, now: dt.datetime) -> Summary:
     month_total = _together(line.month for line in pipelines)
     runs = Run.objects.filter(workspace=workspace, created_at__gte=period.month).aggregate(
         unconfirmed=Sum("unconfirmed_micros"),
-        all=Count("id"),
-        good=Count("id", filter=Q(state="succeeded")),
-        capped=Count("id", filter=Q(state="failed", reason__contains="budget")),
+        all=Count("id", filter=Q(parent=None)),
+        good=Count("id", filter=Q(parent=None, state="succeeded")),
+        capped=Count("id", filter=Q(parent=None, state="failed", reason__contains="budget")),
     )
     return Summary(
         today=today_total,

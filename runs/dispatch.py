@@ -6,12 +6,14 @@ may be lost, doubled or late, because every worker also looks into the inboxes e
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from uuid import UUID
 
 from celery import current_app
 from django.db import connection, transaction
 from kombu.exceptions import OperationalError
 
+from runs.effects import Insert
 from runs.engine.facts import OutsideFact, to_json
 
 log = logging.getLogger("baton.dispatch")
@@ -36,6 +38,12 @@ def report(run_id: UUID, fact: OutsideFact, key: str) -> bool:
         lambda: ring(run_id), robust=True
     )  # the fact is written: whatever keeps the bell from ringing
     return fresh
+
+
+def fact_row(run_id: UUID | str, fact: OutsideFact, key: str) -> Insert:
+    """Return a fact for another run as a row of a worker's commit; once that is durable, `ring` the run."""
+    row = {"run_id": str(run_id), "key": key, "fact": to_json(fact), "created_at": datetime.now(UTC).isoformat()}
+    return Insert("runs_inbox", row)
 
 
 def ring(run_id: UUID) -> None:

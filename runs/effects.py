@@ -61,7 +61,19 @@ class AddMoney:
     micros: int
 
 
-Row = Insert | Close | Remove | AddMoney
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """A child run to create, with its first event and the fact that starts it.
+
+    `row` has the columns of `runs_run` but its number, which is counted up in the same commit; `created` is what its
+    first event says.
+    """
+
+    row: Mapping[str, Json]
+    created: Mapping[str, Json]
+
+
+Row = Insert | Close | Remove | AddMoney | StartRun
 Handler = Callable[[Event, RunFacts], list[Row]]
 
 _HANDLERS: dict[str, list[Handler]] = defaultdict(list)

@@ -16,7 +16,7 @@ from accounts.access import Actor, Capability, require
 from accounts.errors import Conflict, Invalid
 from accounts.ids import new_id
 from pipelines.graph import canonical
-from pipelines.graph.freeze import agents_of, tools_of
+from pipelines.graph.freeze import agents_of, pipelines_of, tools_of
 from pipelines.graph.lock import Lock
 from pipelines.graph.model import Document, Graph, Json, Kind, Node
 from pipelines.graph.money import dollars
@@ -24,7 +24,7 @@ from pipelines.graph.problems import pointer
 from pipelines.graph.tools import Effect
 from pipelines.models import PipelineVersion
 from runs import boards, dispatch, services
-from runs.engine import forking, given, paths
+from runs.engine import forking, given, paths, spread
 from runs.engine.decision import StepRecord
 from runs.engine.facts import RunRequested
 from runs.engine.forking import Takeover
@@ -87,11 +87,14 @@ def fork(actor: Actor, run: Run, order: Fork) -> Run:
     """Start a run that takes over what `order` keeps of `run`, and return it, queued.
 
     Raises Invalid (`unknown_step`, `not_by_hand`, `invalid_override`, `inside_rerun`, `invalid_input`), Conflict
-    (`step_changed`, `step_running`, `archived`), NotFound for an unknown version, Forbidden. Locks the run's row, so
-    that none of its decisions falls between what is read and what is copied.
+    (`step_changed`, `step_running`, `part_of_run`, `archived`), NotFound for an unknown version, Forbidden. Locks the
+    run's row, so that none of its decisions falls between what is read and what is copied.
     """
     require(actor, Capability.RUN)
     services.refuse_archived(run.pipeline)
+    if is_item(run):
+        message = f"Run {run.number} is one item of another run. Fork that one from its step {run.parent_path}."
+        raise Conflict(message, code="part_of_run")
     with transaction.atomic():
         run = (
             Run.objects.select_for_update(of=("self",), no_key=True)
@@ -119,6 +122,11 @@ def can_begin_at(path: str) -> bool:
     """Tell whether a fork may begin at this step: not in a round, a turn or a delegation, which depend on those before
     them."""
     return not set("#~>") & set(path)
+
+
+def is_item(run: Run) -> bool:
+    """Tell whether a run is one item of a For each, which means nothing without the run around it."""
+    return bool(run.origin.get("place"))
 
 
 def savings(run: Run, path: str) -> Savings:
@@ -203,7 +211,7 @@ def _node_at(graph: Graph, path: str) -> Node | None:
     node: Node | None = None
     for name in paths.place_of(path).split("."):
         node = inner.nodes.get(name) if inner else None
-        inner = node.graph if node else None
+        inner = spread.graph_in(node) if node else None
     return node
 
 
@@ -248,12 +256,17 @@ def _makings(graph: Graph, lock: Lock, path: str, *, whole: bool) -> Any:
         return None
     around: Graph | None = graph
     for name in paths.place_of(path).split(".")[:-1]:
-        around = around.nodes[name].graph if around else None
-    edges = {(around.edges[index].source, around.edges[index].port) for index in around.ins[node.id]} if around else ()
+        holder = around.nodes[name] if around else None
+        around = spread.graph_in(holder) if holder else None
+        if holder and spread.is_spread(holder):
+            node = holder  # its item is carried out by a run of its graph, so it follows from all of that
+    inward = around.ins.get(node.id, ()) if around else ()
+    edges = {(around.edges[index].source, around.edges[index].port) for index in inward} if around else ()
     agents = [lock.agent(reference) for _, reference in agents_of(node)]
     tools = [lock.tool(reference) for reference in tools_of(node)]
+    started = [lock.pipeline(reference) for _, reference in pipelines_of(node)]
     bare = replace(node, title="", help="", graph=node.graph if whole else None)
-    return bare, edges, agents, tools
+    return bare, edges, agents, tools, started
 
 
 def _new_run(actor: Actor, run: Run, version: PipelineVersion, document: Document) -> Run:
@@ -269,6 +282,7 @@ def _new_run(actor: Actor, run: Run, version: PipelineVersion, document: Documen
         rehearsal=run.rehearsal,
         started_by=actor.user,
         forked_from=run,
+        origin={name: run.origin[name] for name in ("labels", "editors") if name in run.origin},
         seq=1,
         created_at=timezone.now(),
     )

@@ -13,6 +13,7 @@ from accounts.models import Workspace
 from pipelines.graph.model import Json
 from pipelines.graph.money import micros
 from pipelines.models import Draft, Pipeline
+from runs import family
 from runs.charts import Rect
 from runs.costs import Period
 from runs.engine.status import StepState
@@ -90,9 +91,9 @@ def with_person_waits(runs: "QuerySet[Run]") -> "QuerySet[Run]":
 
 def listed(runs: "QuerySet[Run]") -> "QuerySet[Run]":
     """Return runs with what a list shows of them, in one query."""
-    heavy = ("output", "version__document", "version__lock")
+    heavy = ("output", "version__document", "version__lock", "parent__input", "parent__output", "parent__origin")
     required = KeyTransform("required", KeyTransform("inputs", "version__document"))
-    return with_person_waits(runs.select_related("pipeline", "version", "started_by").defer(*heavy)).annotate(
+    return with_person_waits(runs.select_related("pipeline", "version", "started_by", "parent").defer(*heavy)).annotate(
         asked=required
     )
 
@@ -103,8 +104,9 @@ def recent(workspace: Workspace, limit: int, **filters: object) -> "QuerySet[Run
 
 
 def progress(runs: Iterable[Run]) -> list[Progress]:
-    """Return the progress of runs that came from `recent`. One query for all of them."""
+    """Return the progress of runs that came from `recent`. At most two queries for all of them."""
     found = list(runs)
+    family.add_up(found)
     steps: dict[object, list[Step]] = {}
     columns = ("run_id", "state", "wait_reason", "flags", "title", "node", "kind", "port", "error", "position")
     for step in Step.objects.filter(run__in=found).only(*columns).order_by("position", "id"):
@@ -201,7 +203,7 @@ def _months(runs: "QuerySet[Run]", period: Period) -> dict[object, _Month]:
 def _last_runs(workspace: Workspace) -> "QuerySet[Run]":
     newest = Run.objects.filter(pipeline=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
     ids = Pipeline.objects.filter(workspace=workspace, archived_at=None).values_list(Subquery(newest), flat=True)
-    return with_person_waits(Run.objects.filter(pk__in=[pk for pk in ids if pk]).select_related("pipeline"))
+    return with_person_waits(Run.objects.filter(pk__in=[pk for pk in ids if pk]).select_related("pipeline", "parent"))
 
 
 def _drafts_ahead(found: Sequence[Pipeline]) -> set[object]:
@@ -244,11 +246,11 @@ def _bars(days: Sequence[tuple[int, int]]) -> list[Rect]:
 
 
 def live(workspace: Workspace) -> int:
-    """Return how many runs have not ended."""
-    return Run.objects.filter(workspace=workspace, state__in=OPEN_RUN_STATES).count()
+    """Return how many of the runs that people started have not ended."""
+    return Run.objects.filter(workspace=workspace, parent=None, state__in=OPEN_RUN_STATES).count()
 
 
-def states(workspace: Workspace) -> Counter[str]:
-    """Return how many runs are in each state."""
-    rows = Run.objects.filter(workspace=workspace).order_by().values_list("state").annotate(Count("id"))
+def states(runs: "QuerySet[Run]") -> Counter[str]:
+    """Return how many of these runs are in each state."""
+    rows = runs.order_by().values_list("state").annotate(Count("id"))
     return Counter(dict(rows))

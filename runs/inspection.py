@@ -14,7 +14,7 @@ from accounts.access import Actor, Capability, get
 from accounts.errors import NotFound
 from pipelines.canvas import Picture, spoken
 from pipelines.graph.model import Json, Kind
-from runs import canvas, delegations, forks, health, live, receipt
+from runs import canvas, delegations, family, forks, health, live, receipt
 from runs.canvas import HEAVY, Card
 from runs.engine import paths
 from runs.engine.given import NOT_BY_HAND
@@ -30,6 +30,8 @@ from runs.words import Badge, Look, badge_of, look_of, step_badge
 LOG_LINES = 200
 STEP_ROWS = 500
 MOST_TURNS = 500
+CHILDREN = 20
+NAMED = ("pipeline", "version", "started_by", "forked_from", "parent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class StepView:
     may_edit: bool
     turns: Sequence[Turn] = ()
     work: delegations.Work = delegations.NO_WORK
+    children: Sequence[health.Progress] = ()
 
     @property
     def reused_from(self) -> Mapping[str, Json]:
@@ -194,7 +197,7 @@ def may_control(actor: Actor, run: Run) -> bool:
 
 
 def may_fork(actor: Actor, run: Run) -> bool:
-    return actor.can(Capability.RUN) and run.pipeline.archived_at is None
+    return actor.can(Capability.RUN) and run.pipeline.archived_at is None and not forks.is_item(run)
 
 
 def elapsed(run: Run) -> float | None:
@@ -253,6 +256,7 @@ def step_view(actor: Actor, run_id: UUID, path: str) -> StepView:
         may_edit=may and step.kind not in NOT_BY_HAND,
         turns=_turns(run, step),
         work=delegations.work_of(run, step),
+        children=health.progress(family.started_by(run, path)[:CHILDREN]) if run.children else (),
     )
 
 
@@ -279,7 +283,7 @@ def _said(output: Json) -> str:
 
 def run_of(actor: Actor, run_id: UUID) -> Run:
     """Return a run with what its pages name; raise NotFound where it is not this workspace's."""
-    return get(Run.objects.select_related("pipeline", "version", "started_by", "forked_from"), actor, pk=run_id)
+    return get(Run.objects.select_related(*NAMED), actor, pk=run_id)
 
 
 def _canvas(run: Run, options: Mapping[str, str]) -> dict[str, Any]:

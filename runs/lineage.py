@@ -20,6 +20,7 @@ from pipelines.graph.places import Place, places
 from pipelines.graph.rules.references import holes
 from pipelines.graph.shape import Hole
 from runs.engine import paths
+from runs.engine.origin import document_at
 from runs.engine.scope import MADE
 from runs.engine.status import StepState
 from runs.models import Call, Event, Run, Step
@@ -32,7 +33,8 @@ _HAD_A_PART = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.RUNNIN
 class Origin:
     """One step on the way. `reads` are the paths whose values it read, `after` those whose arrows led to it.
 
-    `agent` is slug@number; `tools` are {tool, state, approved_by}; `decisions` are {kind, decision, by, reason, at}.
+    `agent` is slug@number; `tools` are {tool, state, approved_by}; `decisions` are {kind, decision, by, reason, at};
+    `runs` are {run, number, pipeline, state} of the runs that the step started: its lineage goes on there.
     """
 
     step: Step
@@ -42,6 +44,7 @@ class Origin:
     models: Sequence[str]
     tools: Sequence[Mapping[str, Json]]
     decisions: Sequence[Mapping[str, Json]]
+    runs: Sequence[Mapping[str, Json]] = ()
 
     @property
     def reused_from(self) -> str | None:
@@ -60,7 +63,7 @@ class Lineage:
 def lineage(run: Run, path: str) -> Lineage:
     """Return where the output of the step at `path` came from; NotFound where the run has no such step.
 
-    `run` comes with its version. Four queries, whatever the number of steps.
+    `run` comes with its version. At most five queries, whatever the number of steps.
     """
     family = _Family(run)
     if path not in family.steps:
@@ -93,7 +96,8 @@ class _Family:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.lock = Lock.from_json(run.version.lock)
-        self.places = {place.name: place for place in places(parse.parse(run.version.document))}
+        document = document_at(parse.parse(run.version.document), run.origin.get("place", ""))
+        self.places = {place.name: place for place in places(document)}
         origin = KeyTextTransform("run", KeyTransform("reused_from", "memo"))
         made = KeyTextTransform("agent", KeyTransform("step", KeyTransform(MADE, "memo")))
         shown = ("path", "node", "kind", "title", "state", "attempt", "port", "flags", "started_at", "finished_at")
@@ -221,6 +225,11 @@ def _origins(family: _Family, found: Mapping[str, _Sources]) -> list[Origin]:
     rows = Call.objects.filter(run=family.run, path__in=list(found)).only("path", "kind", "name", "state", "approval")
     for call in rows.order_by("id"):
         calls[call.path].append(call)
+    started: defaultdict[str | None, list[Mapping[str, Json]]] = defaultdict(list)
+    children = Run.objects.filter(parent=family.run, parent_path__in=list(found)).select_related("pipeline")
+    for child in children.order_by("parent_count") if family.run.children else ():
+        named = {"run": str(child.pk), "number": child.number, "pipeline": child.pipeline.slug, "state": child.state}
+        started[child.parent_path].append(named)
     events = list(Event.objects.filter(run=family.run, type="approval_decided").order_by("seq"))
     by = {event.payload.get("approval"): event.payload.get("by") for event in events}
     decisions: defaultdict[str | None, list[Mapping[str, Json]]] = defaultdict(list)
@@ -235,6 +244,7 @@ def _origins(family: _Family, found: Mapping[str, _Sources]) -> list[Origin]:
             models=list(dict.fromkeys(call.name for call in calls[path] if call.kind == "model")),
             tools=[_tool(call, by) for call in calls[path] if call.kind == "tool"],
             decisions=decisions[path],
+            runs=started[path],
         )
         for path, sources in found.items()
     ]

@@ -5,6 +5,8 @@ The tables a run appends to carry no database foreign key to it: each row enters
 (`owner` and `epoch`), which already proves that the run exists.
 """
 
+from dataclasses import dataclass
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -16,6 +18,19 @@ from pipelines.models import Pipeline, PipelineVersion
 from runs.engine.status import RunState, StepState
 
 OPEN_RUN_STATES = [s.value for s in RunState if not s.is_terminal]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What runs come to together. Money is micro-dollars."""
+
+    cost_micros: int = 0
+    reserved_micros: int = 0
+    unconfirmed_micros: int = 0
+    unpriced_calls: int = 0
+    llm_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 class Run(models.Model):
@@ -36,6 +51,13 @@ class Run(models.Model):
     rehearsal = models.BooleanField(default=False)
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     forked_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL)
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="child_runs", help_text="who started it"
+    )
+    parent_path = models.CharField(max_length=400, null=True, blank=True, help_text="the step that started it")
+    parent_count = models.PositiveIntegerField(null=True, blank=True, help_text="which of that step's children it is")
+    origin = models.JSONField(default=dict, help_text="of a child: ancestors, labels, editors; see engine.origin")
+    children = models.PositiveIntegerField(default=0, help_text="how many runs its steps have started")
     budget = models.JSONField(default=dict, help_text="the document's run budget, tightened by the starter")
     arm = models.CharField(max_length=1, null=True, blank=True, help_text="A, B …: where versions share the runs")
     board_id = models.UUIDField(default=new_id, editable=False, help_text="whose board entries are this run's")
@@ -62,10 +84,13 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    totals: Totals | None = None  # as `runs.family` has added it up
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["workspace", "number"], name="one_run_per_number"),
             models.CheckConstraint(condition=Q(reserved_micros__gte=0), name="reservation_not_negative"),
+            models.UniqueConstraint(fields=["parent", "parent_path", "parent_count"], name="one_run_per_child"),
         ]
         indexes = [
             models.Index(fields=["workspace", "-created_at"], name="runs_newest"),
@@ -74,6 +99,15 @@ class Run(models.Model):
             models.Index(fields=["lease_until"], condition=Q(owner__isnull=False), name="runs_leased"),
             models.Index(fields=["wake_at"], condition=Q(wake_at__isnull=False), name="runs_timers"),
         ]
+
+    @property
+    def total_micros(self) -> int:
+        """What the run and all that its steps started have cost, where it was added up; else the run alone."""
+        return self.totals.cost_micros if self.totals else self.cost_micros
+
+    @property
+    def total_reserved_micros(self) -> int:
+        return self.totals.reserved_micros if self.totals else self.reserved_micros
 
 
 class RunCounter(models.Model):

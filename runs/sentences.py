@@ -19,6 +19,7 @@ WAITS = {
     "circuit": "a service that keeps failing to come back",
     "children": "what it started",
     "lock": "its turn at a lock",
+    "parent": "more money from the run that started it",
 }
 FAILED = {
     "transient": "A service could not be reached.",
@@ -89,6 +90,14 @@ def _waiting(reasons: Json) -> str:
     return " and ".join(WAITS.get(str(reason), str(reason).replace("_", " ")) for reason in found)
 
 
+def _waits(step: str, payload: Payload) -> str:
+    if payload.get("because") == "budget":
+        return f"“{step}” waits for a run that was started: the money left is kept for it"
+    if payload.get("pipeline"):
+        return f"“{step}” started {str(payload['pipeline']).partition('@')[0]} and waits for it"
+    return f"“{step}” waits for {waits_for(payload)}{_why(payload)}"
+
+
 def _paused(step: str, payload: Payload) -> str:
     before = payload.get("before")
     who = _who(payload, "Somebody")
@@ -96,6 +105,9 @@ def _paused(step: str, payload: Payload) -> str:
 
 
 def _started(step: str, payload: Payload) -> str:
+    if payload.get("child"):
+        what = str(payload.get("pipeline") or "a run of its item").partition("@")[0]
+        return f"“{step}” started {what}"
     attempt, items = payload.get("attempt"), payload.get("items")
     tasks = payload.get("tasks")
     if isinstance(tasks, int):
@@ -195,6 +207,8 @@ def _reason(payload: Payload) -> str:
 
 
 def _created(step: str, payload: Payload) -> str:
+    if payload.get("parent_number"):
+        return f"Run #{payload['parent_number']} started this one at its step “{payload.get('parent_path')}”"
     who, other = _who(payload, "Somebody"), payload.get("forked_number")
     if not other:
         return f"{who} started the run"
@@ -246,13 +260,13 @@ _SAID: Mapping[str, Callable[[str, Payload], str]] = {
     "lead_asked": _lead_asked,
     "task_given": lambda step, payload: f"“{step}” gave task {payload.get('number')} to {payload.get('worker')}",
     "task_refused": _task_refused,
-    "step_waiting": lambda step, payload: f"“{step}” waits for {waits_for(payload)}{_why(payload)}",
     "step_stopped": lambda step, payload: f"{_who(payload, 'Somebody')} stopped “{step}”{_reason(payload)}",
     "wait_ended": _wait_ended,
     "event_sent": lambda step, payload: f"“{step}” published to {payload.get('topic')}",
     "lock_released": lambda step, payload: f"“{step}” gave the lock {payload.get('lock')} back",
     "board_changed": _board_changed,
     "budget_raised": lambda step, payload: f"The budget has ${dollars(payload['amount_micros'])} more in this period",
+    "step_waiting": _waits,
     "step_retrying": _retrying,
     "step_succeeded": _succeeded,
     "step_failed": lambda step, payload: f"“{step}” failed{_why(payload)}",

@@ -15,8 +15,8 @@ from psycopg import AsyncConnection, sql
 
 from pipelines.graph import canonical
 from pipelines.graph.model import Json
-from runs import allowance
-from runs.effects import AddMoney, Close, Insert, Remove, Row
+from runs import allowance, births
+from runs.effects import AddMoney, Close, Insert, Remove, Row, StartRun
 
 
 class Fenced(Exception):
@@ -54,7 +54,7 @@ RUN = _columns(
     "output jsonb, error jsonb,"
     "cost_micros bigint, reserved_micros bigint, unconfirmed_micros bigint, saved_micros bigint, unpriced_calls int,"
     "llm_calls int,"
-    "input_tokens bigint, output_tokens bigint, machine_ms bigint, seq bigint, wake_at timestamptz,"
+    "input_tokens bigint, output_tokens bigint, machine_ms bigint, children int, seq bigint, wake_at timestamptz,"
     "started_at timestamptz, finished_at timestamptz"
 )
 _FENCE_ONLY = ("id", "owner", "epoch", "release")
@@ -179,7 +179,7 @@ async def write(connection: AsyncConnection[Any], commits: Sequence[Commit]) -> 
     parameters: list[Any] = [_text([commit.run for commit in commits]), ids, taken]
     parameters += [_text(columns[part]) for part in parts]
     parameters.append(taken)
-    extra = [(commit.run["id"], row) for commit in commits for row in commit.rows]
+    extra = sorted(((commit.run["id"], row) for commit in commits for row in commit.rows), key=_turn)
     if not extra:
         return await _execute(connection, parts, parameters)
     async with connection.transaction():
@@ -188,6 +188,13 @@ async def write(connection: AsyncConnection[Any], commits: Sequence[Commit]) -> 
             if run_id in held:
                 await _write_row(connection, row)
     return held
+
+
+def _turn(entry: tuple[str, Row]) -> tuple[bool, str]:
+    """New runs come first, for others to refer to, and by workspace: each counts up that workspace's number, and two
+    transactions must not wait for each other."""
+    row = entry[1]
+    return not isinstance(row, StartRun), str(row.row["workspace_id"]) if isinstance(row, StartRun) else ""
 
 
 async def _execute(connection: AsyncConnection[Any], parts: tuple[str, ...], parameters: list[Any]) -> dict[str, bool]:
@@ -203,6 +210,8 @@ async def _write_row(connection: AsyncConnection[Any], row: Row) -> None:
                 "on conflict do nothing"
             ).format(table=sql.Identifier(table), names=sql.SQL(", ").join(sql.Identifier(name) for name in values))
             await connection.execute(statement, (_text(dict(values)),))
+        case StartRun():
+            await births.write(connection, row)
         case Close(run_id, request):
             await connection.execute(
                 "update approvals_approval set state = 'cancelled', decided_at = now() "

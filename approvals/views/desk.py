@@ -19,6 +19,7 @@ from pipelines import schema_form
 from pipelines.canvas import spoken
 from pipelines.graph.model import Json
 from pipelines.schema_form import Field
+from runs import family
 from runs.canvas import HEAVY
 from runs.delegations import plan_in
 from runs.engine.status import StepState
@@ -136,8 +137,11 @@ def desk(actor: Actor, view: str) -> Desk:
 
 def detail(actor: Actor, approval_id: UUID | str) -> Detail:
     """Return one question with all that a decision needs; raise NotFound where it is not this workspace's."""
-    rows = Approval.objects.select_related("pipeline", "run__version", "run__started_by", "claimed_by", "assigned_to")
+    rows = Approval.objects.select_related(
+        "pipeline", "run__version", "run__parent", "run__started_by", "claimed_by", "assigned_to"
+    )
     approval = get(rows.prefetch_related("decisions__by", "comments__by"), actor, pk=approval_id)
+    family.add_up([approval.run])
     tool = tool_of(approval)
     schema, values, base = _form_of(approval, tool)
     refusal = _refusal(actor, approval)
@@ -158,10 +162,10 @@ def detail(actor: Actor, approval_id: UUID | str) -> Detail:
 
 
 def of_run(actor: Actor, run_id: UUID | str) -> list[Item]:
-    """Return the open questions of one run; raise NotFound where it is not this workspace's."""
-    run = get(Run, actor, pk=run_id)
-    mine = set(inbox.team(actor).filter(run=run).values_list("pk", flat=True))
-    found = inbox.open_for(actor).filter(run=run)
+    """Return the open questions of one run and of those that its steps started; NotFound outside of the workspace."""
+    runs = family.ids_from(get(Run, actor, pk=run_id))
+    mine = set(inbox.team(actor).filter(run__in=runs).values_list("pk", flat=True))
+    found = inbox.open_for(actor).filter(run__in=runs)
     return [replace(_item(approval), mine=approval.pk in mine) for approval in found]
 
 

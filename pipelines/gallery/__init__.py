@@ -47,7 +47,8 @@ def template(name: str) -> Template:
 
 @transaction.atomic
 def instantiate(actor: Actor, name: str) -> Pipeline:
-    """Return this template as a published pipeline of the workspace, with its agents; made only where it is missing.
+    """Return this template as a published pipeline of the workspace, with its agents and the pipelines that it starts;
+    each is made only where it is missing.
 
     A pipeline that is there already keeps what people changed in it; an archived one comes back. NotFound for an
     unknown name.
@@ -57,7 +58,7 @@ def instantiate(actor: Actor, name: str) -> Pipeline:
     if existing is not None:
         drafts.restore(actor, existing)
     else:
-        document = _with_own_agents(actor, chosen.document)
+        document = _with_own_library(actor, chosen.document)
         existing = drafts.create(actor, document)
         publish.publish(actor, existing, "From the gallery")
     existing.refresh_from_db()
@@ -77,22 +78,22 @@ def _template(card: Mapping[str, Json]) -> Template:
     )
 
 
-def _with_own_agents(actor: Actor, document: Mapping[str, Json]) -> Json:
-    """Return a copy that names this workspace's versions of the agents, which are made where they are missing."""
+def _with_own_library(actor: Actor, document: Mapping[str, Json]) -> Json:
+    """Return a copy that names this workspace's versions of agents and pipelines, made where they are missing."""
     wanted = _read("agents.json")
-    references: dict[str, str] = {}
+    references: dict[tuple[str, str], str] = {}
 
-    def reference(text: str) -> str:
+    def reference(what: str, text: str) -> str:
         slug = text.partition("@")[0]
-        if slug not in references:
-            version = _agent(actor, slug, wanted[slug])
-            references[slug] = f"{slug}@{version.number}"
-        return references[slug]
+        if (what, slug) not in references:
+            number = _agent(actor, slug, wanted[slug]).number if what == "agent" else _pipeline(actor, slug)
+            references[what, slug] = f"{slug}@{number}"
+        return references[what, slug]
 
     def renamed(key: str, item: Json) -> Json:
-        if key in ("agent", "judge") and isinstance(item, str):
-            return reference(item)
-        return [reference(member) for member in item] if key == "members" else copied(item)
+        if key in ("agent", "judge", "pipeline") and isinstance(item, str):
+            return reference("pipeline" if key == "pipeline" else "agent", item)
+        return [reference("agent", member) for member in item] if key == "members" else copied(item)
 
     def copied(value: Json) -> Json:
         if isinstance(value, dict):
@@ -100,6 +101,12 @@ def _with_own_agents(actor: Actor, document: Mapping[str, Json]) -> Json:
         return [copied(item) for item in value] if isinstance(value, list) else value
 
     return copied(dict(document))
+
+
+def _pipeline(actor: Actor, name: str) -> int | None:
+    """Return the number of the published version of another template's pipeline."""
+    published = instantiate(actor, name).published
+    return published.number if published else None
 
 
 def _agent(actor: Actor, slug: str, data: Mapping[str, Json]) -> AgentVersion:

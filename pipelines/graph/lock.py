@@ -1,9 +1,9 @@
 """Everything a version names, frozen by exact version when it is published or started (engine.md §4.8)."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from pipelines.graph.model import Json
+from pipelines.graph.model import Budget, Json
 from pipelines.graph.tools import ToolSpec
 
 
@@ -47,8 +47,38 @@ class AgentSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PipelineSpec:
+    """One published version of a pipeline, as far as who starts it needs to know. `id` is slug@number.
+
+    `pipeline` and `version` are the ids of their rows; the version has a lock of its own. `inputs` is the JSON Schema
+    of its start form, `budget` its caps of a run.
+    """
+
+    id: str
+    pipeline: str
+    version: str
+    name: str = ""
+    description: str = ""
+    inputs: Json = None
+    budget: Budget = field(default_factory=Budget)
+
+    @property
+    def slug(self) -> str:
+        return self.id.partition("@")[0]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> "PipelineSpec":
+        caps = {**data["budget"], "alert_at": tuple(data["budget"]["alert_at"])}
+        return cls(**{**data, "budget": Budget(**caps)})
+
+
+# An agent's tools name a pipeline it may start by this prefix: "pipeline:research@2".
+PIPELINE_TOOL = "pipeline:"
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
-    """`agents` and `tools` by id@version; `prices` by model, None where no price is known.
+    """`agents`, `tools` and `pipelines` by id@version; `prices` by model, None where no price is known.
 
     `then` maps the dotted place of a step (`research.dig`) to what `then: auto` means there: "skip" or "stop_run".
     """
@@ -57,6 +87,7 @@ class Lock:
     tools: Mapping[str, ToolSpec] = field(default_factory=dict)
     prices: Mapping[str, Price | None] = field(default_factory=dict)
     then: Mapping[str, str] = field(default_factory=dict)
+    pipelines: Mapping[str, PipelineSpec] = field(default_factory=dict)
 
     def agent(self, reference: str) -> AgentSpec:
         """Return the agent a step names, with or without a version; raise KeyError when it is not locked."""
@@ -66,12 +97,17 @@ class Lock:
         """Return the tool a step names, with or without a version; raise KeyError when it is not locked."""
         return self.tools[resolve(reference, self.tools) or reference]
 
+    def pipeline(self, reference: str) -> PipelineSpec:
+        """Return the pipeline a step names, with or without a version; raise KeyError when it is not locked."""
+        return self.pipelines[resolve(reference, self.pipelines) or reference]
+
     def as_json(self) -> dict[str, Json]:
         return {
             "agents": {key: asdict(agent) for key, agent in self.agents.items()},
             "tools": {key: tool.as_json() for key, tool in self.tools.items()},
             "prices": {key: asdict(price) if price else None for key, price in self.prices.items()},
             "then": dict(self.then),
+            "pipelines": {key: asdict(pipeline) for key, pipeline in self.pipelines.items()},
         }
 
     @classmethod
@@ -84,14 +120,15 @@ class Lock:
             tools={key: ToolSpec.from_json(tool) for key, tool in data.get("tools", {}).items()},
             prices={key: Price(**price) if price else None for key, price in data.get("prices", {}).items()},
             then=data.get("then", {}),
+            pipelines={key: PipelineSpec.from_json(one) for key, one in data.get("pipelines", {}).items()},
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """All that a workspace offers: agents and tools by id@version, prices by model, slugs of pipelines."""
+    """All that a workspace offers: agents, tools and published pipelines by id@version, prices by model."""
 
     agents: Mapping[str, AgentSpec] = field(default_factory=dict)
     tools: Mapping[str, ToolSpec] = field(default_factory=dict)
     prices: Mapping[str, Price | None] = field(default_factory=dict)
-    pipelines: Collection[str] = frozenset()
+    pipelines: Mapping[str, PipelineSpec] = field(default_factory=dict)

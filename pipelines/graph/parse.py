@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.graph import hygiene
-from pipelines.graph.kinds import COMMON, CONTAINERS, DOCUMENT, FIELDS, UNTIMED
+from pipelines.graph.kinds import BUDGET, COMMON, CONTAINERS, DOCUMENT, FIELDS, UNTIMED
 from pipelines.graph.model import (
     ApprovalPolicy,
     Budget,
@@ -259,6 +259,11 @@ def _policy(base: Mapping[str, Json], own: Mapping[str, Json]) -> FailurePolicy:
         then=own.get("then", base.get("then", "auto")),
         default=own.get("default", base.get("default")),
     )
+
+
+def read_budget(raw: Json) -> Budget:
+    """Return the caps of a document's `budget`, none where it has none; raise Refusal."""
+    return _budget(BUDGET.read(raw or {}, "/budget")) or Budget()
 
 
 def _budget(found: Mapping[str, Json] | None) -> Budget | None:

@@ -30,6 +30,11 @@ def places(document: Document) -> Iterator[Place]:
     return _walk(document.graph, "/graph", None)
 
 
+def within(graph: Graph, container: Place) -> Iterator[Place]:
+    """Yield every step of a container's graph, and of those in it."""
+    return _walk(graph, f"{container.where}/graph", container)
+
+
 def _walk(graph: Graph, where: str, parent: Place | None) -> Iterator[Place]:
     prefix = f"{parent.name}." if parent else ""
     for name, node in graph.nodes.items():

@@ -14,7 +14,7 @@ from pipelines.graph.parse import FORMAT, parse
 from pipelines.graph.problems import Refusal, shown
 from pipelines.graph.shape import MAX_TEXT, Anything, Field, Listing, Record, Text
 from pipelines.graph.validate import problems
-from pipelines.graph.workers import PIPELINE, Worker, step_for, takes_task
+from pipelines.graph.workers import Worker, step_for, takes_task
 
 RESULT_OF = "result_of"
 MOST_USES = 50
@@ -79,8 +79,7 @@ def read(plan: Json, bounds: Bounds) -> tuple[Task, ...]:
     _check_end(tasks)
     graph = _as_pipeline(tasks, bounds)
     document = parse({**_HEAD, "graph": graph})
-    pipelines = frozenset(name for name, worker in bounds.workers.items() if worker.kind == PIPELINE)
-    library = Library(bounds.lock.agents, bounds.lock.tools, bounds.lock.prices, pipelines)
+    library = Library(bounds.lock.agents, bounds.lock.tools, bounds.lock.prices, bounds.lock.pipelines)
     for problem in problems(document, library):
         if problem.severity == "error":
             raise BadPlan(problem.code, problem.message, problem.where)

@@ -9,6 +9,7 @@ from pipelines.graph.rules.available import RUNNABLE, check_available
 from pipelines.graph.rules.caching import check_cache
 from pipelines.graph.rules.names import check_cap, check_names, check_prices, check_values
 from pipelines.graph.rules.people import check_guards, check_people
+from pipelines.graph.rules.pipelines import check_pipelines
 from pipelines.graph.rules.references import check_references
 from pipelines.graph.rules.structure import check_structure
 from pipelines.graph.rules.subject import Subject
@@ -22,6 +23,7 @@ _RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_structure,
     check_available,
     check_names,
+    check_pipelines,
     check_references,
     check_values,
     check_people,

@@ -11,6 +11,7 @@ from accounts.access import Actor, Capability, require
 from accounts.errors import Conflict, Invalid
 from accounts.models import Workspace
 from pipelines.graph import schemas
+from pipelines.graph.freeze import is_pipeline
 from pipelines.graph.lock import AgentSpec
 from pipelines.graph.model import Json
 from pipelines.graph.money import micros
@@ -20,6 +21,7 @@ from pipelines.models import Agent, AgentVersion
 
 _SLUG = re2.compile(r"^[a-z][a-z0-9_-]{0,62}$")
 _MODEL = re2.compile(r"^[a-z][a-z0-9-]{0,62}/[^\s/][^\s]{0,126}$")
+_PIPELINE = re2.compile(r"^pipeline:[a-z][a-z0-9_-]{0,62}(@[1-9][0-9]{0,8})?$")
 _MAX_TEXT = 100_000
 
 
@@ -132,12 +134,7 @@ def _checked(fields: AgentFields) -> dict[str, Json]:
     for index, model in enumerate(fields.fallback):
         _check_model(model, f"/fallback/{index}")
     for index, tool in enumerate(fields.tools):
-        if tool not in TOOLS:
-            raise Invalid(
-                f"There is no tool {tool!r}. Choose from {', '.join(TOOLS)}.",
-                code="unknown_tool",
-                where=f"/tools/{index}",
-            )
+        _check_tool(tool, f"/tools/{index}")
     if not 1 <= fields.max_output <= 1_000_000:
         raise Invalid("max_output must be between 1 and 1,000,000 tokens.", where="/max_output")
     if fields.temperature is not None and not 0 <= fields.temperature <= 2:
@@ -156,6 +153,16 @@ def _checked(fields: AgentFields) -> dict[str, Json]:
         "max_cost_micros": _cap(fields.max_cost_usd),
         "fallback": list(fields.fallback),
     }
+
+
+def _check_tool(tool: str, where: str) -> None:
+    """Refuse a tool that is not there. Whether a pipeline is published is asked where the agent is used."""
+    if is_pipeline(tool) and not _PIPELINE.match(tool):
+        message = f"{tool!r} names no pipeline. Write pipeline:slug or pipeline:slug@version."
+        raise Invalid(message, code="unknown_tool", where=where)
+    if not is_pipeline(tool) and tool not in TOOLS:
+        message = f"There is no tool {tool!r}. Choose from {', '.join(TOOLS)}."
+        raise Invalid(message, code="unknown_tool", where=where)
 
 
 def _check_model(ref: str, where: str) -> None:

@@ -1,17 +1,22 @@
 """What a workspace offers to a pipeline, gathered for the validator and the lock in three queries."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from django.db.models import F
+from django.db.models.fields.json import KeyTransform
 
 from accounts.models import Workspace
-from pipelines.graph.freeze import agents_of
-from pipelines.graph.lock import AgentSpec, Library, Price
-from pipelines.graph.model import Document, Kind
+from pipelines.graph.freeze import agents_of, pipelines_among, pipelines_of
+from pipelines.graph.lock import AgentSpec, Library, PipelineSpec, Price
+from pipelines.graph.model import Document
+from pipelines.graph.parse import read_budget
 from pipelines.graph.places import places
 from pipelines.library.agents import spec
 from pipelines.library.models import DEMO_PRICES, route_among
 from pipelines.library.prices import price_among
 from pipelines.library.tools import TOOLS
-from pipelines.models import AgentVersion, Connection, Pipeline
+from pipelines.models import AgentVersion, Connection, PipelineVersion
 
 
 class PriceBook(Mapping[str, Price | None]):
@@ -38,11 +43,12 @@ class PriceBook(Mapping[str, Price | None]):
 def library_of(workspace: Workspace, document: Document | None = None) -> Library:
     """Return the workspace's agents, tools, prices and published pipelines; with a document, only agents it names."""
     connections = {row.name: row for row in Connection.objects.filter(workspace=workspace)}
+    agents = _agents(workspace, document)
     return Library(
-        agents=_agents(workspace, document),
+        agents=agents,
         tools=TOOLS,
         prices=PriceBook(connections),
-        pipelines=_pipelines(workspace, document),
+        pipelines=_pipelines(workspace, document, agents.values()),
     )
 
 
@@ -54,8 +60,35 @@ def _agents(workspace: Workspace, document: Document | None) -> Mapping[str, Age
     return {agent.id: agent for agent in map(spec, rows)}
 
 
-def _pipelines(workspace: Workspace, document: Document | None) -> frozenset[str]:
-    if document is not None and all(place.node.kind is not Kind.PIPELINE for place in places(document)):
-        return frozenset()
-    published = Pipeline.objects.filter(workspace=workspace, archived_at=None, published__isnull=False)
-    return frozenset(published.values_list("slug", flat=True))
+def _pipelines(
+    workspace: Workspace, document: Document | None, agents: Iterable[AgentSpec]
+) -> Mapping[str, PipelineSpec]:
+    """Return the published versions of the pipelines that a document or its agents name; without one, of all."""
+    rows = PipelineVersion.objects.filter(
+        pipeline__workspace=workspace,
+        pipeline__archived_at=None,
+        pipeline__published__isnull=False,
+        number__isnull=False,
+    )
+    if document is not None:
+        steps = (ref for place in places(document) for _, ref in pipelines_of(place.node))
+        given = (ref for agent in agents for ref in pipelines_among(agent.tools))
+        slugs = {ref.partition("@")[0] for ref in (*steps, *given)}
+        if not slugs:
+            return {}
+        rows = rows.filter(pipeline__slug__in=slugs)
+    fields = {f"its_{name}": KeyTransform(name, "document") for name in ("name", "description", "inputs", "budget")}
+    found = rows.values("id", "number", "pipeline_id", slug=F("pipeline__slug"), **fields)
+    return {one.id: one for one in map(_pipeline_spec, found)}
+
+
+def _pipeline_spec(row: Mapping[str, Any]) -> PipelineSpec:
+    return PipelineSpec(
+        id=f"{row['slug']}@{row['number']}",
+        pipeline=str(row["pipeline_id"]),
+        version=str(row["id"]),
+        name=row["its_name"] or row["slug"],
+        description=row["its_description"] or "",
+        inputs=row["its_inputs"],
+        budget=read_budget(row["its_budget"]),
+    )

@@ -7,6 +7,7 @@ from ninja import Router
 
 from accounts.access import Capability, actor_of, get, require
 from runs.api.shapes import time
+from runs.family import parent_json
 from runs.lineage import Origin, lineage
 from runs.models import Run
 
@@ -17,8 +18,10 @@ router = Router(tags=["runs"])
 def read(request: HttpRequest, run_id: str, path: str) -> Any:
     actor = actor_of(request)
     require(actor, Capability.READ)
-    found = lineage(get(Run.objects.select_related("version"), actor, pk=run_id), path)
+    run = get(Run.objects.select_related("version"), actor, pk=run_id)
+    found = lineage(run, path)
     return {
+        "parent": parent_json(run),
         "path": path,
         "items": [_origin(origin) for origin in found.origins],
         "next": None,
@@ -42,5 +45,6 @@ def _origin(origin: Origin) -> dict[str, Any]:
         "agent": origin.agent,
         "models": origin.models,
         "tools": origin.tools,
+        "runs": list(origin.runs),
         "decisions": [{**decision, "at": time(decision["at"])} for decision in origin.decisions],
     }

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from ninja import Router, Status
+from ninja import Query, Router, Schema, Status
 from pydantic import Field, StrictInt
 
 from accounts.access import Actor, Capability, actor_of, get, require, scoped
@@ -47,6 +47,15 @@ class StopBody(Body):
     reason: str = Field(default="", max_length=500)
 
 
+class RunFilters(Schema):
+    pipeline: str | None = None
+    state: RunState | None = None
+    tag: str | None = None
+    parent: str | None = Field(default=None, description='the run whose steps started them, or "none": people did')
+    cursor: str | None = None
+    limit: int | None = None
+
+
 class CancelBody(Body):
     reason: str = Field(default="", max_length=500)
 
@@ -60,19 +69,18 @@ def start(request: HttpRequest, slug: str, body: StartBody) -> Status[Any]:
 
 
 @router.get("/runs", response=Any, summary="List runs, newest first")
-def list_runs(
-    request: HttpRequest,
-    pipeline: str | None = None,
-    state: RunState | None = None,
-    tag: str | None = None,
-    cursor: str | None = None,
-    limit: int | None = None,
-) -> Any:
+def list_runs(request: HttpRequest, filters: Query[RunFilters]) -> Any:
     actor = _reader(request)
     runs = _runs(actor)
-    filters = {"pipeline__slug": pipeline, "state": state, "tags__contains": [tag] if tag else None}
-    runs = runs.filter(**{name: value for name, value in filters.items() if value})
-    return page(runs, cursor, limit, "-created_at", shapes.run)
+    tags = [filters.tag] if filters.tag else None
+    wanted = {"pipeline__slug": filters.pipeline, "state": filters.state, "tags__contains": tags}
+    runs = runs.filter(**{name: value for name, value in wanted.items() if value})
+    if filters.parent == "none":
+        runs = runs.filter(parent=None)
+    elif filters.parent:
+        runs = runs.filter(parent=get(_runs(actor), actor, pk=filters.parent))
+    found = page(runs, filters.cursor, filters.limit, "-created_at")
+    return {**found, "items": shapes.runs(found["items"])}
 
 
 @router.get("/runs/{run_id}", response=Any, summary="Read a run")

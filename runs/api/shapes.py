@@ -1,5 +1,6 @@
 """How runs, steps, events, spans and ledger entries are written in JSON."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -7,8 +8,9 @@ from django.conf import settings
 
 from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
+from runs import family
 from runs.boards import Entry
-from runs.models import Event, LedgerEntry, Run, SentEvent, Span, Step
+from runs.models import Event, LedgerEntry, Run, SentEvent, Span, Step, Totals
 from runs.receipt import Receipt
 
 
@@ -17,12 +19,24 @@ def time(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
 
 
-def run_cost(run: Run) -> str | None:
+def run_cost(totals: Totals) -> str | None:
     """Return the dollars spent; None only when every call was unpriced."""
-    return None if run.unpriced_calls and run.unpriced_calls == run.llm_calls else dollars(run.cost_micros)
+    return None if totals.unpriced_calls and totals.unpriced_calls == totals.llm_calls else dollars(totals.cost_micros)
+
+
+def runs(found: Iterable[Run]) -> list[dict[str, Json]]:
+    """Return runs as programs see them. One query more than none, where some have children."""
+    rows = list(found)
+    family.add_up(rows)
+    return [_run(row, row.totals or Totals()) for row in rows]
 
 
 def run(run: Run) -> dict[str, Json]:
+    return runs([run])[0]
+
+
+def _run(run: Run, totals: Totals) -> dict[str, Json]:
+    """What a run costs and uses is with all that its steps started; `own_cost_usd` is what it spent itself."""
     return {
         "id": str(run.pk),
         "number": run.number,
@@ -35,13 +49,16 @@ def run(run: Run) -> dict[str, Json]:
         "input": run.input,
         "output": run.output,
         "error": run.error,
-        "cost_usd": run_cost(run),
-        "reserved_usd": dollars(run.reserved_micros),
-        "unconfirmed_usd": dollars(run.unconfirmed_micros),
-        "unpriced_calls": run.unpriced_calls,
-        "input_tokens": run.input_tokens,
-        "output_tokens": run.output_tokens,
-        "llm_calls": run.llm_calls,
+        "cost_usd": run_cost(totals),
+        "own_cost_usd": dollars(run.cost_micros),
+        "reserved_usd": dollars(totals.reserved_micros),
+        "unconfirmed_usd": dollars(totals.unconfirmed_micros),
+        "unpriced_calls": totals.unpriced_calls,
+        "input_tokens": totals.input_tokens,
+        "output_tokens": totals.output_tokens,
+        "llm_calls": totals.llm_calls,
+        "parent": family.parent_json(run),
+        "children": run.children,
         "tags": run.tags,
         "arm": run.arm,
         "rehearsal": run.rehearsal,
@@ -129,9 +146,10 @@ def entry_on_board(entry: Entry) -> dict[str, Json]:
 
 
 def receipt(found: Receipt) -> dict[str, Json]:
+    family.add_up([found.run])
     return {
         "run": str(found.run.pk),
-        "cost_usd": run_cost(found.run),
+        "cost_usd": run_cost(found.run.totals or Totals()),
         "unconfirmed_usd": dollars(found.run.unconfirmed_micros),
         "stopped_by": found.stopped_by,
         "steps": [

@@ -2,7 +2,7 @@
 
 from pipelines.graph.canonical import digest
 from pipelines.graph.model import Json, Kind
-from runs.engine import budget, checks, failing, settling, starting
+from runs.engine import budget, checks, failing, growing, settling, starting
 from runs.engine.facts import Answered, ErrorClass, StepBlocked, StepError, StepSucceeded
 from runs.engine.kinds import carry_out, containers, route, work
 from runs.engine.kinds.work import Grant
@@ -12,10 +12,17 @@ from runs.engine.scope import Step
 from runs.engine.status import StepState, WaitReason
 
 Request = dict[str, Json]
+# What a step tried before does not count when a person orders a retry.
+_FORGOTTEN = (
+    *("retries", "repairs", "fallback", "machine_ms", "crashes"),
+    *("repair", "edits", "outcomes", "denials", "answers"),
+)
 
 
 def answer(move: Move, fact: Answered) -> None:
-    """Apply the desk's final word on a question."""
+    """Apply the final word on a question: the desk's, or that of the run above."""
+    if growing.answered(move, fact):
+        return
     step = move.run.find(fact.request.rpartition("!")[0])
     request = step.record.memo.get("request") if step else None
     if step is None or not request or request["id"] != fact.request or step.record.state is not StepState.WAITING:
@@ -193,7 +200,7 @@ def _retry_by_order(move: Move, step: Step) -> None:
     memo = step.record.memo
     if not (step.node.kind is Kind.TOOL and failing.may_repeat(move.run, step)):
         memo.pop("grants", None)
-    for name in ("retries", "repairs", "fallback", "machine_ms", "crashes", "repair", "edits", "outcomes", "denials"):
+    for name in _FORGOTTEN:
         memo.pop(name, None)
     memo["generation"] = memo.get("generation", 0) + 1
     step.record.error = None

@@ -24,7 +24,10 @@ FULL = 1.0
 
 @dataclass(slots=True)
 class Spend:
-    """The counters of a run or of a capped step. `unpriced` counts the calls whose cost nobody knows."""
+    """The counters of a run or of a capped step. `unpriced` counts the calls whose cost nobody knows.
+
+    What begins with `held` is kept for child runs that have not ended, with `child` what ended ones used.
+    """
 
     cost: int = 0
     reserved: int = 0
@@ -35,20 +38,47 @@ class Spend:
     output_tokens: int = 0
     machine_ms: int = 0
     reserved_tokens: int = 0
+    held_cost: int = 0
+    held_tokens: int = 0
+    held_calls: int = 0
+    child_cost: int = 0
+    child_tokens: int = 0
+    child_calls: int = 0
+    child_ms: int = 0
+
+    @property
+    def spent(self) -> int:
+        """Return the money that is gone, children's included."""
+        return self.cost + self.child_cost
 
     @property
     def committed(self) -> int:
         """Return the money that is gone or may be gone."""
-        return self.cost + self.reserved + self.unconfirmed
+        return self.spent + self.reserved + self.unconfirmed + self.held_cost
 
     @property
     def tokens(self) -> int:
-        return self.input_tokens + self.output_tokens + self.reserved_tokens
+        own = self.input_tokens + self.output_tokens + self.reserved_tokens
+        return own + self.held_tokens + self.child_tokens
+
+    @property
+    def all_calls(self) -> int:
+        return self.calls + self.held_calls + self.child_calls
+
+    @property
+    def all_ms(self) -> int:
+        return self.machine_ms + self.child_ms
 
     def add(self, other: "Spend") -> None:
         """Count another's settled figures as one's own."""
         for name in ("cost", "reserved", "unconfirmed", "unpriced", "calls", "input_tokens", "output_tokens"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+def own_part(spend: Spend) -> Spend:
+    """Return what a run itself has spent, without its children."""
+    names = [name for name in Spend.__dataclass_fields__ if name.startswith(("held", "child"))]
+    return replace(spend, **dict.fromkeys(names, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +97,7 @@ class Refusal:
 
     `limit` is the cap, `used` what is gone or held of it, `asked` what the call might take and `short` what the cap
     lacks for it, in the cap's unit. `on_exceed` says what to do where the run does not know the cap itself.
+    `is_held`: only child runs that have not ended stand in the way, so that there may be room when they have.
     """
 
     code: str
@@ -78,6 +109,7 @@ class Refusal:
     used: int = 0
     asked: int = 0
     on_exceed: str | None = None
+    is_held: bool = False
 
     def as_json(self) -> dict[str, Json]:
         """Return the receipt's part about the cap: money in dollars as text, anything else in its unit."""
@@ -95,8 +127,8 @@ class Cap(NamedTuple):
 
 def admit(execution: "Execution", path: str, amount_micros: int | None, tokens: int = 0) -> Refusal | None:
     """Return why a step's next call would pass a cap, or None. `amount_micros` None: its price is unknown."""
-    for cap in _caps(execution, path):
-        refusal = _beyond(cap, amount_micros, tokens) or _out_of_time(cap)
+    for cap in caps_around(execution, path):
+        refusal = _beyond(cap, amount_micros, tokens) or time_is_up(cap)
         if refusal:
             execution.refusals[path] = refusal
             return refusal
@@ -105,8 +137,8 @@ def admit(execution: "Execution", path: str, amount_micros: int | None, tokens: 
 
 def out_of_time(execution: "Execution", path: str) -> Refusal | None:
     """Return why no attempt may start any more: the machine time of the run or of a step around it is used up."""
-    for cap in _caps(execution, path):
-        refusal = _out_of_time(cap)
+    for cap in caps_around(execution, path):
+        refusal = time_is_up(cap)
         if refusal:
             execution.refusals[path] = refusal
             return refusal
@@ -116,8 +148,8 @@ def out_of_time(execution: "Execution", path: str) -> Refusal | None:
 def seconds_left(execution: "Execution", path: str) -> float | None:
     """Return the machine seconds the tightest cap leaves, None when there is no such cap."""
     left = [
-        cap.budget.max_seconds - cap.spend.machine_ms / 1000
-        for cap in _caps(execution, path)
+        cap.budget.max_seconds - cap.spend.all_ms / 1000
+        for cap in caps_around(execution, path)
         if cap.budget.max_seconds is not None
     ]
     return min(left, default=None)
@@ -126,7 +158,7 @@ def seconds_left(execution: "Execution", path: str) -> float | None:
 def reserve(execution: "Execution", path: str, amount_micros: int | None, tokens: int = 0) -> None:
     """Hold the most a call can cost, on the run and on every cap around the step."""
     execution.holds.setdefault(path, []).append(tokens)
-    for spend in _counters(execution, path):
+    for spend in counters(execution, path):
         spend.reserved += amount_micros or 0
         spend.reserved_tokens += tokens
         spend.calls += 1
@@ -135,11 +167,11 @@ def reserve(execution: "Execution", path: str, amount_micros: int | None, tokens
 def settle(execution: "Execution", path: str, reserved_micros: int | None, usage: Usage) -> None:
     """Turn a reservation into what the call cost; the next decision announces each threshold that this crossed."""
     tokens = _drop_hold(execution, path)
-    for cap in _caps(execution, path):
-        execution.alerts.extend(_alerts(cap, usage.cost or 0, execution.told_full))
+    for cap in caps_around(execution, path):
+        execution.alerts.extend(alerts(cap, usage.cost or 0, execution.told_full))
     if reserved_micros is not None and usage.cost is not None and usage.cost > reserved_micros:
         execution.alerts.append(_above_reservation(path, reserved_micros, usage.cost))
-    for spend in _counters(execution, path):
+    for spend in counters(execution, path):
         _unhold(spend, reserved_micros, tokens)
         spend.cost += usage.cost or 0
         spend.unpriced += usage.cost is None
@@ -150,7 +182,7 @@ def settle(execution: "Execution", path: str, reserved_micros: int | None, usage
 def release(execution: "Execution", path: str, reserved_micros: int | None) -> None:
     """Give a reservation back: the call was not made or cost nothing."""
     tokens = _drop_hold(execution, path)
-    for spend in _counters(execution, path):
+    for spend in counters(execution, path):
         _unhold(spend, reserved_micros, tokens)
         spend.calls = max(0, spend.calls - 1)
 
@@ -158,14 +190,14 @@ def release(execution: "Execution", path: str, reserved_micros: int | None) -> N
 def unconfirm(execution: "Execution", path: str, reserved_micros: int | None) -> None:
     """Keep a lost call's reservation: the provider may have charged for it."""
     tokens = _drop_hold(execution, path)
-    for spend in _counters(execution, path):
+    for spend in counters(execution, path):
         _unhold(spend, reserved_micros, tokens)
         spend.unconfirmed += reserved_micros or 0
 
 
 def spend_time(execution: "Execution", path: str, machine_ms: int) -> None:
     """Count an attempt's machine time."""
-    for spend in _counters(execution, path):
+    for spend in counters(execution, path):
         spend.machine_ms += machine_ms
 
 
@@ -232,13 +264,15 @@ def _capped(execution: "Execution", path: str) -> Iterator[str]:
 NO_CAPS = Budget()
 
 
-def _caps(execution: "Execution", path: str) -> Iterator[Cap]:
+def caps_around(execution: "Execution", path: str) -> Iterator[Cap]:
+    """Yield the run's cap and then those of each step around `path`, and of itself, that has some."""
     for cap in _capped(execution, path):
         code = "run_cap" if cap == RUN else "step_cap"
         yield Cap(cap, budget_of(execution, cap), execution.spend_of(cap), code)
 
 
-def _counters(execution: "Execution", path: str) -> Iterator[Spend]:
+def counters(execution: "Execution", path: str) -> Iterator[Spend]:
+    """Yield the counters of the run and of each capped step around `path`, and of itself."""
     return (execution.spend_of(cap) for cap in _capped(execution, path))
 
 
@@ -256,20 +290,23 @@ def _beyond(cap: Cap, amount: int | None, tokens: int) -> Refusal | None:
             message = f"The next call may cost ${dollars(amount)}; ${left} is left of {whose}'s cap of"
             message = f"{message} ${dollars(budget.max_cost_micros)}."
             figures = (short, budget.max_cost_micros, spend.committed, amount)
-            return Refusal(cap.code, message, cap.path, "cost", *figures)
+            return Refusal(cap.code, message, cap.path, "cost", *figures, is_held=short <= spend.held_cost)
     if budget.max_tokens is not None and spend.tokens + tokens > budget.max_tokens:
         message = f"The next call may use {tokens} tokens; {whose} has used {spend.tokens} of {budget.max_tokens}."
         short = spend.tokens + tokens - budget.max_tokens
-        return Refusal(cap.code, message, cap.path, "tokens", short, budget.max_tokens, spend.tokens, tokens)
-    if budget.max_llm_calls is not None and spend.calls >= budget.max_llm_calls:
+        figures = (short, budget.max_tokens, spend.tokens, tokens)
+        return Refusal(cap.code, message, cap.path, "tokens", *figures, is_held=short <= spend.held_tokens)
+    if budget.max_llm_calls is not None and spend.all_calls >= budget.max_llm_calls:
         message = f"All {budget.max_llm_calls} model calls that {whose} may make are used."
-        return Refusal(cap.code, message, cap.path, "calls", 1, budget.max_llm_calls, spend.calls, 1)
+        figures = (1, budget.max_llm_calls, spend.all_calls, 1)
+        return Refusal(cap.code, message, cap.path, "calls", *figures, is_held=spend.held_calls > 0)
     return None
 
 
-def _out_of_time(cap: Cap) -> Refusal | None:
+def time_is_up(cap: Cap) -> Refusal | None:
+    """Return the refusal of a cap whose machine seconds are used."""
     most = cap.budget.max_seconds
-    if most is None or cap.spend.machine_ms < most * 1000:
+    if most is None or cap.spend.all_ms < most * 1000:
         return None
     whose = "the run" if cap.path == RUN else f"the step {cap.path}"
     message = f"All {most:g} seconds of machine time that {whose} may use are used."
@@ -298,18 +335,19 @@ def alert_at_end(execution: "Execution", refusal: Refusal) -> Event | None:
         return None
     caps, spend = budget_of(execution, refusal.cap), execution.spend_of(refusal.cap)
     full = (refusal.cap, caps.max_cost_micros or 0)
-    if FULL not in caps.alert_at or full in execution.told_full or spend.cost >= full[1]:
+    if FULL not in caps.alert_at or full in execution.told_full or spend.spent >= full[1]:
         return None
     execution.told_full.add(full)
-    payload = {"at": FULL, "spent_usd": dollars(spend.cost), "cap_usd": dollars(full[1]), "refused": True}
+    payload = {"at": FULL, "spent_usd": dollars(spend.spent), "cap_usd": dollars(full[1]), "refused": True}
     return Event("budget_alert", refusal.cap or None, payload)
 
 
-def _alerts(cap: Cap, cost: int, told_full: Container[tuple[str, int]]) -> Iterator[Event]:
+def alerts(cap: Cap, cost: int, told_full: Container[tuple[str, int]]) -> Iterator[Event]:
+    """Yield an event for each threshold of a cap that this much more money crosses; `told_full` were told already."""
     most = cap.budget.max_cost_micros
     if most is None:
         return
-    before, after = cap.spend.cost, cap.spend.cost + cost
+    before, after = cap.spend.spent, cap.spend.spent + cost
     for fraction in sorted(cap.budget.alert_at):
         threshold = int(most * fraction)
         if before < threshold <= after and not (fraction == FULL and (cap.path, most) in told_full):
@@ -331,7 +369,8 @@ def proposal(what: str, amount: int) -> dict[str, object]:
 
 
 def in_units(what: str, payload: object, proposed: int) -> int:
-    """Return the amount a person allowed: what they wrote for money, what was proposed for the rest."""
-    if what == "cost" and isinstance(payload, dict) and isinstance(payload.get("add_usd"), str):
-        return micros(payload["add_usd"])
-    return proposed
+    """Return the amount that was allowed: what the answer says, else what was proposed."""
+    said = payload.get("add_usd" if what == "cost" else f"add_{what}") if isinstance(payload, dict) else None
+    if what == "cost":
+        return micros(said) if isinstance(said, str) else proposed
+    return said if isinstance(said, int) and said > 0 else proposed

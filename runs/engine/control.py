@@ -58,12 +58,14 @@ def pause(move: Move, fact: PauseRequested) -> None:
     if move.run.state in (RunState.RUNNING, RunState.WAITING):
         move.run.state = RunState.PAUSED
         move.log("run_paused", by=fact.by)
+        _tell_children(move, fact)
 
 
 def pause_before(move: Move, step: Step) -> None:
     """Pause because the document says to stop before this step."""
     move.run.state = RunState.PAUSED
     move.log("run_paused", before=step.path)
+    _tell_children(move, PauseRequested())
     starting.queue(move, step)
 
 
@@ -73,11 +75,17 @@ def resume(move: Move, fact: ResumeRequested) -> None:
         return
     run.state = RunState.RUNNING
     move.log("run_resumed", by=fact.by)
+    _tell_children(move, fact)
     for path in run.ready:
         step = run.live.get(path)
         if step and stops_before(move, step):
             step.record.memo["passed"] = True
     move.hungry.extend(container.step for container in run.containers.values())
+
+
+def _tell_children(move: Move, fact: PauseRequested | ResumeRequested) -> None:
+    for record in {id(record): record for record in move.run.children.values()}.values():
+        move.tell_children(record, fact)
 
 
 def stops_before(move: Move, step: Step) -> bool:

@@ -5,17 +5,20 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.graph.model import Kind
-from runs.engine import answers, budget, checks, control, failing, flow, locking, settling, stopping
+from runs.engine import answers, budget, checks, children, control, failing, flow, growing, locking, settling, stopping
 from runs.engine.decision import Decision
 from runs.engine.facts import (
     Answered,
     CancelForced,
     CancelRequested,
+    ChildEnded,
     ErrorClass,
     EventArrived,
     Fact,
     LockGranted,
+    MoreWanted,
     PauseRequested,
+    PipelineWanted,
     Recovered,
     ResumeRequested,
     RunRequested,
@@ -52,13 +55,13 @@ def decide(execution: Execution, facts: Sequence[Fact], now: datetime) -> Decisi
 
 def _apply(move: Move, fact: Fact) -> None:
     match fact:
-        case StepSucceeded() | StepFailed() | StepBlocked():
+        case StepSucceeded() | StepFailed() | StepBlocked() | PipelineWanted():
             _apply_result(move, fact)
         case _:
             _HANDLERS[type(fact)](move, fact)
 
 
-def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked) -> None:
+def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked | PipelineWanted) -> None:
     """Take what an attempt came to, if it is the one that runs."""
     step = move.run.find(fact.path)
     if step is None or fact.path not in move.run.running or step.record.attempt != fact.attempt:
@@ -79,6 +82,8 @@ def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked) ->
             failing.attempt_failed(move, step, fact.error, fact.jitter)
         case StepBlocked():
             answers.block(move, step, fact)
+        case PipelineWanted():
+            children.want(move, step, fact)
 
 
 def _succeeded(move: Move, step: Step, fact: StepSucceeded) -> None:
@@ -122,6 +127,8 @@ def _concluded(move: Move) -> Decision:
 
 _HANDLERS: Mapping[type[Fact], Callable[[Move, Any], None]] = {
     Answered: answers.answer,
+    ChildEnded: children.ended,
+    MoreWanted: growing.wanted,
     RunRequested: lambda move, _: control.start(move),
     Recovered: control.recover,
     CancelRequested: control.cancel,

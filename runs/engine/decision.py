@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pipelines.graph.lock import AgentSpec
-from pipelines.graph.model import Json, Node
+from pipelines.graph.lock import AgentSpec, PipelineSpec
+from pipelines.graph.model import Budget, Json, Node
 from pipelines.graph.tools import ToolSpec
+from runs.engine.facts import Answered, CancelRequested, PauseRequested, ResumeRequested
+from runs.engine.origin import Origin
 from runs.engine.status import RunState, StepState
 
 
@@ -58,7 +60,9 @@ class Start:
     again. `outcomes` maps a lost call's key to {"decision": "use" | "retry", "output"}. `trust` labels the input's
     values by JSON pointer. `timeout` is seconds for this attempt, `seconds_left` those of `total_timeout` (None: no
     limit). `cache_words` is what the author adds to the key of the step's result. `judges` are the agents of its
-    rubrics, by the names there. `marked` says that the prompt itself marks what in it is untrusted.
+    rubrics, by the names there. `marked` says that the prompt itself marks what in it is untrusted. `pipelines` are
+    those its agent may start, by the names among its tools, and `answers` what those it did start came to: {"output"}
+    or {"error"} by the wish's `call`.
     """
 
     path: str
@@ -80,11 +84,50 @@ class Start:
     cache_words: Json = None
     judges: Mapping[str, AgentSpec] = field(default_factory=dict)
     marked: bool = False
+    pipelines: Mapping[str, PipelineSpec] = field(default_factory=dict)
+    answers: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStart:
+    """A child run to create with the decision. `id` follows from the run, the path and `number`.
+
+    `version` is the id of the pinned version's row and `pipeline` that of its pipeline; "" is the run's own.
+    """
+
+    id: str
+    path: str
+    number: int
+    pipeline: str
+    version: str
+    input: Json
+    budget: Budget
+    origin: Origin
+    detached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A fact for a child run, to be left in its inbox with the decision."""
+
+    child: str
+    fact: CancelRequested | PauseRequested | ResumeRequested | Answered
+
+
+@dataclass(frozen=True, slots=True)
+class AskAbove:
+    """A question to the run that started this one: for more of a cap, `short` in the unit of `what`."""
+
+    request: str
+    what: str
+    short: int
 
 
 @dataclass(slots=True)
 class Decision:
     """The answer to some facts. `changed` are paths whose StepRecord must be written; `run` is the run's new state.
+
+    `children` are runs to create, `tells` what their inboxes get after that, `asks` what the parent's gets.
 
     `wake_at` is when the next timer is due (None: no timer). `idle` is true when nothing runs and nothing can start
     without a fact from outside or a timer: the run may be parked.
@@ -95,5 +138,8 @@ class Decision:
     changed: dict[str, StepRecord] = field(default_factory=dict)
     starts: list[Start] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
+    children: list[ChildStart] = field(default_factory=list)
+    tells: list[Tell] = field(default_factory=list)
+    asks: list[AskAbove] = field(default_factory=list)
     wake_at: datetime | None = None
     idle: bool = False

@@ -106,6 +106,53 @@ class StepBlocked:
 
 
 @dataclass(frozen=True, slots=True)
+class PipelineWanted:
+    """An attempt stopped because its agent wants a pipeline started with these inputs; it resumes in the same attempt.
+
+    `call` names the wish within the step, so that the answer finds it.
+    """
+
+    path: str
+    attempt: int
+    pipeline: str
+    inputs: Json
+    call: str
+    machine_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """A child run has ended: what its last commit says to the run that started it.
+
+    `child` counts the step's children. `spent` is {"cost", "tokens", "calls", "machine_ms"}: the most it and its own
+    children can have used, and "paid", what they are known to have cost; money in micro-dollars.
+    """
+
+    path: str
+    child: int
+    state: str
+    reason: str | None = None
+    output: Json = None
+    error: Json = None
+    spent: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MoreWanted:
+    """A child run has reached the caps that were kept for it, and asks for more before it goes on.
+
+    `child` counts the step's children; `request` is the question in the child, answered with `Answered`. `what` is
+    cost, tokens or calls, `short` the least that would help, in its unit.
+    """
+
+    path: str
+    child: int
+    request: str
+    what: str
+    short: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The desk's final word on one request of this run.
 
@@ -174,6 +221,9 @@ Fact = (
     | StepSucceeded
     | StepFailed
     | StepBlocked
+    | PipelineWanted
+    | ChildEnded
+    | MoreWanted
     | Answered
     | CancelRequested
     | PauseRequested
@@ -193,6 +243,8 @@ OutsideFact = (
     | EventArrived
     | LockGranted
     | StopRequested
+    | ChildEnded
+    | MoreWanted
 )
 _FROM_OUTSIDE: dict[str, type[OutsideFact]] = {
     "run_requested": RunRequested,
@@ -203,6 +255,8 @@ _FROM_OUTSIDE: dict[str, type[OutsideFact]] = {
     "event_arrived": EventArrived,
     "lock_granted": LockGranted,
     "stop_requested": StopRequested,
+    "child_ended": ChildEnded,
+    "more_wanted": MoreWanted,
 }
 _NAMES = {cls: name for name, cls in _FROM_OUTSIDE.items()}
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.money import dollars
 from pipelines.graph.tools import Delivery, Effect
-from runs.engine import budget, fallbacks, requests, settling, starting
+from runs.engine import budget, fallbacks, growing, held, requests, settling, spread, starting
 from runs.engine.budget import Refusal
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failure import GiveUp, Repair, Retry, Tries, UseFallback, react
@@ -73,12 +73,17 @@ def stop(move: Move, step: Step, error: StepError, *, run: bool = False) -> None
         code = _STOPPED.get(container.node.kind, "item_stopped")
         settling.cancel_scope(move, step.scope, code, f"{step.path} failed.")
         return
-    reason = "budget" if error.cls is ErrorClass.BUDGET else "step_failed"
+    if move.run.origin.is_item and (run or step.node.on_error.then != "auto"):
+        reason = spread.STOPS_RUN  # the run whose item this is ends too
+    else:
+        reason = "budget" if error.cls is ErrorClass.BUDGET else "step_failed"
     move.ending = move.ending or Ending(RunState.FAILED, reason, error, step.path)
 
 
 def may_repeat(run: Execution, step: Step) -> bool:
     """Tell whether sending the step's call again cannot do something twice that cannot be undone."""
+    if step.node.kind is Kind.PIPELINE:
+        return False  # what failed in it was tried again there; another run would do all of it once more
     if step.node.kind is not Kind.TOOL or not isinstance(step.record.input, dict):
         return True
     tool, args = run.lock.tool(step.node.config["tool"]), step.record.input["args"]
@@ -89,6 +94,12 @@ def over_budget(move: Move, step: Step, error: StepError) -> None:
     """React to a call that a cap refused: a cheaper model, a question to a manager, or the end."""
     run, path = move.run, step.path
     refusal = run.refusals.pop(path, None) or Refusal(error.code, error.message, budget.RUN, "unknown")
+    if refusal.is_held:
+        held.hold_up(move, step)
+        return
+    if growing.may_ask(move, refusal):
+        growing.ask(move, step, refusal)
+        return
     error = replace(error, cap={**refusal.as_json(), "path": path})
     _tell_full(move, step, refusal)
     on_exceed = refusal.on_exceed or budget.budget_of(run, refusal.cap).on_exceed
@@ -251,4 +262,4 @@ def _whose(refusal: Refusal) -> str:
 def _shown(run: Execution, refusal: Refusal) -> dict[str, Json]:
     if refusal.cap.startswith(budget.PERIOD):
         return {"spent_usd": dollars(refusal.used), "cap_usd": dollars(refusal.limit), "cap": refusal.code}
-    return {"spent_usd": dollars(run.spend_of(refusal.cap).cost), "cap": refusal.cap or "run"}
+    return {"spent_usd": dollars(run.spend_of(refusal.cap).spent), "cap": refusal.cap or "run"}

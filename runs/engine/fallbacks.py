@@ -6,18 +6,22 @@ from runs.engine.state import Execution
 
 
 def fallbacks_of(run: Execution, step: Step) -> tuple[Fallback, ...]:
-    """Return the step's fallbacks in order; a step that names none has those of its agent.
-
-    A pipeline cannot stand in for a step before it can run as one, so such entries are left out.
-    """
+    """Return the step's fallbacks in order; a step that names none has those of its agent."""
     node = step.node
-    named = tuple(entry for entry in node.on_error.fallback if entry.kind != "pipeline")
+    named = tuple(entry for entry in node.on_error.fallback if _can_stand_in(step, entry))
     if named or node.kind is not Kind.AGENT:
-        return named if uses_model(step) else ()
+        return named
     try:
         return tuple(Fallback("model", model) for model in run.lock.agent(node.config["agent"]).fallback)
     except KeyError:
         return ()
+
+
+def _can_stand_in(step: Step, entry: Fallback) -> bool:
+    """A pipeline stands in for an agent or for another pipeline, a model or an agent for what a model carries out."""
+    if entry.kind == "pipeline":
+        return step.node.kind in (Kind.AGENT, Kind.PIPELINE)
+    return uses_model(step)
 
 
 def uses_model(step: Step) -> bool:
@@ -74,6 +78,14 @@ def agent_of(run: Execution, step: Step) -> str:
     if fallback and fallback.kind == "agent":
         return fallback.ref
     return str(step.node.config.get("agent") or "")
+
+
+def pipeline_of(run: Execution, step: Step) -> str:
+    """Return the reference of the pipeline that carries the step out now, "" when it is none."""
+    fallback = current(run, step)
+    if fallback and fallback.kind == "pipeline":
+        return fallback.ref
+    return str(step.node.config["pipeline"]) if step.node.kind is Kind.PIPELINE else ""
 
 
 def model_of(run: Execution, step: Step) -> str | None:

@@ -1,10 +1,11 @@
 """How a run ends: its verdict, its reason and its output (engine.md §2.4)."""
 
 from pipelines.graph.model import Json, Kind
-from runs.engine import settling
+from runs.engine import instances, origin, settling, spread
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.move import Ending, Move
 from runs.engine.scope import Step
+from runs.engine.state import Execution
 from runs.engine.status import RunState, StepState
 
 NO_RESULT = "no_result"
@@ -15,6 +16,8 @@ def verdict(move: Move) -> Ending:
     run = move.run
     if run.state is RunState.CANCELLING:
         return Ending(RunState.CANCELLED)
+    if run.origin.is_item:
+        return _of_item(run)
     results = [step for step in run.root.steps.values() if step.node.kind is Kind.OUTPUT]
     if any(step.record.state is StepState.SUCCEEDED for step in results):
         return Ending(RunState.SUCCEEDED)
@@ -25,13 +28,25 @@ def verdict(move: Move) -> Ending:
     return Ending(RunState.FAILED, NO_RESULT, StepError(ErrorClass.INTERNAL, NO_RESULT, message), failed.path)
 
 
+def _of_item(run: Execution) -> Ending:
+    """Return how a run ends that is one item of a For each: with the item's value."""
+    around = origin.node_at(run.document, run.origin.place)
+    outcome = instances.graph_ended(run, run.root, around.config["result"])
+    if outcome.status == "failed":
+        error = outcome.error
+        found = StepError(ErrorClass(error["class"]), error["code"], error["message"])
+        return Ending(RunState.FAILED, "step_failed", found, error.get("path"))
+    reason = spread.SKIPPED if outcome.status == "skipped" else None
+    return Ending(RunState.SUCCEEDED, reason, output=outcome.value)
+
+
 def end(move: Move, ending: Ending) -> None:
     """Carry the verdict out: nothing runs after it."""
     run = move.run
     run.state, run.reason = ending.state, ending.reason
     run.error = {**ending.error.as_json(), "path": ending.path} if ending.error else None
     if ending.state is RunState.SUCCEEDED:
-        run.output = _output(move)
+        run.output = ending.output if run.origin.is_item else _output(move)
     code = "cancelled" if ending.state is RunState.CANCELLED else "run_ended"
     if run.root.open and run.step_count:
         settling.cancel_scope(move, run.root, code, f"The run {ending.state}.")

@@ -1,7 +1,7 @@
 """Follows every consequence of a change until nothing is left to decide: edges, joins, containers, room, timers."""
 
 from pipelines.graph.model import Kind
-from runs.engine import budget, control, failing, finishing, given, joins, locking, settling, starting, values
+from runs.engine import budget, children, control, failing, finishing, given, joins, locking, settling, starting, values
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.joins import Verdict
 from runs.engine.kinds import bypass_ports, carry_out, combine, containers, each, wait
@@ -142,6 +142,8 @@ def _launch(move: Move, step: Step) -> None:
     refusal = budget.out_of_time(move.run, step.path)
     if refusal:
         failing.over_budget(move, step, StepError(ErrorClass.BUDGET, refusal.code, refusal.message))
+    elif children.is_due(move.run, step):
+        children.begin(move, step)
     else:
         starting.begin(move, step)
 

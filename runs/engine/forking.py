@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pipelines.graph.model import Graph, Json, Kind, Node
-from runs.engine import joins, paths
+from runs.engine import joins, paths, spread
 from runs.engine.decision import StepRecord
 from runs.engine.given import GIVEN
 from runs.engine.settling import CONTAINED
@@ -125,9 +125,10 @@ class _Plan:
         for part in around:
             container = graph.nodes.get(part.partition("[")[0])
             prefix += f"{part}."
-            if container is None or container.graph is None or prefix not in self._scopes:
+            inner = spread.graph_in(container) if container else None
+            if inner is None or prefix not in self._scopes:
                 raise NoSuchStep(path)
-            graph = container.graph
+            graph = inner
         if last not in graph.nodes:
             raise NoSuchStep(path)
         return graph, graph.nodes[last]
@@ -193,8 +194,8 @@ class _Plan:
         self.found.opened.append(record.path)
         had_succeeded = record.state is StepState.SUCCEEDED
         for prefix in self._items[record.path]:
-            if node.graph:
-                self.walk(node.graph, prefix, as_it_was=had_succeeded and prefix not in self.touched)
+            if inner := spread.graph_in(node):
+                self.walk(inner, prefix, as_it_was=had_succeeded and prefix not in self.touched)
 
     def _by_hand(self, path: str, node: Node) -> StepRecord:
         record = self.records.get(path)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from functools import partial
 
 from pipelines.graph.model import Graph, Json, Kind
-from runs.engine import paths, settling, values
+from runs.engine import paths, settling, spread, values
 from runs.engine.board import CHANGES
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.move import Move
@@ -16,12 +16,12 @@ MAX_STEPS = 10_000
 # Why a step was cancelled: a person stopped the item or round that it stands in.
 STOPPED_WITH_ALL = "stopped_with_all"
 # What a step remembers even when its instance begins anew.
-_KEPT = ("requests", "raised", "used", "alerted", MADE, CHANGES)
+_KEPT = ("requests", "raised", "used", "alerted", "children", MADE, CHANGES)
 _PREFIXES = {Kind.REPEAT: paths.of_round, Kind.TEAM: paths.of_turn, Kind.SUPERVISOR: paths.of_delegation}
 
 
 def graph_of(step: Step) -> Graph:
-    return step.node.graph or Graph({}, ())
+    return spread.graph_in(step.node) or Graph({}, ())
 
 
 def prefix_of(step: Step, index: int) -> str:
@@ -56,6 +56,13 @@ def begin(run: Execution, container: Container, prefix: str = "") -> Scope:
 
 def outcome_of(run: Execution, container: Step, scope: Scope) -> Outcome:
     """Return how an instance ended, from its steps alone; the same after a restart as before."""
+    if spread.is_spread(container.node):
+        return spread.outcome_of(scope)
+    return graph_ended(run, scope, container.node.config.get("result"))
+
+
+def graph_ended(run: Execution, scope: Scope, template: Json) -> Outcome:
+    """Return how the steps of an instance's graph ended; `template` is its value, None for that of its last steps."""
     stopped = [step.record.error for step in scope.steps.values() if _stopped_it(step)]
     if stopped:
         return Outcome("failed", error=stopped[0])
@@ -66,7 +73,6 @@ def outcome_of(run: Execution, container: Step, scope: Scope) -> Outcome:
     contained = next(
         (step.record.error for step in scope.steps.values() if step.record.state is StepState.FAILED), None
     )
-    template = container.node.config.get("result")
     try:
         if template is not None:
             return Outcome("succeeded", values.rendered_inside(run, scope, template))

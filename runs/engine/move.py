@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.graph.model import Json
-from runs.engine.decision import Decision, Event
-from runs.engine.facts import StepError
+from runs.engine.decision import Decision, Event, StepRecord, Tell
+from runs.engine.facts import CancelRequested, PauseRequested, ResumeRequested, StepError
+from runs.engine.origin import child_id
 from runs.engine.scope import Scope, Step
 from runs.engine.state import Execution
 from runs.engine.status import RunState
@@ -46,6 +47,13 @@ class Move:
     def touch(self, step: Step) -> None:
         """Have the step's record written."""
         self.decision.changed[step.record.path] = step.record
+
+    def tell_children(self, record: StepRecord, fact: CancelRequested | PauseRequested | ResumeRequested) -> None:
+        """Leave a fact for every run that a step has started and waits for; detached ones go their own way."""
+        live = record.memo.get("children", {}).get("live", {})
+        for number, child in live.items():
+            if not child["detached"]:
+                self.decision.tells.append(Tell(child_id(self.run.origin.run, record.path, int(number)), fact))
 
     def enter(self, scope: Scope) -> None:
         """Look at the nodes of a scope that begins: those that wait for nothing, and, where a fork took steps over,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from runs.engine import budget, paths, turns
+from runs.engine import allotting, budget, children, paths, turns
 from runs.engine.budget import RUN, Spend
 from runs.engine.decision import StepRecord
 from runs.engine.forking import REOPENED, REUSED
@@ -27,6 +27,7 @@ def restore_into(execution: Execution, rows: Iterable[StepRecord], spends: Mappi
         )
         machine_ms += record.memo.get("machine_ms", 0)
         execution.has_edits = execution.has_edits or is_by_hand(record)
+        children.recall(execution, record)
         raised.extend(tuple(entry) for entry in record.memo.get("raised", ()))
         execution.told_full.update((cap, limit) for cap, limit in record.memo.get("alerted", ()))
     execution.board.replay(record for records in by_prefix.values() for record in records)
@@ -121,3 +122,5 @@ def _count_spends(execution: Execution, rows: Mapping[str, list[StepRecord]], sp
                 if cap in execution.live and budget.budget_of(execution, cap) != budget.NO_CAPS:
                     execution.spend_of(cap).add(spent)
                     execution.spend_of(cap).machine_ms += record.memo.get("machine_ms", 0)
+                    if "children" in record.memo:
+                        allotting.recount(execution.spend_of(cap), record.memo["children"])

@@ -44,11 +44,23 @@ class Step:
         return MADE in self.record.memo
 
 
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """What the steps of a child run see beyond it: whose words it was given, by name, and, in an item of a For each,
+    the values around the item."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Json] = field(default_factory=dict)
+
+
+NOTHING_OUTSIDE = Outer()
+
+
 @dataclass(slots=True, eq=False)
 class Scope:
     """`container` is the step whose instance this is, None for the pipeline's own graph; `index` says which.
 
-    `open` counts unfinished nodes.
+    `open` counts unfinished nodes. `outer` is what a run's own graph has around it.
     """
 
     graph: Graph
@@ -61,6 +73,7 @@ class Scope:
     counts: dict[str, list[int]] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
     open: int = 0
+    outer: Outer = NOTHING_OUTSIDE
 
     @classmethod
     def of(cls, graph: Graph, container: Step | None = None, prefix: str = "", index: int = 0) -> "Scope":
@@ -75,6 +88,14 @@ class Scope:
             counts={name: [len(ins), 0, 0, 0] for name, ins in graph.ins.items()},
             open=len(graph.nodes),
         )
+
+    @property
+    def outermost(self) -> "Scope":
+        """Return the scope of the run's own graph."""
+        scope = self
+        while scope.container:
+            scope = scope.container.scope
+        return scope
 
     def grow(self, nodes: Mapping[str, Node], edges: Sequence[Edge]) -> None:
         """Take in further nodes, and edges between them."""

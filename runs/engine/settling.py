@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pipelines.graph.model import Json, Node
 from runs.engine.decision import StepRecord
-from runs.engine.facts import StepError
+from runs.engine.facts import CancelRequested, StepError
 from runs.engine.move import Move
 from runs.engine.scope import EdgeState, Scope, Step
 from runs.engine.status import StepState
@@ -153,7 +153,11 @@ def _end(move: Move, step: Step, state: StepState, choose: Callable[[str], EdgeS
     record.finished_at = move.now
     if state in (StepState.SUCCEEDED, StepState.FAILED):
         start_time(step, move.now)
-    record.memo.pop("repair", None)
+    for name in ("repair", "wanted", "answers"):
+        record.memo.pop(name, None)
+    if "child" in record.memo:
+        del record.memo["child"]
+        move.tell_children(record, CancelRequested(reason=f"The step {record.path} that started it has ended."))
     container = move.run.containers.get(record.path)
     if container:
         for inner in container.scopes.values():

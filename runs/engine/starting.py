@@ -1,5 +1,6 @@
 """How an attempt reaches the executor: when there is room, with everything it may use, each grant for one call."""
 
+from pipelines.graph.lock import PIPELINE_TOOL, PipelineSpec
 from pipelines.graph.model import Json, Kind, Node
 from runs.engine import budget, fallbacks, trust
 from runs.engine.decision import Start
@@ -73,6 +74,8 @@ def start_of(run: Execution, step: Step) -> Start:
         cache_words=memo.get("cache_words"),
         judges={name: run.lock.agent(name) for name in _judges_of(node)},
         marked=step.is_made,
+        pipelines=_pipelines_of(run, agent) if agent else {},
+        answers=memo.get("answers", {}),
     )
 
 
@@ -92,8 +95,16 @@ def _labels(step: Step) -> dict[str, str]:
             return trust.labels(step, config["args"], "/args")
         case Kind.AGENT:
             return trust.labels(step, config["prompt"], "/prompt")
+        case Kind.PIPELINE:
+            return trust.labels(step, config["inputs"], "/inputs")
         case _:
             return trust.labels(step, config.get("value"), "/value")
+
+
+def _pipelines_of(run: Execution, agent: str) -> dict[str, PipelineSpec]:
+    """Return the pipelines that an agent may start, by the names among its tools."""
+    tools = (name for name in run.lock.agent(agent).tools if name.startswith(PIPELINE_TOOL))
+    return {name: run.lock.pipeline(name.removeprefix(PIPELINE_TOOL)) for name in tools}
 
 
 def missing_from_lock(run: Execution, step: Step) -> StepError | None:

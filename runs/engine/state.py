@@ -14,10 +14,13 @@ from pipelines.graph.lock import Lock
 from pipelines.graph.model import Budget, Document, Json, Limits
 from runs.engine import paths
 from runs.engine.board import Board
-from runs.engine.budget import RUN, Refusal, Spend
+from runs.engine.budget import RUN, Refusal, Spend, own_part
 from runs.engine.decision import Event, StepRecord
-from runs.engine.scope import Container, Scope, Step
+from runs.engine.origin import Origin, graph_at
+from runs.engine.scope import Container, Outer, Scope, Step
 from runs.engine.status import RunState, StepState
+
+NO_ORIGIN = Origin()
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +31,8 @@ class Execution:
     `running` are the steps the executor has, `ready` those that wait for room, `waiting` those that wait for a person.
     `spend` counts for the whole run, `spends` for each step with caps. `alerts` are events the next decision logs.
     `told_full` are the caps, and their size then, of which somebody was told that nothing is left.
+    `children` are the runs that steps have started and that have not ended, by path and number, with the record of the
+    step; `child_count` is how many there were. `needs` is what the items of a For each with `spread` read around it.
     `labels` says where each place's input comes from; it never changes, unless a person gave the output of one item
     and not of the others (`has_edits`).
     """
@@ -58,6 +63,10 @@ class Execution:
     alerts: list[Event] = field(default_factory=list)
     told_full: set[tuple[str, int]] = field(default_factory=set)
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    origin: Origin = NO_ORIGIN
+    children: dict[tuple[str, int], StepRecord] = field(default_factory=dict)
+    child_count: int = 0
+    needs: dict[str, frozenset[str]] = field(default_factory=dict)
     has_edits: bool = False
     step_count: int = 0
     position: int = 0
@@ -65,11 +74,14 @@ class Execution:
 
     @classmethod
     def begin(
-        cls, document: Document, lock: Lock, input: Json, budget: Budget, limits: Limits | None = None
+        cls, document: Document, lock: Lock, input: Json, budget: Budget, origin: Origin = NO_ORIGIN
     ) -> "Execution":
         """Return a run that has not started: `decide` with RunRequested starts it. `budget` replaces the document's."""
-        root = Scope.of(document.graph)
-        execution = cls(document, lock, input, limits or document.limits, root, board=Board.of(document.board))
+        root = Scope.of(graph_at(document, origin.place))
+        root.outer = Outer(origin.labels, input if origin.is_item else {})
+        if origin.is_item:
+            root.place, input = f"{origin.place}.", input.get("input", {})
+        execution = cls(document, lock, input, document.limits, root, board=Board.of(document.board), origin=origin)
         execution.caps[RUN] = budget
         execution.scopes[""] = root
         return execution
@@ -85,6 +97,7 @@ class Execution:
         run_state: RunState,
         spend: Spend,
         step_spends: Mapping[str, Spend] | None = None,
+        origin: Origin = NO_ORIGIN,
     ) -> "Execution":
         """Return the run as its last commit left it; follow with the fact Recovered.
 
@@ -93,8 +106,8 @@ class Execution:
         """
         from runs.engine.restoring import restore_into  # it knows the kinds, which know this class
 
-        execution = cls.begin(document, lock, input, budget)
-        execution.state, execution.spend = run_state, spend
+        execution = cls.begin(document, lock, input, budget, origin)
+        execution.state, execution.spend = run_state, own_part(spend)
         restore_into(execution, rows, step_spends or {})
         return execution
 

@@ -43,5 +43,6 @@ class WaitReason(StrEnum):
     CIRCUIT = "circuit"
     CHILDREN = "children"
     LOCK = "lock"
+    PARENT = "parent"
     FAILURE = "failure"
     OUTCOME_UNKNOWN = "outcome_unknown"

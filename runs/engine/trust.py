@@ -40,14 +40,14 @@ def _leaves(template: Json, where: str) -> Iterator[tuple[str, Json]]:
 
 def _label(scope: Scope, template: Json) -> str:
     try:
-        return _worst(_source(scope, reference) for reference in references(template))
+        return worst(_source(scope, reference) for reference in references(template))
     except ExpressionError:
         return TOOL
 
 
 def _source(scope: Scope, reference: Reference) -> str:
     if reference.root == "input":
-        return USER
+        return _of_input(scope, str(reference.segments[0]) if reference.segments else "")
     if reference.root == "steps":
         return _of_step(scope, str(reference.segments[0])) if reference.segments else TOOL
     if reference.root == "board":
@@ -60,7 +60,20 @@ def _source(scope: Scope, reference: Reference) -> str:
         if node.kind is Kind.EACH and reference.root in ("item", node.config["as"]):
             return _label(inner.container.scope, node.config["over"])
         inner = inner.container.scope
-    return AUTHOR
+    return scope.outermost.outer.labels.get(reference.root, AUTHOR)
+
+
+def _of_input(scope: Scope, name: str) -> str:
+    """Return whose words a field of the run's input is; without a name, whose the least trusted field is."""
+    labels = scope.outermost.outer.labels
+    if not name:
+        return worst([USER, *(label for at, label in labels.items() if at == "input" or at.startswith("input."))])
+    return worst([USER, *(labels[at] for at in ("input", f"input.{name}") if at in labels)])
+
+
+def of_names(scope: Scope, names: Iterable[str]) -> dict[str, str]:
+    """Return whose words the values of these names are to the steps of a scope."""
+    return {name: TOOL if name == "round" else _label(scope, f"${{{name}}}") for name in names}
 
 
 def _of_round(scope: Scope, reference: Reference) -> str:
@@ -78,7 +91,9 @@ def _of_step(scope: Scope, name: str) -> str:
     home: Scope | None = scope
     while home and name not in home.graph.nodes:
         home = home.container.scope if home.container else None
-    return _of_node(home, home.graph.nodes[name]) if home else AUTHOR
+    if home is None:
+        return scope.outermost.outer.labels.get(f"steps.{name}", AUTHOR)
+    return _of_node(home, home.graph.nodes[name])
 
 
 def _of_node(scope: Scope, node: Node) -> str:
@@ -90,7 +105,7 @@ def _of_node(scope: Scope, node: Node) -> str:
 def _of_kind(scope: Scope, node: Node) -> str:
     match node.kind:
         case Kind.INPUT:
-            return USER
+            return _of_input(scope, "")
         case Kind.HUMAN:
             return _of_person(scope, node)
         case Kind.AGENT | Kind.TEAM | Kind.SUPERVISOR:
@@ -98,11 +113,11 @@ def _of_kind(scope: Scope, node: Node) -> str:
         case Kind.DECIDE:
             return MODEL if node.config["mode"] == "ai" else AUTHOR
         case Kind.TRANSFORM:
-            return _worst(_of_expression(scope, expression) for expression in node.config["set"].values())
+            return worst(_of_expression(scope, expression) for expression in node.config["set"].values())
         case Kind.OUTPUT | Kind.CHECK:
-            return _worst(_label(scope, leaf) for _, leaf in _leaves(node.config.get("value"), ""))
+            return worst(_label(scope, leaf) for _, leaf in _leaves(node.config.get("value"), ""))
         case Kind.COMBINE:
-            return _worst(_of_step(scope, scope.graph.edges[index].source) for index in scope.graph.ins[node.id])
+            return worst(_of_step(scope, scope.graph.edges[index].source) for index in scope.graph.ins[node.id])
         case _:
             return TOOL
 
@@ -120,15 +135,16 @@ def _of_person(scope: Scope, node: Node) -> str:
         return USER
     guarded = scope.graph.nodes.get(node.config.get("guards") or "")
     passed = guarded.config.get("args") if guarded else node.config.get("show")
-    return _worst([USER, *(_label(scope, leaf) for _, leaf in _leaves(passed, ""))])
+    return worst([USER, *(_label(scope, leaf) for _, leaf in _leaves(passed, ""))])
 
 
 def _of_expression(scope: Scope, expression: str) -> str:
     try:
-        return _worst(_source(scope, reference) for reference in expression_references(expression))
+        return worst(_source(scope, reference) for reference in expression_references(expression))
     except ExpressionError:
         return TOOL
 
 
-def _worst(found: Iterable[str]) -> str:
+def worst(found: Iterable[str]) -> str:
+    """Return the least trusted of these labels, the author's when there is none."""
     return max(found, key=_ORDER.index, default=AUTHOR)

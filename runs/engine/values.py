@@ -1,6 +1,6 @@
 """What expressions and templates may see: the run's input, outputs of ancestors, the item or round around a step."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from pipelines.graph import expressions
@@ -74,6 +74,33 @@ def evaluated_inside(run: Execution, scope: Scope, expression: str) -> Json:
     return _guarded(lambda: expressions.evaluate(expression, seen))
 
 
+def around_item(run: Execution, scope: Scope, names: Collection[str]) -> dict[str, Json]:
+    """Return those of the values around an item that have these names, as the item's own steps would see them."""
+    seen = _around(run, scope)
+    whole = "input" in names
+    given = seen["input"] if isinstance(seen["input"], dict) else {}
+    found: dict[str, Json] = {
+        "input": {name: value for name, value in given.items() if whole or f"input.{name}" in names}
+    }
+    found.update({name: seen[name] for name in names if name in seen and name != "input"})
+    if isinstance(found.get("round"), dict):
+        found["round"] = _plain_round(found["round"], scope)
+    steps = [name.removeprefix("steps.") for name in names if name.startswith("steps.")]
+    outside = {name: _outside(scope, name) for name in steps}
+    found["steps"] = {name: value for name, value in outside.items() if value is not None}
+    return found
+
+
+def _plain_round(seen: dict[str, Json], scope: Scope) -> dict[str, Json]:
+    """Return what is seen of a round as JSON: an item in another run cannot look its steps up."""
+    before = seen.get("previous")
+    inner = next((one for one in _chain(scope) if one.container and one.container.node.kind is Kind.REPEAT), None)
+    if before is None or inner is None:
+        return seen
+    found = {name: value for name in inner.graph.nodes if (value := before.get(name)) is not None}
+    return {**seen, "previous": found}
+
+
 def _inside(run: Execution, scope: Scope) -> dict[str, Json]:
     seen = _around(run, scope)
     seen["steps"] = _Outputs(
@@ -91,7 +118,9 @@ def _visible(run: Execution, step: Step, more: Mapping[str, Json] | None) -> dic
 
 
 def _around(run: Execution, scope: Scope) -> dict[str, Json]:
-    seen: dict[str, Json] = {"input": run.input, "board": run.board.values}
+    beyond = run.root.outer.values
+    seen: dict[str, Json] = {name: value for name, value in beyond.items() if name != "steps"}
+    seen |= {"input": run.input, "board": run.board.values}
     if scope.container:
         for inner in reversed(list(_chain(scope))):
             if inner.container and inner.container.node.kind is Kind.REPEAT:
@@ -127,7 +156,9 @@ def _from(scope: Scope, asking: str, name: str) -> Json:
 
 
 def _outside(scope: Scope, name: str) -> Json:
-    return _from(scope.container.scope, scope.container.node.id, name) if scope.container else None
+    if scope.container:
+        return _from(scope.container.scope, scope.container.node.id, name)
+    return scope.outer.values.get("steps", {}).get(name)
 
 
 def _comes_before(scope: Scope, name: str, asking: str) -> bool:

@@ -24,6 +24,7 @@ from runs.engine.facts import (
     CancelForced,
     ErrorClass,
     Fact,
+    PipelineWanted,
     StepBlocked,
     StepError,
     StepFailed,
@@ -37,7 +38,7 @@ from runs.execution.context import CallIntent, CallOutcome, StepAborted
 from runs.execution.owned import OwnedRun
 from runs.execution.slots import Slots
 from runs.execution.step_context import CANCELLED, AttemptContext, never_made
-from runs.execution.steps import carry_out
+from runs.execution.steps import Result, carry_out
 from runs.store import TRANSIENT, Commit, Fenced
 
 log = logging.getLogger("baton.actor")
@@ -87,7 +88,7 @@ class FromInbox:
 
 
 Mail = Fact | Begin | Finish | AfterCommit | FromInbox
-_RESULTS = StepSucceeded | StepFailed | StepBlocked
+_RESULTS = StepSucceeded | StepFailed | StepBlocked | PipelineWanted
 
 
 class Actor:
@@ -374,7 +375,7 @@ class Actor:
                 self._force_at = None
 
 
-def _bounded(fact: StepSucceeded | StepFailed | StepBlocked) -> Fact:
+def _bounded(fact: Result) -> Fact:
     """Make a result fit for the database: no NUL, no lone surrogate, no infinite number, no more than 20 MB."""
     match fact:
         case StepFailed():

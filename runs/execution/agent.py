@@ -1,13 +1,14 @@
 """An agent's attempt: ask the model, carry out the tool calls it wants, tell it the results, until it answers."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import re2
 
 from pipelines.graph.canonical import digest
-from pipelines.graph.lock import AgentSpec
+from pipelines.graph.lock import AgentSpec, PipelineSpec
 from pipelines.graph.model import Json
 from pipelines.graph.tools import ToolSpec
 from runs.engine import marks
@@ -17,7 +18,7 @@ from runs.engine.loops import Repeats
 from runs.execution import answers, prompts
 from runs.execution.calls import Calls
 from runs.execution.dispatch import Done, Wish, call_tool
-from runs.execution.failures import Failure, config
+from runs.execution.failures import Failure, Wanted, config
 from runs.execution.models.values import Message, ModelRequest, Tool, ToolUse
 
 _NOT_IN_NAMES = re2.compile(r"[^a-zA-Z0-9_-]")
@@ -49,12 +50,13 @@ async def run(calls: Calls) -> StepSucceeded:
 class _Conversation:
     calls: Calls
     agent: AgentSpec
-    offered: Mapping[str, ToolSpec]
+    offered: Mapping[str, ToolSpec | PipelineSpec]
     tool_calls: int = 0
     model: str = ""
     schema: Json = None
     messages: list[Message] = field(default_factory=list)
     repeats: Repeats = field(default_factory=Repeats)
+    started: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         start = self.calls.start
@@ -77,7 +79,7 @@ class _Conversation:
         return None
 
     def _request(self) -> ModelRequest:
-        tools = tuple(Tool(name, spec.description, spec.args_schema) for name, spec in self.offered.items())
+        tools = tuple(_as_tool(name, spec) for name, spec in self.offered.items())
         return ModelRequest(
             model=self.model,
             messages=tuple(self.messages),
@@ -98,6 +100,8 @@ class _Conversation:
         if self.repeats.is_spent(wanted):
             return "Not carried out: this same call was made twice and nothing new has come of it. Go on without it."
         self.repeats.grant(wanted)
+        if isinstance(spec, PipelineSpec):
+            return self._started(spec, use.args, wanted)
         try:
             done = await call_tool(self.calls, Wish(spec, use.args, self.agent.id, use.id))
         except Failure as failure:
@@ -106,6 +110,18 @@ class _Conversation:
             return f"The call failed: {failure.error.message}"
         self.repeats.note(done.result)
         return _report(done, spec.id)
+
+    def _started(self, spec: PipelineSpec, inputs: Mapping[str, Json], wanted: str) -> str:
+        """Return what the pipeline came to that the model wants; raise Wanted when it has not been started yet."""
+        self.started[wanted] += 1
+        call = f"{self.calls.start.generation}/{wanted}/{self.started[wanted]}"
+        answer = self.calls.start.answers.get(call)
+        if answer is None:
+            raise Wanted(spec.id, inputs, call)
+        if "error" in answer:
+            return f"The run failed: {answer['error']}"
+        self.repeats.note(answer["output"])
+        return _report(Done(answer["output"]), spec.id)
 
 
 def model_of(start: Start, agent: AgentSpec | None) -> str:
@@ -116,12 +132,22 @@ def model_of(start: Start, agent: AgentSpec | None) -> str:
     return str(model)
 
 
-def _offered(calls: Calls, agent: AgentSpec) -> Mapping[str, ToolSpec]:
+def _as_tool(name: str, spec: ToolSpec | PipelineSpec) -> Tool:
+    if isinstance(spec, ToolSpec):
+        return Tool(name, spec.description, spec.args_schema)
+    about = f"Runs the pipeline “{spec.name}” and returns its result. {spec.description}".strip()
+    return Tool(name, about, spec.inputs or {"type": "object"})
+
+
+def _offered(calls: Calls, agent: AgentSpec) -> Mapping[str, ToolSpec | PipelineSpec]:
     """Return the agent's tools by the name the model sees, restricted to the step's subset."""
     subset = calls.start.node.config.get("tools")
-    offered: dict[str, ToolSpec] = {}
+    offered: dict[str, ToolSpec | PipelineSpec] = {}
     for tool_id in agent.tools:
         if subset is not None and tool_id not in subset:
+            continue
+        if (pipeline := calls.start.pipelines.get(tool_id)) is not None:
+            offered[_NOT_IN_NAMES.sub("_", f"run_{pipeline.slug}")[:64]] = pipeline
             continue
         if (spec := calls.context.tools.get(tool_id)) is None:
             raise config("no_such_tool", f"The version has no tool {tool_id}, which {agent.id} uses. Publish it again.")

@@ -6,8 +6,9 @@ The functions without `async` are for threads: Django's connections belong to on
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -109,6 +110,13 @@ def warm_up() -> None:
         gc.freeze()
     finally:
         gc.enable()
+
+
+def ring(run_ids: Iterable[str]) -> None:
+    """Wake other runs that a commit has left facts for, whoever owns them."""
+    for run_id in run_ids:
+        dispatch.ring(UUID(run_id))
+    close_old_connections()
 
 
 def forward(run_id: str) -> None:

@@ -27,6 +27,14 @@ class AnswerLost(Failure):
     """No answer came, but the other side may have acted or charged: the call counts as unfinished."""
 
 
+class Wanted(Exception):
+    """An agent wants a pipeline started before the attempt can go on; `call` names the wish within the step."""
+
+    def __init__(self, pipeline: str, inputs: Json, call: str) -> None:
+        super().__init__(pipeline)
+        self.pipeline, self.inputs, self.call = pipeline, inputs, call
+
+
 class Blocked(Exception):
     """A person must answer before the attempt can go on."""
 

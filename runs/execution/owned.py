@@ -9,13 +9,15 @@ from typing import Any
 from pipelines.graph.lock import Lock
 from pipelines.graph.model import Budget, Document, Graph, Json, Kind, Node
 from pipelines.graph.tools import Effect
-from runs import effects
+from runs import children, effects
 from runs.allowance import Alert
+from runs.children import Above
 from runs.claims import Claimed
-from runs.effects import RunFacts
+from runs.effects import Row, RunFacts
 from runs.engine import budget, paths, turns
 from runs.engine.decision import Decision, Event, StepRecord
 from runs.engine.facts import ErrorClass, StepError
+from runs.engine.origin import Origin
 from runs.engine.state import Execution
 from runs.engine.status import RunState, StepState
 from runs.execution import rows, trace
@@ -24,7 +26,7 @@ from runs.execution.results import Brought
 from runs.ledger import CallRow, Ledger, StepCost
 from runs.store import Commit
 
-EXECUTED = frozenset({Kind.AGENT, Kind.TOOL, Kind.DECIDE, Kind.CHECK})
+EXECUTED = frozenset({Kind.AGENT, Kind.TOOL, Kind.DECIDE, Kind.CHECK, Kind.PIPELINE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,10 @@ class OwnedRun:
         self._seq, self._revision, self.epoch = row["seq"], row["revision"], row["epoch"]
         self.crashes: int = row["crashes"]
         self.state = RunState(row["state"])
+        self.parent_id = str(row["parent_id"]) if row["parent_id"] else None
+        self._editors = tuple(dict.fromkeys((*pinned.editors, *row["origin"].get("editors", ()))))
         self.execution = _execution(claimed, pinned)
-        costs = {s["path"]: StepCost(s["cost_micros"], s["unpriced_calls"]) for s in claimed.steps}
+        costs = {s["path"]: rows.own_cost(s) for s in claimed.steps}
         self._ledger = Ledger(self.id, costs)
         self._journal = _journal(claimed.calls)
         self._place = trace.Place(self.id, self.workspace_id, self.pipeline_id, pinned.document.name, self._agent_of)
@@ -162,7 +166,9 @@ class OwnedRun:
             self._journal[call["path"]][call["key"]] = replace(self._journal[call["path"]][call["key"]], state=LOST)
 
     def _agent_of(self, path: str, record: StepRecord | None) -> str | None:
-        return self._pinned.agent_of(path, record or self.execution.steps.get(path))
+        origin = self.execution.origin
+        place = f"{origin.place}.{path}" if origin.is_item else path
+        return self._pinned.agent_of(place, record or self.execution.steps.get(path))
 
     # -- results ----------------------------------------------------------------------------------------------------
 
@@ -206,10 +212,16 @@ class OwnedRun:
         if any(record.kind in EXECUTED and record.state is StepState.SUCCEEDED for record in decision.changed.values()):
             self.crashes = 0  # it got further than the worker before, so it was not the run that killed it
         costs = self._ledger.costs
+        relatives: list[Row] = [
+            *children.births(Above(self._row, self._pinned.id, self._editors), decision.children, now),
+            *children.told(self.id, decision.tells, self._revision),
+            *children.asked(self._row, decision.asks),
+        ]
         steps = [rows.step_row(self.id, record, costs.get(path, StepCost())) for path, record in changed.items()]
         spans = [*self._spans, *trace.step_spans(self._place, decision.changed.values())]
         if decision.run.is_terminal and any(event.type == "run_finished" for event in decision.events):
             spans.append(trace.run_span(self._place, self._row, now, decision.run))
+            relatives += children.ended(self._row, self.execution)
         commit = Commit(
             run=self._run_row(decision, now, release=release),
             events=[self._event_row(event, now) for event in events],
@@ -220,7 +232,7 @@ class OwnedRun:
             holds=self._holds,
             results=kept,
             taken=taken,
-            rows=effects.rows_for(events, self._facts(now)),
+            rows=[*effects.rows_for(events, self._facts(now)), *relatives],
         )
         commit.run["seq"] = self._seq
         self._calls, self._spans, self._holds, self._touched = [], [], [], set()
@@ -264,6 +276,7 @@ class OwnedRun:
             "input_tokens": spend.input_tokens,
             "output_tokens": spend.output_tokens,
             "machine_ms": spend.machine_ms,
+            "children": execution.child_count,
             "wake_at": self.wake_at,
             "started_at": row["started_at"],
             "finished_at": row["finished_at"],
@@ -277,7 +290,7 @@ class OwnedRun:
             pipeline_id=self.pipeline_id,
             version_id=self._pinned.id,
             started_by=str(started_by) if started_by else None,
-            editors=self._pinned.editors,
+            editors=self._editors,
             now=now,
             board_id=str(self._row["board_id"]),
             rehearsal=self.rehearsal,
@@ -288,8 +301,9 @@ def _execution(claimed: Claimed, pinned: Pinned) -> Execution:
     run = claimed.run
     caps = dict(run["budget"])
     caps["alert_at"] = tuple(caps.get("alert_at", ()))
+    origin = Origin.from_json(str(run["id"]), run["origin"])
     if not claimed.steps and run["revision"] == 0:
-        return Execution.begin(pinned.document, pinned.lock, run["input"], Budget(**caps))
+        return Execution.begin(pinned.document, pinned.lock, run["input"], Budget(**caps), origin)
     spend = budget.Spend(
         cost=run["cost_micros"],
         reserved=run["reserved_micros"],
@@ -310,6 +324,7 @@ def _execution(claimed: Claimed, pinned: Pinned) -> Execution:
         RunState(run["state"]),
         spend,
         _step_spends(claimed.calls),
+        origin,
     )
 
 

@@ -61,9 +61,10 @@ def brought(context: StepContext, fact: Fact) -> Brought | None:
 
 
 def is_kept(context: StepContext) -> bool:
-    """Tell whether a step's results are kept: its author wants it, and it changes nothing. A rehearsal keeps none."""
+    """Tell whether a step's results are kept: its author wants it, and it changes nothing and started
+    no other run. A rehearsal keeps none."""
     start = context.start
-    if context.rehearsal or (start.node.cache or {}).get("mode", "off") == "off":
+    if context.rehearsal or start.answers or (start.node.cache or {}).get("mode", "off") == "off":
         return False
     return start.tool is None or start.tool.effect_of(start.input["args"]) is Effect.NONE
 

@@ -34,12 +34,22 @@ def step_row(run_id: str, record: StepRecord, cost: StepCost) -> dict[str, Json]
         "meta": record.meta,
         "error": record.error,
         "memo": record.memo,
-        "cost_micros": cost.cost,
+        "cost_micros": cost.cost + _paid_by_children(record.memo),
         "unpriced_calls": cost.unpriced,
         "position": record.position,
         "started_at": record.started_at,
         "finished_at": record.finished_at,
     }
+
+
+def own_cost(row: Mapping[str, Any]) -> StepCost:
+    """Return what a step's own calls cost; its row also has what the runs that it started came to."""
+    return StepCost(row["cost_micros"] - _paid_by_children(row["memo"] or {}), row["unpriced_calls"])
+
+
+def _paid_by_children(memo: Mapping[str, Json]) -> int:
+    spent = memo.get("children", {}).get("spent")
+    return int(spent["paid"]) if spent else 0
 
 
 def step_record(row: Mapping[str, Any]) -> StepRecord:

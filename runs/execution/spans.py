@@ -34,6 +34,8 @@ ERROR_TYPE = "error.type"
 
 COST = "baton.cost.usd"
 RUN_ID = "baton.run.id"
+PARENT_RUN = "baton.parent.run.id"
+PARENT_STEP = "baton.parent.step.path"
 STEP_PATH = "baton.step.path"
 STEP_KIND = "baton.step.kind"
 ATTEMPT = "baton.attempt"
@@ -113,6 +115,12 @@ def tool(tool_id: str, call_id: str = "") -> dict[str, Json]:
 
 def step(run_id: str, path: str, kind: str, attempt: int) -> dict[str, Json]:
     return {RUN_ID: run_id, STEP_PATH: path, STEP_KIND: kind, ATTEMPT: attempt}
+
+
+def run(run_id: str, parent: object, parent_path: str | None) -> dict[str, Json]:
+    """Return the attributes of a run; a child names the run and the step that started it."""
+    own = {RUN_ID: run_id}
+    return {**own, PARENT_RUN: str(parent), PARENT_STEP: parent_path} if parent else own
 
 
 def failed(error: StepError | Mapping[str, Json]) -> dict[str, Json]:

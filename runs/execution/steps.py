@@ -8,16 +8,16 @@ from collections.abc import Awaitable, Callable
 
 from pipelines.graph.canonical import sanitise
 from pipelines.graph.model import Kind
-from runs.engine.facts import ErrorClass, StepBlocked, StepError, StepFailed, StepSucceeded
+from runs.engine.facts import ErrorClass, PipelineWanted, StepBlocked, StepError, StepFailed, StepSucceeded
 from runs.execution import agent, judge, results, router
 from runs.execution.calls import Calls
 from runs.execution.context import StepAborted, StepContext
 from runs.execution.dispatch import Wish, call_tool
-from runs.execution.failures import Blocked, Failure, config
+from runs.execution.failures import Blocked, Failure, Wanted, config
 
 log = logging.getLogger("baton.execution")
 
-Result = StepSucceeded | StepFailed | StepBlocked
+Result = StepSucceeded | StepFailed | StepBlocked | PipelineWanted
 
 
 async def carry_out(context: StepContext) -> Result:
@@ -41,6 +41,8 @@ async def carry_out(context: StepContext) -> Result:
             trust=blocked.trust,
             call=blocked.call,
         )
+    except Wanted as wanted:
+        fact = PipelineWanted(start.path, start.attempt, wanted.pipeline, wanted.inputs, wanted.call)
     except (Failure, StepAborted) as failure:
         fact = StepFailed(start.path, start.attempt, failure.error, jitter=_jitter())
     except Exception as error:

@@ -87,7 +87,7 @@ def run_span(place: Place, run: Mapping[str, Any], end: datetime, state: RunStat
         "start": run["started_at"] or end,
         "end": end,
         "status": "error" if state == RunState.FAILED else "ok",
-        "attributes": {spans.RUN_ID: place.run_id},
+        "attributes": spans.run(place.run_id, run["parent_id"], run["parent_path"]),
     }
 
 
@@ -115,6 +115,8 @@ def _step_span(place: Place, record: StepRecord) -> dict[str, Json]:
 def _step_name(record: StepRecord, agent: str | None) -> str:
     if agent:
         return spans.agent_name(agent)
+    if record.kind == Kind.PIPELINE:
+        return spans.workflow_name(record.title or record.node)
     return spans.workflow_name(record.node) if record.kind == Kind.TEAM else spans.step_name(record.node)
 
 

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -131,11 +131,25 @@ class Worker:
         self._bell.changed(run.id, run.workspace_id, lists=lists)
         if any(self._is_about_others(event) for event in decision.events):
             self._meeting.call()
+        told = {*(child.id for child in decision.children), *(tell.child for tell in decision.tells)}
+        if run.parent_id and (decision.asks or any(event.type == "run_finished" for event in decision.events)):
+            told.add(run.parent_id)
+        if told:
+            self._spawn(self._tell(told))
 
     @staticmethod
     def _is_about_others(event: Event) -> bool:
         """Tell whether something began or ended that other runs may wait for: then nobody need wait for the poll."""
         return event.type in MEETING_EVENTS or bool(event.payload.get("events") or event.payload.get("lock"))
+
+    async def _tell(self, run_ids: Iterable[str]) -> None:
+        """Ring the runs that a commit left facts for: my own at once, the others through the broker."""
+        mine = [actor for run_id in run_ids if (actor := self._actors.get(run_id))]
+        for actor in mine:
+            await actor.look_into_inbox()
+        others = [run_id for run_id in run_ids if run_id not in self._actors]
+        if others:
+            await sync_to_async(background.ring, thread_sensitive=False)(others)
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -314,7 +328,8 @@ class Worker:
         """Fail a run that no worker could even load: nothing else would ever end it."""
         log.error("Run %s has stopped %d workers and is failed as a dead letter.", run_id, HOPELESS_AFTER)
         async with self._pool.connection() as connection:
-            await claims.bury(connection, run_id, self.owner, epoch)
+            told = await claims.bury(connection, run_id, self.owner, epoch)
+        await self._tell(told)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

@@ -68,4 +68,4 @@ def workspace_frame(actor: Actor) -> dict[str, Any]:
 
 
 def _run_of(actor: Actor, run_id: UUID | str) -> Run:
-    return get(Run.objects.select_related("pipeline", "version", "started_by", "forked_from"), actor, pk=run_id)
+    return get(Run.objects.select_related(*inspection.NAMED), actor, pk=run_id)

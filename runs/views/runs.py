@@ -3,12 +3,13 @@
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import paging
-from accounts.access import actor_of, get, scoped, signed_in
+from accounts.access import Actor, actor_of, get, scoped, signed_in
 from runs import health, inspection, live, services
 from runs.models import Run
 from runs.views import fragments
@@ -33,10 +34,22 @@ _ACTS = {
 def runs(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     wanted = {name: request.GET[name] for name in ("state", "pipeline__slug") if request.GET.get(name)}
-    rows = health.listed(scoped(Run, actor).filter(**wanted))
-    page = paging.page(rows, request.GET.get("cursor"), None, "-created_at")
-    context = {"lines": health.progress(page["items"]), "next": page["next"], "states": health.states(actor.workspace)}
-    return render(request, "runs/runs.html", context | {"state": wanted.get("state", ""), "filters": FILTERS})
+    found, above = _of_family(actor, request.GET.get("of", ""))
+    page = paging.page(health.listed(found.filter(**wanted)), request.GET.get("cursor"), None, "-created_at")
+    context = {"lines": health.progress(page["items"]), "next": page["next"], "states": health.states(found)}
+    context |= {"state": wanted.get("state", ""), "filters": FILTERS, "of": request.GET.get("of", ""), "above": above}
+    return render(request, "runs/runs.html", context)
+
+
+def _of_family(actor: Actor, of: str) -> tuple["QuerySet[Run]", Run | None]:
+    """Return the runs that people started; those of one run's steps where `of` is its id, and all for "all"."""
+    every = scoped(Run, actor)
+    if of == "all":
+        return every, None
+    if of:
+        above = get(Run, actor, pk=of)
+        return every.filter(parent=above), above
+    return every.filter(parent=None), None
 
 
 @require_GET

@@ -158,3 +158,21 @@ def test_a_run_goes_on_from_a_step_with_words_by_hand_and_pays_only_for_the_rest
     expect(alice.locator("#run-state")).to_contain_text("Done", timeout=20_000)
     third = Run.objects.get(forked_from=second)
     assert Step.objects.get(run=third, node="research").output == "By hand."
+
+
+def test_a_run_leads_to_the_runs_that_its_steps_started_and_back(stack: LiveStack, sign_in: SignIn) -> None:
+    alice = sign_in("alice")
+    run = press_run(alice, stack, "portfolio-review")
+    wait_for(lambda: Run.objects.get(pk=run.pk).state == "succeeded", 60, stack.logs)
+    strip = alice.locator("#strip")
+    expect(strip).to_contain_text("3 runs", timeout=20_000)
+    alice.goto(f"{stack.url}/runs/{run.pk}/step/?path=review%5B0%5D.analyse")
+    alice.get_by_role("link", name=re.compile("^Company analysis #")).click()
+    expect(alice.locator("#strip")).to_contain_text("Part of")
+    expect(alice.locator("#strip")).to_contain_text("review[0].analyse")
+    alice.locator("#strip").get_by_role("link", name=f"#{run.number}").click()
+    expect(alice.locator("body")).to_contain_text("Runs it started")
+    alice.goto(f"{stack.url}/runs/")
+    expect(alice.locator("main")).not_to_contain_text("Company analysis")
+    alice.get_by_text("With runs of steps").click()
+    expect(alice.locator("main")).to_contain_text("Company analysis")

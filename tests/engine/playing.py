@@ -15,6 +15,7 @@ from runs.engine.facts import (
     Answered,
     ErrorClass,
     Fact,
+    PipelineWanted,
     Recovered,
     RunRequested,
     StepBlocked,
@@ -23,6 +24,7 @@ from runs.engine.facts import (
     StepSucceeded,
     Tick,
 )
+from runs.engine.origin import Origin
 from runs.engine.state import Execution
 from runs.engine.status import RunState, StepState
 from tests.engine.building import NOON, a_document, a_graph, a_lock
@@ -47,7 +49,8 @@ class Player:
         self.input = input or {}
         self.budget: Budget = more.get("budget") or document.budget
         self.now: datetime = NOON
-        self.run = Execution.begin(self.document, self.lock, self.input, self.budget)
+        self.origin: Origin = more.get("origin") or Origin("root")
+        self.run = Execution.begin(self.document, self.lock, self.input, self.budget, self.origin)
         self.rows: dict[str, dict[str, Any]] = {}
         self.events: list[Event] = []
         self.started: list[Start] = []
@@ -80,7 +83,7 @@ class Player:
         """End an open attempt as the script says."""
         return self.tell(self.outcome(self.open.pop(path)))
 
-    def outcome(self, start: Start) -> StepSucceeded | StepFailed | StepBlocked:
+    def outcome(self, start: Start) -> StepSucceeded | StepFailed | StepBlocked | PipelineWanted:
         said = self.script.get(start.path, self.script.get(start.node.id, start.path))
         if isinstance(said, list):
             turn = self.turns.get(start.path, 0)
@@ -88,7 +91,7 @@ class Player:
             said = said[min(turn, len(said) - 1)]
         if callable(said):
             said = said(start)
-        if isinstance(said, StepSucceeded | StepFailed | StepBlocked):
+        if isinstance(said, StepSucceeded | StepFailed | StepBlocked | PipelineWanted):
             return said
         if isinstance(said, Fails):
             return StepFailed(start.path, start.attempt, said.error, jitter=0.5)
@@ -126,7 +129,14 @@ class Player:
         """Lose all memory and come back from the rows."""
         self.open.clear()
         self.run = Execution.restore(
-            self.document, self.lock, self.input, self.budget, self.records(), self.run.state, self.run.spend
+            self.document,
+            self.lock,
+            self.input,
+            self.budget,
+            self.records(),
+            self.run.state,
+            self.run.spend,
+            origin=self.origin,
         )
         return self.tell(Recovered(crashed=crashed))
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines.graph.lock import AgentSpec, Library, Price
+from pipelines.graph.lock import AgentSpec, Library, PipelineSpec, Price
 from pipelines.graph.model import Document
 from pipelines.graph.parse import parse
 from pipelines.graph.tools import Delivery, Effect, ToolSpec
@@ -51,11 +51,23 @@ AGENTS = {
     "mailer@1": AgentSpec("mailer@1", "demo/writer", tools=("email.send@1",)),
     "guesser@1": AgentSpec("guesser@1", "local/mystery"),
 }
+CHILD = PipelineSpec(
+    "child@1",
+    pipeline="11111111-1111-1111-1111-111111111111",
+    version="22222222-2222-2222-2222-222222222222",
+    name="Child",
+    inputs={
+        "type": "object",
+        "required": ["topic"],
+        "additionalProperties": False,
+        "properties": {"topic": {"type": "string"}, "depth": {"type": "number", "default": 1}},
+    },
+)
 LIBRARY = Library(
     agents=AGENTS,
     tools={tool.id: tool for tool in (SEND, HTTP, NOTE)},
     prices={"demo/writer": Price(100, 200), "demo/judge": Price(1, 2), "demo/echo": Price(0, 0), "local/mystery": None},
-    pipelines=frozenset({"child"}),
+    pipelines={"child@1": CHILD},
 )
 
 

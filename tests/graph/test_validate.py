@@ -12,7 +12,7 @@ from pipelines.graph.kinds import ROLES
 from pipelines.graph.model import Kind
 from pipelines.graph.parse import parse
 from pipelines.graph.validate import RUNNABLE, Library, problems
-from tests.graph.documents import LIBRARY, RESULT, START, a_graph, a_transform, an_agent, parsed
+from tests.graph.documents import CHILD, LIBRARY, RESULT, START, a_graph, a_transform, an_agent, parsed
 
 TOPIC = {
     "type": "object",
@@ -58,9 +58,13 @@ def test_the_gallery_has_no_problem() -> None:
     }
     from pipelines.library.tools import TOOLS
 
-    library = Library(agents=specs, tools=TOOLS, prices=LIBRARY.prices)
-    for path in Path("pipelines/gallery/documents").glob("*.json"):
-        assert problems(parse(json.loads(path.read_bytes())), library) == [], path.stem
+    documents = [parse(json.loads(path.read_bytes())) for path in Path("pipelines/gallery/documents").glob("*.json")]
+    pipelines = {
+        f"{one.id}@1": replace(CHILD, id=f"{one.id}@1", inputs=one.inputs, budget=one.budget) for one in documents
+    }
+    library = Library(agents=specs, tools=TOOLS, prices=LIBRARY.prices, pipelines=pipelines)
+    for document in documents:
+        assert problems(document, library) == [], document.id
 
 
 @pytest.mark.parametrize(
@@ -165,12 +169,57 @@ def test_a_wrong_step_has_its_problem_at_its_field(step: dict[str, Any], problem
     assert problem in between({"a": step}, *edges)
 
 
-def test_every_kind_that_cannot_run_is_an_error() -> None:
-    names = "input output agent tool decide combine transform human each repeat check team supervisor wait board"
-    runnable = names.split()
-    assert frozenset(runnable) == RUNNABLE
-    for kind, fields in {"pipeline": {"pipeline": "child"}}.items():
-        assert ("error", "kind_not_available", "a/kind") in between({"a": {"kind": kind, **fields}})
+def test_every_kind_can_run() -> None:
+    assert frozenset(Kind) == RUNNABLE
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [{"kind": "board", "op": "read", "key": "x"}, an_agent("${board.x}"), a_transform(x="board.x")],
+)
+def test_items_in_runs_of_their_own_cannot_use_the_board(inner: dict[str, Any]) -> None:
+    each = {"kind": "each", "over": "${input.list}", "graph": {"nodes": {"i": inner}, "edges": []}}
+    assert not [code for _, code, _ in a_line(each) if code == "not_available"]
+    assert ("error", "not_available", "a/spread") in a_line({**each, "spread": True})
+
+
+def a_call(**fields: Any) -> dict[str, Any]:
+    return {"kind": "pipeline", "pipeline": "child", "inputs": {"topic": "${input.topic}"}, **fields}
+
+
+def test_a_sound_sub_pipeline_has_no_problem() -> None:
+    assert a_line(a_call()) == []
+    assert a_line(a_call(pipeline="child@1", on_error={"fallback": [{"pipeline": "child"}]})) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        (a_call(pipeline="nobody"), ("error", "unknown_pipeline", "a/pipeline")),
+        (a_call(pipeline="child@9"), ("error", "unknown_pipeline", "a/pipeline")),
+        (a_call(inputs={}), ("error", "missing_argument", "a/inputs")),
+        (a_call(inputs={"topic": "x", "more": 1}), ("error", "unknown_argument", "a/inputs/more")),
+        (a_call(inputs={"topic": 3}), ("error", "type_mismatch", "a/inputs/topic")),
+        (a_call(inputs={"topic": "${input.topc}"}), ("error", "unknown_input", "a/inputs/topic")),
+        (a_call(share_board=True), ("error", "not_available", "a/share_board")),
+        (a_call(on_error={"fallback": [{"model": "demo/echo"}]}), ("error", "not_available", "a/on_error/fallback/0")),
+        (
+            an_agent(on_error={"fallback": [{"pipeline": "nobody"}]}),
+            ("error", "unknown_pipeline", "a/on_error/fallback/0/pipeline"),
+        ),
+        (
+            an_agent(on_error={"fallback": [{"pipeline": "child"}]}),
+            ("error", "missing_argument", "a/on_error/fallback/0"),
+        ),
+        (
+            {"kind": "transform", "set": {"x": "1"}, "on_error": {"fallback": [{"pipeline": "child"}]}},
+            ("error", "not_available", "a/on_error/fallback/0"),
+        ),
+        (an_agent(tools=["pipeline:child"]), ("error", "tool_not_granted", "a/tools/0")),
+    ],
+)
+def test_what_is_wrong_with_starting_a_pipeline(step: dict[str, Any], problem: tuple[str, str, str]) -> None:
+    assert problem in a_line(step)
 
 
 def test_the_roles_are_those_of_the_accounts() -> None:

@@ -25,6 +25,7 @@ NAMES = [
     "prospect-outreach",
     "company-analysis",
     "topic-research",
+    "portfolio-review",
     "support-desk",
     "debate",
     "group-chat",
@@ -33,7 +34,7 @@ NAMES = [
     "planned-work",
 ]
 KINDS = {"input", "output", "agent", "tool", "decide", "combine", "transform", "human"}
-KINDS |= {"each", "repeat", "check", "team", "supervisor"}
+KINDS |= {"each", "repeat", "check", "team", "supervisor", "pipeline"}
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,28 @@ def test_a_template_uses_its_own_agent_where_the_name_is_taken(team: Team) -> No
     pipeline = gallery.instantiate(acting(team.alice), "content-pipeline")
     nodes = pipeline.draft.document["graph"]["nodes"]
     assert (nodes["write"]["agent"], nodes["edit"]["agent"]) == ("writer@2", "editor@1")
+
+
+def test_a_template_brings_the_pipeline_that_it_starts(team: Team) -> None:
+    parent = gallery.instantiate(acting(team.alice), "portfolio-review")
+    child = Pipeline.objects.get(slug="company-analysis")
+    assert parent.published is not None
+    assert child.published is not None
+    locked = parent.published.lock["pipelines"]["company-analysis@1"]
+    assert (locked["pipeline"], locked["version"]) == (str(child.pk), str(child.published.pk))
+    gallery.instantiate(acting(team.alice), "portfolio-review")
+    gallery.instantiate(acting(team.alice), "company-analysis")
+    assert Pipeline.objects.count() == PipelineVersion.objects.count() == 2
+
+
+def test_a_template_starts_the_version_that_is_published_here(team: Team) -> None:
+    from pipelines import publish
+
+    child = gallery.instantiate(acting(team.alice), "company-analysis")
+    publish.publish(acting(team.alice), child)
+    parent = gallery.instantiate(acting(team.alice), "portfolio-review")
+    assert parent.published is not None
+    assert list(parent.published.lock["pipelines"]) == ["company-analysis@2"]
 
 
 def test_instantiating_brings_an_archived_one_back(team: Team) -> None:

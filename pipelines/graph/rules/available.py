@@ -25,13 +25,14 @@ RUNNABLE = frozenset(
         Kind.CHECK,
         Kind.WAIT,
         Kind.BOARD,
+        Kind.PIPELINE,
     }
 )
 # Values of a field that the engine does not carry out yet.
 _NOT_YET: Mapping[tuple[Kind, str], tuple[Json, ...]] = {
     (Kind.COMBINE, "merge"): ("best_of", "synthesize"),
     (Kind.AGENT, "conversation"): ("run", "session"),
-    (Kind.EACH, "spread"): (True,),
+    (Kind.PIPELINE, "share_board"): (True,),
 }
 
 
@@ -60,7 +61,3 @@ def _choices(place: Place) -> Iterator[Problem]:
         if rule["rule"] == "ai_rubric" and node.kind is not Kind.AGENT:
             message = "Only an agent's output is judged on the step itself. Put a Check step after this one."
             yield problem(place, "error", "not_available", message, "checks", index, "rule")
-    for index, fallback in enumerate(node.on_error.fallback):
-        if fallback.kind == "pipeline":
-            message = "A pipeline cannot be a fallback yet. Choose a model or an agent."
-            yield problem(place, "error", "not_available", message, "on_error", "fallback", index)

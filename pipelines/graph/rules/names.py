@@ -1,9 +1,10 @@
 """Names and values: agents, tools and models exist and have a price, arguments fit, schemas can be used."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from pipelines.graph import schemas
-from pipelines.graph.freeze import agents_of, models_of, tools_of
+from pipelines.graph.freeze import agents_of, is_pipeline, models_of, tools_of
 from pipelines.graph.lock import resolve
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.places import Place
@@ -35,10 +36,6 @@ def check_names(subject: Subject) -> Iterator[Problem]:
                 yield problem(place, "error", "unknown_tool", _unknown("tool", reference), field)
         if place.node.kind is Kind.AGENT:
             yield from _agent(subject, place)
-        if place.node.kind is Kind.PIPELINE:
-            slug = place.node.config["pipeline"].partition("@")[0]
-            if slug not in subject.library.pipelines:
-                yield problem(place, "error", "unknown_pipeline", _unknown("pipeline", slug), "pipeline")
 
 
 def check_prices(subject: Subject) -> Iterator[Problem]:
@@ -74,8 +71,8 @@ def check_values(subject: Subject) -> Iterator[Problem]:
             yield from _schema_problems(node.config["form"], pointer(place.where, "form"), place.name)
         elif node.kind is Kind.EACH:
             yield from _list(subject, place)
-        elif node.kind is Kind.TOOL:
-            yield from _arguments(subject, place)
+        elif node.kind is Kind.TOOL and (tool := subject.tool(node.config["tool"])) is not None:
+            yield from given_fields(subject, place, Taker(tool.title, tool.args_schema, "args"))
 
 
 def _unknown(what: str, reference: str) -> str:
@@ -88,7 +85,7 @@ def _agent(subject: Subject, place: Place) -> Iterator[Problem]:
     agent = subject.agent(place.node.config["agent"])
     known = {name for tool in (agent.tools if agent else ()) if (name := resolve(tool, subject.library.tools))}
     for tool in agent.tools if agent else ():
-        if resolve(tool, subject.library.tools) is None:
+        if not is_pipeline(tool) and resolve(tool, subject.library.tools) is None:
             message = (
                 f"The agent {place.node.config['agent']!r} uses the tool {tool!r}, which is not in this workspace."
             )
@@ -158,31 +155,41 @@ def _list(subject: Subject, place: Place) -> Iterator[Problem]:
         yield problem(place, "error", "type_mismatch", message, "over")
 
 
-def _arguments(subject: Subject, place: Place) -> Iterator[Problem]:
-    tool, args = subject.tool(place.node.config["tool"]), place.node.config["args"]
-    if tool is None:
-        return
-    properties = tool.args_schema.get("properties", {})
-    for name in tool.args_schema.get("required", ()):
-        if name not in args:
-            message = f"{tool.title} needs {name!r}."
-            yield problem(place, "error", "missing_argument", message, "args")
-    for name, value in args.items():
-        if name in properties:
-            yield from _argument(subject, place, (name, value), properties[name])
-        elif tool.args_schema.get("additionalProperties") is False:
-            message = f"{tool.title} takes no {name[:60]!r}. It takes: {', '.join(properties)}."
-            yield problem(place, "error", "unknown_argument", message, "args", name)
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """What a step gives values to: its name for people, the JSON Schema of what it takes, and the field they are in."""
+
+    title: str
+    schema: Mapping[str, Json]
+    field: str
+
+    @property
+    def properties(self) -> Mapping[str, Json]:
+        return self.schema.get("properties") or {}
 
 
-def _argument(
-    subject: Subject, place: Place, argument: tuple[str, Json], wanted: Mapping[str, Json]
-) -> Iterator[Problem]:
+def given_fields(subject: Subject, place: Place, taker: Taker) -> Iterator[Problem]:
+    """Yield what is missing among the values a step gives, what is not taken, and what has the wrong type."""
+    given = place.node.config[taker.field]
+    for name in taker.schema.get("required", ()):
+        if name not in given and "default" not in (taker.properties.get(name) or {}):
+            message = f"{taker.title} needs {name!r}."
+            yield problem(place, "error", "missing_argument", message, taker.field)
+    for name, value in given.items():
+        if name in taker.properties:
+            yield from _argument(subject, place, (name, value), taker)
+        elif taker.schema.get("additionalProperties") is False:
+            message = f"{taker.title} takes no {name[:60]!r}. It takes: {', '.join(taker.properties)}."
+            yield problem(place, "error", "unknown_argument", message, taker.field, name)
+
+
+def _argument(subject: Subject, place: Place, argument: tuple[str, Json], taker: Taker) -> Iterator[Problem]:
     name, value = argument
+    wanted = taker.properties[name]
     if not _has_holes(value):
         for finding in schemas.findings(dict(wanted), value)[:1]:
             message = f"The argument {name!r} does not fit: {finding.message}"
-            yield problem(place, "error", "type_mismatch", message, "args", name)
+            yield problem(place, "error", "type_mismatch", message, taker.field, name)
         return
     if not isinstance(value, str):
         return
@@ -191,7 +198,7 @@ def _argument(
     given = frozenset({"string"}) if is_within_text else types_of(schema or {})
     if not given & types_of(wanted):
         message = f"The argument {name!r} must be {words(types_of(wanted))}; {value[:60]} is {words(given)}."
-        yield problem(place, "error", "type_mismatch", message, "args", name)
+        yield problem(place, "error", "type_mismatch", message, taker.field, name)
 
 
 def _has_holes(value: Json) -> bool:

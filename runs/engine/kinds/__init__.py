@@ -5,7 +5,21 @@ from collections.abc import Callable, Mapping
 from pipelines.graph.model import Kind
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
-from runs.engine.kinds import board, check, combine, each, human, plain, repeat, route, supervisor, team, wait, work
+from runs.engine.kinds import (
+    board,
+    check,
+    combine,
+    each,
+    human,
+    pipeline,
+    plain,
+    repeat,
+    route,
+    supervisor,
+    team,
+    wait,
+    work,
+)
 from runs.engine.move import Move
 from runs.engine.scope import Step
 
@@ -27,6 +41,7 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.CHECK: check.examine,
     Kind.WAIT: wait.begin,
     Kind.BOARD: board.use,
+    Kind.PIPELINE: pipeline.call,
 }
 
 

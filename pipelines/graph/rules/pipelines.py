@@ -1,0 +1,110 @@
+"""Pipelines that a step may start: they are published, take what they are given, and stand in where they can."""
+
+from collections.abc import Iterator, Mapping
+
+from pipelines.graph import schemas
+from pipelines.graph.expressions import ExpressionError, Reference, expression_references, references
+from pipelines.graph.freeze import agents_of, is_pipeline, pipelines_among, pipelines_of
+from pipelines.graph.lock import PIPELINE_TOOL, PipelineSpec, resolve
+from pipelines.graph.model import Json, Kind
+from pipelines.graph.places import Place
+from pipelines.graph.problems import Problem
+from pipelines.graph.rules.names import Taker, given_fields
+from pipelines.graph.rules.references import holes
+from pipelines.graph.rules.subject import Subject, problem
+from pipelines.graph.shape import Hole
+
+# What a pipeline can stand in for, and the fields that it is then given (None: those of the step itself).
+STANDS_IN_FOR: Mapping[Kind, tuple[str, ...] | None] = {Kind.AGENT: ("prompt",), Kind.PIPELINE: None}
+
+
+def check_pipelines(subject: Subject) -> Iterator[Problem]:
+    """Yield what a step names that is not published, and values that the pipeline does not take."""
+    for place in subject.places:
+        for field, reference in pipelines_of(place.node):
+            found = _pipeline(subject, reference)
+            if found is None:
+                yield problem(place, "error", "unknown_pipeline", _unknown(reference), *field.split("/"))
+            elif field == "pipeline":
+                yield from given_fields(subject, place, Taker(found.name, _form(found), "inputs"))
+        yield from _fallbacks(subject, place)
+        yield from _of_agents(subject, place)
+    for place in subject.of_kind(Kind.EACH):
+        if place.node.config["spread"] and any(place in one.enclosing and _uses_board(one) for one in subject.places):
+            message = "Items that run apart cannot use the board of this run. Turn spread off, or leave the board out."
+            yield problem(place, "error", "not_available", message, "spread")
+
+
+def _uses_board(place: Place) -> bool:
+    if place.node.kind is Kind.BOARD:
+        return True
+    return any(reference.root == "board" for hole in holes(place) for reference in _read_by(hole))
+
+
+def _read_by(hole: Hole) -> tuple[Reference, ...]:
+    try:
+        return references(hole.value) if hole.form == "template" else expression_references(hole.value)
+    except ExpressionError:
+        return ()
+
+
+def _fallbacks(subject: Subject, place: Place) -> Iterator[Problem]:
+    for index, fallback in enumerate(place.node.on_error.fallback):
+        at = ("on_error", "fallback", index)
+        if fallback.kind != "pipeline":
+            if place.node.kind is Kind.PIPELINE:
+                message = "Only another pipeline can stand in for a pipeline. Choose one."
+                yield problem(place, "error", "not_available", message, *at)
+        elif place.node.kind not in STANDS_IN_FOR:
+            message = "A pipeline can stand in for an Agent or a Sub-pipeline. Choose a model or an agent here."
+            yield problem(place, "error", "not_available", message, *at)
+        elif (found := _pipeline(subject, fallback.ref)) is not None:
+            names = STANDS_IN_FOR[place.node.kind] or tuple(place.node.config["inputs"])
+            if wrong := _does_not_take(found, names):
+                yield problem(place, "error", "missing_argument", wrong, *at)
+
+
+def _of_agents(subject: Subject, place: Place) -> Iterator[Problem]:
+    """Yield the pipelines among the tools of the step's agents that are not there, or not the agent's."""
+    for field, reference in agents_of(place.node):
+        agent = subject.agent(reference)
+        for name in pipelines_among(agent.tools) if agent else ():
+            if _pipeline(subject, name) is None:
+                message = f"The agent {reference!r} may start {name!r}: {_unknown(name)}"
+                yield problem(place, "error", "unknown_pipeline", message, *field.split("/"))
+    if place.node.kind is not Kind.AGENT:
+        return
+    agent = subject.agent(place.node.config["agent"])
+    for index, tool in enumerate(place.node.config["tools"] or ()):
+        if agent and is_pipeline(tool) and tool not in agent.tools:
+            message = f"The agent {place.node.config['agent']!r} may not start {tool.removeprefix(PIPELINE_TOOL)!r}."
+            yield problem(place, "error", "tool_not_granted", message, "tools", index)
+
+
+def _does_not_take(found: PipelineSpec, names: tuple[str, ...]) -> str:
+    """Return in a sentence why a pipeline cannot run with the fields of these names, "" when it can."""
+    form = _form(found)
+    properties = form.get("properties") or {}
+    missing = [
+        name for name in form.get("required", ()) if name not in names and "default" not in (properties.get(name) or {})
+    ]
+    if missing:
+        return f"{found.name} needs {missing[0]!r}, which it would not be given here."
+    refused = [name for name in names if name not in properties and form.get("additionalProperties") is False]
+    return f"{found.name} takes no {refused[0]!r}, which it would be given here." if refused else ""
+
+
+def _form(found: PipelineSpec) -> Mapping[str, Json]:
+    lawful = isinstance(found.inputs, dict) and schemas.check_schema(found.inputs) is None
+    return found.inputs if lawful else {}
+
+
+def _pipeline(subject: Subject, reference: str) -> PipelineSpec | None:
+    exact = resolve(reference, subject.library.pipelines)
+    return subject.library.pipelines[exact] if exact else None
+
+
+def _unknown(reference: str) -> str:
+    if not reference:
+        return "Choose a pipeline."
+    return f"There is no published pipeline {reference!r} in this workspace. Publish it first."

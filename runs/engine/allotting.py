@@ -1,0 +1,154 @@
+"""What a child run may spend: its own caps, within what is left of those around the step that starts it.
+
+What a child may spend is held on every cap around the step from its start to its end, so that a run, its children and
+theirs together cannot pass a cap. Pure; integer micro-dollars.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pipelines.graph.model import Budget, Json
+from runs.engine import budget
+from runs.engine.budget import Cap, Refusal, Spend
+from runs.engine.state import Execution
+
+Hold = dict[str, Json]
+# A child without a cap of its own begins with this part of what is left, and asks for more when it needs it.
+FIRST_PART = 20
+# Of one that nobody waits for, which may outlive its parent, so that it has nobody to ask.
+DETACHED_PART = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Allotted:
+    """The caps of a child. `grows`: it has less than it may have, and asks its parent for more."""
+
+    caps: Budget
+    grows: bool = False
+
+
+def allot(execution: Execution, path: str, own: Budget, *, detached: bool = False) -> Allotted | Refusal:
+    """Return the caps of a child that a step may start now, or why it may not.
+
+    A child with a cap of its own that could not have all of it waits for those that hold the rest, if any do; else it
+    gets what is left. No person can allow a child more than its parent has kept for it.
+    """
+    caps, grows = own, False
+    part = DETACHED_PART if detached else FIRST_PART
+    for cap in budget.caps_around(execution, path):
+        refusal = budget.time_is_up(cap) or _too_little(cap, own)
+        if refusal:
+            execution.refusals[path] = refusal
+            return refusal
+        caps, shares = _within(caps, own, cap, part)
+        grows = grows or shares
+    return Allotted(caps, grows and not detached)
+
+
+def more(execution: Execution, path: str, what: str, short: int) -> int:
+    """Return how much more a child may have, in the unit of the cap that it reached; 0 when that is not enough."""
+    field = next(name for name, unit in _UNITS.items() if unit == what)
+    lefts = [left for cap in budget.caps_around(execution, path) if (left := _left(cap)[field][0]) is not None]
+    room = min(lefts, default=short)
+    return max(short, room // FIRST_PART) if room >= short else 0
+
+
+def hold_of(caps: Budget) -> Hold:
+    """Return what is kept for a child with these caps."""
+    return {"cost": caps.max_cost_micros or 0, "tokens": caps.max_tokens or 0, "calls": caps.max_llm_calls or 0}
+
+
+def keep(execution: Execution, path: str, hold: Hold) -> None:
+    for spend in budget.counters(execution, path):
+        _move(spend, hold, 1)
+
+
+def settle(execution: Execution, path: str, hold: Hold, spent: Mapping[str, int]) -> None:
+    """Turn what was kept for a child into what it used; the next decision announces each threshold this crossed."""
+    for cap in budget.caps_around(execution, path):
+        execution.alerts.extend(budget.alerts(cap, spent["cost"], execution.told_full))
+    for spend in budget.counters(execution, path):
+        _move(spend, hold, -1)
+        count(spend, spent)
+
+
+def count(spend: Spend, spent: Mapping[str, int]) -> None:
+    """Count what children of a step used."""
+    spend.child_cost += spent["cost"]
+    spend.child_tokens += spent["tokens"]
+    spend.child_calls += spent["calls"]
+    spend.child_ms += spent["machine_ms"]
+
+
+def recount(spend: Spend, children: Mapping[str, Json]) -> None:
+    """Count what a step remembers of its children, ended and under way, after a restart."""
+    if children.get("spent"):
+        count(spend, children["spent"])
+    for child in children["live"].values():
+        _move(spend, child["hold"], 1)
+
+
+def used_by(spend: Spend) -> dict[str, int]:
+    """Return what a run that ends tells its parent: the most that it and its children can have used."""
+    return {
+        "cost": spend.committed,
+        "paid": spend.spent,
+        "tokens": spend.tokens,
+        "calls": spend.all_calls,
+        "machine_ms": spend.all_ms,
+    }
+
+
+def _move(spend: Spend, hold: Hold, sign: int) -> None:
+    spend.held_cost += sign * hold["cost"]
+    spend.held_tokens += sign * hold["tokens"]
+    spend.held_calls += sign * hold["calls"]
+
+
+def _left(cap: Cap) -> dict[str, tuple[int | None, int]]:
+    """Return by field of the budget what is left of a cap (None: no such cap), and what children hold of it."""
+    caps, spend = cap.budget, cap.spend
+    return {
+        "max_cost_micros": (_minus(caps.max_cost_micros, spend.committed), spend.held_cost),
+        "max_tokens": (_minus(caps.max_tokens, spend.tokens), spend.held_tokens),
+        "max_llm_calls": (_minus(caps.max_llm_calls, spend.all_calls), spend.held_calls),
+    }
+
+
+def _minus(cap: int | None, used: int) -> int | None:
+    return None if cap is None else cap - used
+
+
+_UNITS = {"max_cost_micros": "cost", "max_tokens": "tokens", "max_llm_calls": "calls"}
+
+
+def _too_little(cap: Cap, own: Budget) -> Refusal | None:
+    for field, (left, held) in _left(cap).items():
+        if left is None:
+            continue
+        short = max((getattr(own, field) or 1) - left, 0)
+        if left <= 0 or (short and held):
+            whose = "the run" if cap.path == budget.RUN else f"the step {cap.path}"
+            message = f"Nothing is left of the cap of {whose} for another run."
+            return Refusal(cap.code, message, cap.path, _UNITS[field], max(short, 1), is_held=held > 0)
+    return None
+
+
+def _within(caps: Budget, own: Budget, cap: Cap, part: int) -> tuple[Budget, bool]:
+    """Return caps no wider than what is left of another, and whether it is only a part of that."""
+    found: dict[str, Json] = {}
+    shares = False
+    for field, (left, _) in _left(cap).items():
+        if left is not None:
+            shared = getattr(own, field) is None
+            found[field] = _least(getattr(caps, field), max(left // part, 1) if shared else left)
+            shares = shares or shared
+    if cap.budget.max_seconds is not None:
+        found["max_seconds"] = _least(caps.max_seconds, cap.budget.max_seconds - cap.spend.all_ms / 1000)
+    if found and caps.on_exceed == "ask_human":
+        found["on_exceed"] = "stop"
+    return replace(caps, **found), shares
+
+
+def _least(own: float | None, left: float) -> float:
+    return left if own is None else min(own, left)
