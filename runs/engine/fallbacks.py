@@ -42,6 +42,8 @@ def cheaper(run: Execution, step: Step) -> int | None:
     now = _price(run, current_model(run, step))
     later = list(enumerate(fallbacks_of(run, step), 1))[step.record.memo.get("fallback", 0) :]
     for number, entry in later:
+        if entry.kind == "pipeline":  # what it will cost is not known
+            continue
         price = _price(run, entry.ref if entry.kind == "model" else _model_of_agent(run, entry.ref))
         if price is not None and (now is None or price < now):
             return number
