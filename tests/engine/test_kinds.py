@@ -139,7 +139,7 @@ def test_first_is_by_time_and_lists_are_joined_to_one() -> None:
     ("node", "code"),
     [
         ({"kind": "combine", "merge": "synthesize"}, "unsupported_merge"),
-        ({"kind": "pipeline", "pipeline": "child"}, "unsupported_kind"),
+        ({"kind": "pipeline", "pipeline": "child"}, "unknown_pipeline"),
         ({"kind": "tool", "tool": "missing@1", "args": {}}, "unknown_tool"),
         ({"kind": "agent", "agent": "missing@1", "prompt": "x"}, "unknown_agent"),
     ],
