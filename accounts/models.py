@@ -101,6 +101,11 @@ class Secret(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
     name = models.SlugField(max_length=63)
     ciphertext = models.BinaryField()
+    hosts = ArrayField(
+        models.CharField(max_length=253),
+        default=list,
+        help_text="where the tool http.request may send it; none: nowhere",
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

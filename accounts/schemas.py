@@ -10,6 +10,9 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from accounts.roles import Role, Scope
 
+# A name, an address, or *. and a domain for all below it; without scheme, port and path.
+_HOST = r"^((\*\.)?[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?|\[?[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*\]?)$"
+
 
 class Body(Schema):
     """A request body. An unknown key is refused, not ignored."""
@@ -74,6 +77,7 @@ class NewToken(Body):
 
 class SecretName(Schema):
     name: str
+    hosts: list[str] = Field(description="where the tool http.request may send it")
     updated_at: datetime
 
 
@@ -85,6 +89,7 @@ class SecretList(Schema):
 class NewSecret(Body):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     value: str
+    hosts: list[Annotated[str, Field(pattern=_HOST)]] = Field(default_factory=list, max_length=50)
 
 
 class Entry(Schema):

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote, quote_plus
 from uuid import UUID
 
@@ -18,23 +18,34 @@ from accounts.models import Secret, Workspace
 
 MOST_CHARACTERS = 16_384
 REDACTED = "[redacted]"
+SHORTEST = 8
+"""Shorter values are not looked for in answers: they would be found in everything."""
 
 
-def put(workspace: Workspace, name: str, value: str) -> Secret:
-    """Keep the value under this name, instead of the one before; raises Invalid for an empty or oversized value."""
+def put(workspace: Workspace, name: str, value: str, hosts: Sequence[str] = ()) -> Secret:
+    """Keep the value under this name, instead of the one before; raises Invalid for an empty or oversized value.
+
+    `hosts` are those that an HTTP request of a pipeline may send it to; with none it serves connections alone.
+    """
     if not 1 <= len(value) <= MOST_CHARACTERS:
         raise Invalid(f"A secret has 1 to {MOST_CHARACTERS} characters, not {len(value)}.", where="/value")
     sealed = seal(value)
-    secret, _ = Secret.objects.update_or_create(workspace=workspace, name=name, defaults={"ciphertext": sealed})
+    kept = {"ciphertext": sealed, "hosts": list(dict.fromkeys(hosts))}
+    secret, _ = Secret.objects.update_or_create(workspace=workspace, name=name, defaults=kept)
     return secret
 
 
 def reveal(workspace_id: UUID, name: str) -> str:
     """Return the secret's value, to be put on a socket: never store, log or show it. Raises NotFound by name."""
+    return reveal_with_hosts(workspace_id, name)[0]
+
+
+def reveal_with_hosts(workspace_id: UUID, name: str) -> tuple[str, tuple[str, ...]]:
+    """Return the secret's value, as `reveal` does, and the hosts it may be sent to. Raises NotFound by name."""
     row = Secret.objects.filter(workspace_id=workspace_id, name=name).first()
     if row is None:
         raise NotFound(f"There is no secret named {name}. Add it under Settings, Secrets.")
-    return unseal(bytes(row.ciphertext))
+    return unseal(bytes(row.ciphertext)), tuple(row.hosts)
 
 
 def rotate() -> int:

@@ -72,7 +72,12 @@ def _email(args: Mapping[str, Json]) -> str:
 
 def _request(args: Mapping[str, Json]) -> str:
     verb = {"GET": "Read", "HEAD": "Look at", "DELETE": "Delete"}.get(str(args.get("method")).upper(), "Send data to")
-    return f"{verb} {plain(args.get('url'))} ({plain(args.get('method'), 10).upper()} request)."
+    told = f"{verb} {plain(args.get('url'))} ({plain(args.get('method'), 10).upper()} request)."
+    named = args.get("secret_headers")
+    if not isinstance(named, Mapping) or not named:
+        return told
+    names = sorted({plain(str(value).rpartition(" ")[2], 63) for value in named.values()})
+    return f"{told} It sends the secret {' and '.join(names[:3])}."
 
 
 def _crm(args: Mapping[str, Json]) -> str:
@@ -95,8 +100,13 @@ def _of_call(tool: str, args: Mapping[str, Json]) -> str:
     write = _SENTENCES.get(_name(tool))
     if write:
         return write(args)
+    if tool.startswith("mcp."):
+        server, _, name = _name(tool).removeprefix("mcp.").partition(".")
+        run = f"{plain(name, 80)} at the server {plain(server, 80)}"
+    else:
+        run = plain(tool, 80)
     told = "; ".join(f"{plain(name, 40)}: {plain(value, 60)}" for name, value in list(args.items())[:4])
-    return f"Run {plain(tool, 80)} with {told}." if told else f"Run {plain(tool, 80)}."
+    return f"Run {run} with {told}." if told else f"Run {run}."
 
 
 def _name(tool: str) -> str:

@@ -184,5 +184,6 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO" if PRODUCTION else "WARNING"},
-    "loggers": {"baton": {"level": "INFO"}},
+    # The MCP client writes what it could not read, which is a server's text, with a traceback.
+    "loggers": {"baton": {"level": "INFO"}, "mcp": {"level": "CRITICAL"}},
 }

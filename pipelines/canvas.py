@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from pipelines.graph.kinds import BY_JUDGEMENT
 from pipelines.graph.layout import Box, Line, Point, layout
 from pipelines.graph.model import Document, Graph, Json, Kind, Node
 
@@ -84,13 +85,17 @@ def walk(graph: Graph, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, 
             yield from walk(node.graph, f"{place}.", depth + 1)
 
 
+_TALKS = {"none": "", "run": " · goes on", "session": " · remembers"}
+_MERGES = {"best_of": "best chosen", "synthesize": "one text"}
+
+
 def subtitle(node: Node, lock: Mapping[str, Json]) -> str:
     """Return what stands under a node's title: who works, and what cannot be undone."""
     config = node.config
     match node.kind:
         case Kind.AGENT:
             agent = lock.get("agents", {}).get(config["agent"], {})
-            return f"Agent · {agent.get('model') or config['agent']}"
+            return f"Agent · {agent.get('model') or config['agent']}{_TALKS[config['conversation']]}"
         case Kind.TOOL:
             effect = lock.get("tools", {}).get(config["tool"], {}).get("effect")
             return "Cannot be undone" if effect == "irreversible" else f"Action · {config['tool']}"
@@ -107,6 +112,12 @@ def _of_control(node: Node) -> str:
     return words(node) if words else node.kind.replace("_", " ").capitalize()
 
 
+def _merging(node: Node) -> str:
+    merge = str(node.config.get("merge", "object"))
+    who = str(node.config.get("agent") or "an agent").partition("@")[0]
+    return f"{_MERGES.get(merge, merge)}{f' by {who}' if merge in BY_JUDGEMENT else ''}"
+
+
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
@@ -117,7 +128,7 @@ _CONTROL: Mapping[Kind, Callable[[Node], str]] = {
     Kind.TEAM: lambda node: f"Team of {len(node.config['members'])} · {node.config['mode'].replace('_', ' ')}",
     Kind.SUPERVISOR: lambda node: f"Supervisor · {_counted(len(node.config['workers']), 'worker')}",
     Kind.CHECK: lambda node: f"Check · {_counted(len(node.config['rules']), 'rule')}",
-    Kind.COMBINE: lambda node: f"Combine · {node.config.get('merge', 'object')}",
+    Kind.COMBINE: lambda node: f"Combine · {_merging(node)}",
     Kind.DECIDE: lambda node: "Route by AI" if node.config.get("mode") == "ai" else "Route by rules",
     Kind.WAIT: lambda node: f"Wait · {_counted(len(node.events), 'event')}" if node.events else "Wait · a time",
     Kind.BOARD: lambda node: f"Board · {node.config['op']} {node.config['key']}",

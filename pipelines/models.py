@@ -108,6 +108,8 @@ class AgentVersion(models.Model):
     temperature = models.FloatField(null=True, blank=True)
     max_cost_micros = models.BigIntegerField(null=True, blank=True)
     fallback = ArrayField(models.CharField(max_length=128), default=list)
+    secrets = ArrayField(models.CharField(max_length=63), default=list)
+    egress = ArrayField(models.CharField(max_length=253), default=list)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -116,12 +118,15 @@ class AgentVersion(models.Model):
 
 
 class Connection(models.Model):
-    """A way to a model provider. `prices` overrides: {model: {input_per_million, output_per_million}} in USD."""
+    """A way to a model provider, or to an MCP server (kind `mcp`).
+
+    `prices` overrides: {model: {input_per_million, output_per_million, context_window?}} in USD and tokens.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
     name = models.SlugField(max_length=63)
-    kind = models.CharField(max_length=16, choices=[(k, k) for k in ("openai", "anthropic", "google")])
+    kind = models.CharField(max_length=16, choices=[(k, k) for k in ("openai", "anthropic", "google", "mcp")])
     base_url = models.URLField(max_length=500, blank=True)
     secret = models.CharField(max_length=63, blank=True, help_text="name of a secret, never its value")
     prices = models.JSONField(default=dict)
@@ -133,6 +138,35 @@ class Connection(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_connection_per_name")]
+
+
+class McpTool(models.Model):
+    """A tool of an MCP server as it was registered: a change of the server, or of what an admin says, is a new number.
+
+    `connection` is a name and no key: a connection that is removed and made again must not give an old version a new
+    meaning. `pin` is the digest of the server's own words for it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    connection = models.CharField(max_length=63)
+    remote = models.CharField(max_length=64, help_text="what the server calls it")
+    number = models.PositiveIntegerField()
+    description = models.TextField(blank=True)
+    args_schema = models.JSONField()
+    result_schema = models.JSONField()
+    effect = models.CharField(max_length=16, default="irreversible")
+    delivery = models.CharField(max_length=16, default="neither")
+    pin = models.CharField(max_length=71, help_text="sha256: and 64 hex digits over canonical JSON")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "connection", "remote", "number"], name="one_mcp_tool_per_number"
+            )
+        ]
 
 
 class Circuit(models.Model):

@@ -46,8 +46,25 @@ def freeze_draft(actor: Actor, pipeline: Pipeline) -> PipelineVersion:
     """
     require(actor, Capability.RUN)
     draft = _locked(pipeline)
-    frozen = _frozen(pipeline, draft.document)
-    editors = _editors(draft)
+    return _unnumbered(actor, draft, _editors(draft))
+
+
+@transaction.atomic
+def freeze_hidden(actor: Actor, pipeline: Pipeline, document: Json) -> PipelineVersion:
+    """Return an unnumbered version of a document that Baton itself wrote, as the draft of a pipeline nobody edits.
+
+    Raises as `freeze_draft`. Locks the draft.
+    """
+    require(actor, Capability.RUN)
+    draft = Draft.objects.select_for_update(of=("self",)).select_related("pipeline__workspace").get(pipeline=pipeline)
+    if draft.document != document:
+        draft.document = document
+        draft.save(update_fields=["document", "updated_at"])
+    return _unnumbered(actor, draft, [actor.user.pk])
+
+
+def _unnumbered(actor: Actor, draft: Draft, editors: list[uuid.UUID]) -> PipelineVersion:
+    pipeline, frozen = draft.pipeline, _frozen(draft.pipeline, draft.document)
     for version in pipeline.versions.filter(number=None, hash=frozen.hash).order_by("-created_at"):
         if canonical_json(version.lock) == canonical_json(frozen.lock) and set(version.editors) == set(editors):
             return version

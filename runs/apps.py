@@ -6,9 +6,9 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from runs import allowance, boards, cache, circuits, dispatch, effects, limits, locks, topics
+        from runs import allowance, boards, cache, circuits, dispatch, effects, limits, locks, talks, topics
 
-        for sweep in (allowance.sweep, limits.sweep, circuits.sweep, cache.sweep, topics.sweep):
+        for sweep in (allowance.sweep, limits.sweep, circuits.sweep, cache.sweep, topics.sweep, talks.sweep):
             dispatch.on_poll(sweep)
         for look in (topics.look, locks.look):
             dispatch.on_poll(look)

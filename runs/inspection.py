@@ -22,6 +22,7 @@ from runs.engine.status import RunState
 from runs.engine.talk import words_of
 from runs.models import Call, Event, Run, Span, Step
 from runs.receipt import Receipt
+from runs.remarks import remarks
 from runs.sentences import FAILED, instance_of, sentence, waits_for
 from runs.snapshot import one_snapshot
 from runs.timeline import Waterfall, waterfall
@@ -158,6 +159,11 @@ class StepView:
         if not found:
             return ""
         return f"{reverse('run-step', args=[found['run']])}?{urlencode({'path': found['path']})}"
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What is worth saying about how the step came to its output."""
+        return remarks(self.row.step.meta)
 
     @property
     def failed_how(self) -> str:

@@ -359,6 +359,28 @@ class CacheEntry(models.Model):
         constraints = [models.UniqueConstraint(fields=["workspace", "key"], name="one_entry_per_key")]
 
 
+class Turn(models.Model):
+    """What an agent was asked and answered in a session, written with the step's success in the fenced commit.
+
+    `key` is the digest of pipeline, agent and the session's name. `trust` says whose words the prompt was; the answer
+    is a model's.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, db_index=False)
+    key = models.CharField(max_length=71, help_text="sha256: and 64 hex digits over canonical JSON")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    path = models.CharField(max_length=400)
+    prompt = models.TextField()
+    answer = models.TextField()
+    trust = models.CharField(max_length=8)
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "path"], name="one_turn_per_step")]
+        indexes = [models.Index(fields=["workspace", "key", "id"], name="turns_of_session")]
+
+
 class Note(models.Model):
     """A row written by the sample tools `notes.append` and `crm.log`; unique by idempotency key."""
 

@@ -50,12 +50,21 @@ def start_run(actor: Actor, pipeline: Pipeline, order: Order) -> Run:
         run_id = new_id()
         arm = splits.arm_of(pipeline, run_id) if order.version is None else None
         version = version_of(actor, pipeline, arm.version if arm else order.version)
+        return start_version(actor, version, order, run_id, arm.name if arm else None)
+
+
+def start_version(
+    actor: Actor, version: PipelineVersion, order: Order, run_id: UUID | None = None, arm: str | None = None
+) -> Run:
+    """Start a run of exactly this version; the caller has checked that it may run and whose it is."""
+    pipeline = version.pipeline
+    with transaction.atomic():
         document = document_of(version.pk)
         values = checked_input(document.inputs, order.input)
         now = timezone.now()
         run = Run(
-            id=run_id,
-            arm=arm.name if arm else None,
+            id=run_id or new_id(),
+            arm=arm,
             workspace=actor.workspace,
             pipeline=pipeline,
             version=version,

@@ -35,6 +35,7 @@ class Commit:
     spans: list[dict[str, Json]] = field(default_factory=list)
     holds: list[dict[str, Json]] = field(default_factory=list)
     results: list[dict[str, Json]] = field(default_factory=list)
+    turns: list[dict[str, Json]] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
 
@@ -81,6 +82,9 @@ HOLD = _columns("run_id uuid, call text, cost_micros bigint, lost bool")
 RESULT = _columns(
     "run_id uuid, workspace_id uuid, key text, path text, output jsonb, meta jsonb, ports text[], model text,"
     "cost_micros bigint, created_at timestamptz, expires_at timestamptz"
+)
+TURN = _columns(
+    "run_id uuid, workspace_id uuid, key text, path text, prompt text, answer text, trust text, created_at timestamptz"
 )
 
 
@@ -148,6 +152,12 @@ _PARTS = {
     "ledger": _insert("ledger", "runs_ledgerentry", LEDGER, "on conflict (run_id, call, kind) do nothing"),
     "spans": _insert("spans", "runs_span", SPAN, "on conflict (run_id, span_id) do nothing"),
     "results": _keep_results(),
+    "turns": _insert(
+        "turns",
+        "runs_turn",
+        TURN,
+        _upsert("run_id, path", TURN, ("run_id", "path", "workspace_id", "key", "created_at")),
+    ),
     "holds": f", {allowance.closing(f'select x.* from {_recordset(HOLD)} join fence on fence.id = x.run_id')}",
 }
 _END = """

@@ -29,8 +29,8 @@ def write_secret(request: HttpRequest, payload: NewSecret) -> Any:
     actor = actor_of(request)
     require(actor, Capability.SECRETS)
     with transaction.atomic():
-        secret = secrets.put(actor.workspace, payload.name, payload.value)
-        audit.record(actor.workspace, actor.user, "secret_written", secret.name)
+        secret = secrets.put(actor.workspace, payload.name, payload.value, payload.hosts)
+        audit.record(actor.workspace, actor.user, "secret_written", secret.name, {"hosts": secret.hosts})
     return Status(201, _show(secret))
 
 
@@ -46,4 +46,4 @@ def delete_secret(request: HttpRequest, name: str) -> Any:
 
 
 def _show(secret: Secret) -> dict[str, Any]:
-    return {"name": secret.name, "updated_at": secret.updated_at}
+    return {"name": secret.name, "hosts": secret.hosts, "updated_at": secret.updated_at}

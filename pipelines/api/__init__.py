@@ -1,4 +1,4 @@
-"""REST routes of what may run: /pipelines, /agents, /tools, /connections, /budgets."""
+"""REST routes of what may run: /pipelines, /agents, /connections, /budgets."""
 
 from ninja import Router
 

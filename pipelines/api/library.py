@@ -1,4 +1,4 @@
-"""Routes of what pipelines are made from and held to: agents, tools, connections, budgets."""
+"""Routes of what pipelines are made from and held to: agents, connections, budgets."""
 
 from typing import Any
 
@@ -15,7 +15,6 @@ from pipelines import budgets
 from pipelines.api import shapes
 from pipelines.api.caller import caller
 from pipelines.library import agents, circuits, connections
-from pipelines.library.tools import TOOLS
 from pipelines.models import Agent, AgentVersion, Budget, Connection
 
 router = Router(tags=["library"])
@@ -70,12 +69,6 @@ def create_agent_version(request: HttpRequest, slug: str, body: shapes.AgentFiel
     agent = get(Agent, caller(request), slug=slug)
     fields = agents.AgentFields.from_json(body.model_dump())
     return Status(201, shapes.agent(agents.new_version(caller(request), agent, fields)))
-
-
-@router.get("/tools", response=shapes.Page[shapes.ToolOut], summary="List the tools and what they do to the world")
-def list_tools(request: HttpRequest) -> Any:
-    caller(request)
-    return {"items": [tool.as_json() for tool in TOOLS.values()], "next": None}
 
 
 @router.get("/connections", response=shapes.Page[shapes.ConnectionOut], summary="List connections to model providers")

@@ -13,6 +13,7 @@ from accounts.schemas import Body
 from pipelines import splits
 from pipelines.graph.money import dollars
 from pipelines.graph.problems import Problem
+from pipelines.graph.tools import ToolSpec
 from pipelines.library import circuits
 from pipelines.models import AgentVersion, Budget, Circuit, Connection, Draft, Pipeline, PipelineVersion
 
@@ -75,6 +76,10 @@ class AgentFieldsIn(Body):
     temperature: float | None = None
     max_cost_usd: str | None = None
     fallback: list[str] = Field(default_factory=list, max_length=10)
+    secrets: list[str] = Field(default_factory=list, max_length=20, description="names it may put into headers")
+    egress: list[str] = Field(
+        default_factory=list, max_length=50, description="hosts it may reach; none: any public one"
+    )
 
 
 class AgentOut(Schema):
@@ -91,12 +96,15 @@ class AgentOut(Schema):
     temperature: float | None
     max_cost_usd: str | None
     fallback: list[str]
+    secrets: list[str]
+    egress: list[str]
     created_at: datetime
 
 
 class PriceIn(Body):
     input_per_million: str
     output_per_million: str
+    context_window: int | None = Field(None, description="tokens it reads and writes in one call")
 
 
 class ConnectionIn(Body):
@@ -122,7 +130,7 @@ class ConnectionOut(Schema):
     kind: str
     base_url: str
     secret: str
-    prices: dict[str, dict[str, str]]
+    prices: dict[str, dict[str, str | int]]
     trusted_address: bool
     max_concurrent: int | None
     rpm: int | None
@@ -150,6 +158,7 @@ class ToolOut(Schema):
     key_argument: str | None
     args_schema: Any
     result_schema: Any
+    connection: str | None = Field(description="the MCP connection that leads to it; null for a built-in tool")
 
 
 class BudgetOut(Schema):
@@ -215,6 +224,8 @@ def agent(row: AgentVersion) -> dict[str, Any]:
         "temperature": row.temperature,
         "max_cost_usd": dollars(row.max_cost_micros),
         "fallback": row.fallback,
+        "secrets": row.secrets,
+        "egress": row.egress,
         "created_at": row.created_at,
     }
 
@@ -231,6 +242,10 @@ def connection(row: Connection, open_circuits: Sequence[Circuit] | None = None) 
 def _circuit(row: Circuit) -> dict[str, Any]:
     state = "half_open" if row.retry_at and row.retry_at <= timezone.now() else "open"
     return {"state": state, "opened_at": row.opened_at, "retry_at": row.retry_at}
+
+
+def tool(spec: ToolSpec) -> dict[str, Any]:
+    return {**spec.as_json(), "connection": spec.connection}
 
 
 def budget(row: Budget) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pipelines.graph.workers import AGENT, PIPELINE, SUPERVISOR, TOOL, all_worke
 
 
 def lock(document: Document, library: Library) -> Lock:
-    """Return every agent, tool and pipeline (the agents' own too), price and `then: auto` that the document relies on.
+    """Return every agent, tool and pipeline (the agents' own too), price, window and `then: auto` that it relies on.
 
     Raise Refusal (`unknown_agent`, `unknown_tool`, `unknown_pipeline`) for a name the library does not have.
     """
@@ -33,7 +33,8 @@ def lock(document: Document, library: Library) -> Lock:
         _take_tools(tools_of(place.node), library, tools, place)
         models.update(models_of(place.node))
     prices = {model: library.prices.get(model) for model in sorted(models)}
-    return Lock(agents=agents, tools=tools, prices=prices, then=zones(document), pipelines=pipelines)
+    windows = {model: window for model in sorted(models) if (window := library.windows.get(model)) is not None}
+    return Lock(agents=agents, tools=tools, prices=prices, windows=windows, then=zones(document), pipelines=pipelines)
 
 
 def content_hash(raw_document: Mapping[str, Json]) -> str:

@@ -154,7 +154,7 @@ COMMON: Mapping[str, Field] = MappingProxyType(
 
 _HISTORY = {
     "history": Field(Choice(("full", "last_n", "summary")), "full", means="how much of the talk is sent"),
-    "last_n": Field(Whole(1, 1_000), 10, means="turns kept by `last_n`"),
+    "last_n": Field(Whole(1, 1_000), 10, means="turns sent as they were by `last_n` and `summary`"),
 }
 _WORKER = Record(
     {
@@ -170,6 +170,7 @@ _AGENT = {
     "agent": Field(REFERENCE, required=True, means="id or id@version"),
     "prompt": Field(PROMPT, required=True, means="what the agent is asked"),
     "conversation": Field(Choice(("none", "run", "session")), "none", means="what it remembers"),
+    "session": Field(PROMPT, means="session: whose talk it is"),
     **_HISTORY,
     "max_turns": Field(Whole(1, 100), 10, means="model calls within one attempt"),
     "tools": Field(Listing(REFERENCE, 100), means="which of the agent's tools (all)"),
@@ -230,10 +231,12 @@ _COMBINE = {
         means="how what arrived becomes one value",
     ),
     "prefer": Field(Listing(NAME, 1_000), (), means="prefer: steps, best first (else edge order)"),
-    "missing": Field(Choice(("omit", "null", "default")), "omit", means="what stands for an absent branch"),
+    "missing": Field(
+        Choice(("omit", "null", "default")), "omit", means="what stands for an absent branch (first, prefer: nothing)"
+    ),
     "default": Field(Anything(), means="value of a missing branch for `default`"),
     "agent": Field(REFERENCE, means="best_of, synthesize: who"),
-    "prompt": Field(PROMPT, means="best_of, synthesize: what to ask"),
+    "prompt": Field(PROMPT, means="best_of, synthesize: what matters"),
 }
 _REPEAT = {
     "until": Field(Expression(inner=True), means="stop when true"),
@@ -372,6 +375,8 @@ FIELDS: Mapping[Kind, Mapping[str, Field]] = MappingProxyType(
         },
     }
 )
+# Merges that an agent carries out.
+BY_JUDGEMENT = frozenset({"best_of", "synthesize"})
 CONTAINERS = frozenset({Kind.EACH, Kind.REPEAT})
 UNTIMED = frozenset({Kind.EACH, Kind.REPEAT, Kind.TEAM, Kind.SUPERVISOR, Kind.PIPELINE})
 

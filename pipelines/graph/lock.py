@@ -31,7 +31,10 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
-    """One agent version. `id` is slug@number."""
+    """One agent version. `id` is slug@number.
+
+    `secrets` are the names it may put into headers; `egress` the hosts it may reach (none listed: any public one).
+    """
 
     id: str
     model: str
@@ -44,6 +47,15 @@ class AgentSpec:
     temperature: float | None = None
     max_cost_micros: int | None = None
     fallback: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    egress: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> "AgentSpec":
+        fields: dict[str, Json] = dict(data)
+        for name in ("tools", "fallback", "secrets", "egress"):
+            fields[name] = tuple(data.get(name) or ())
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +92,14 @@ PIPELINE_TOOL = "pipeline:"
 class Lock:
     """`agents`, `tools` and `pipelines` by id@version; `prices` by model, None where no price is known.
 
+    `windows` says how many tokens a model reads and writes in one call, where that is known.
     `then` maps the dotted place of a step (`research.dig`) to what `then: auto` means there: "skip" or "stop_run".
     """
 
     agents: Mapping[str, AgentSpec] = field(default_factory=dict)
     tools: Mapping[str, ToolSpec] = field(default_factory=dict)
     prices: Mapping[str, Price | None] = field(default_factory=dict)
+    windows: Mapping[str, int] = field(default_factory=dict)
     then: Mapping[str, str] = field(default_factory=dict)
     pipelines: Mapping[str, PipelineSpec] = field(default_factory=dict)
 
@@ -106,6 +120,7 @@ class Lock:
             "agents": {key: asdict(agent) for key, agent in self.agents.items()},
             "tools": {key: tool.as_json() for key, tool in self.tools.items()},
             "prices": {key: asdict(price) if price else None for key, price in self.prices.items()},
+            "windows": dict(self.windows),
             "then": dict(self.then),
             "pipelines": {key: asdict(pipeline) for key, pipeline in self.pipelines.items()},
         }
@@ -113,12 +128,10 @@ class Lock:
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> "Lock":
         return cls(
-            agents={
-                key: AgentSpec(**{**agent, "tools": tuple(agent["tools"]), "fallback": tuple(agent["fallback"])})
-                for key, agent in data.get("agents", {}).items()
-            },
+            agents={key: AgentSpec.from_json(agent) for key, agent in data.get("agents", {}).items()},
             tools={key: ToolSpec.from_json(tool) for key, tool in data.get("tools", {}).items()},
             prices={key: Price(**price) if price else None for key, price in data.get("prices", {}).items()},
+            windows=data.get("windows", {}),
             then=data.get("then", {}),
             pipelines={key: PipelineSpec.from_json(one) for key, one in data.get("pipelines", {}).items()},
         )
@@ -126,9 +139,10 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """All that a workspace offers: agents, tools and published pipelines by id@version, prices by model."""
+    """All that a workspace offers: agents, tools and published pipelines by id@version, prices and windows by model."""
 
     agents: Mapping[str, AgentSpec] = field(default_factory=dict)
     tools: Mapping[str, ToolSpec] = field(default_factory=dict)
     prices: Mapping[str, Price | None] = field(default_factory=dict)
+    windows: Mapping[str, int] = field(default_factory=dict)
     pipelines: Mapping[str, PipelineSpec] = field(default_factory=dict)

@@ -79,7 +79,8 @@ def read(plan: Json, bounds: Bounds) -> tuple[Task, ...]:
     _check_end(tasks)
     graph = _as_pipeline(tasks, bounds)
     document = parse({**_HEAD, "graph": graph})
-    library = Library(bounds.lock.agents, bounds.lock.tools, bounds.lock.prices, bounds.lock.pipelines)
+    lock = bounds.lock
+    library = Library(lock.agents, lock.tools, lock.prices, lock.windows, lock.pipelines)
     for problem in problems(document, library):
         if problem.severity == "error":
             raise BadPlan(problem.code, problem.message, problem.where)

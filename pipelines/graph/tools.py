@@ -27,6 +27,9 @@ class ToolSpec:
 
     `safe_methods` are values of args["method"] for which the tool has no effect and is idempotent, whatever
     `effect` says. `key_argument` names an argument whose presence makes the delivery keyed.
+
+    A tool of an MCP server names the `connection` that leads to it and the server's own `remote` name; `pin` is the
+    digest of what the server said of it when it was registered, so that a later change is noticed and refused.
     """
 
     id: str
@@ -38,6 +41,9 @@ class ToolSpec:
     delivery: Delivery = Delivery.NEITHER
     safe_methods: tuple[str, ...] = ()
     key_argument: str | None = None
+    connection: str | None = None
+    remote: str = ""
+    pin: str = ""
 
     def effect_of(self, args: Mapping[str, Json]) -> Effect:
         """Return what this call would do to the world."""
@@ -64,6 +70,7 @@ class ToolSpec:
             "delivery": self.delivery,
             "safe_methods": list(self.safe_methods),
             "key_argument": self.key_argument,
+            **({"connection": self.connection, "remote": self.remote, "pin": self.pin} if self.connection else {}),
         }
 
     @classmethod

@@ -7,6 +7,7 @@ from pipelines.graph.model import Document
 from pipelines.graph.problems import Problem
 from pipelines.graph.rules.available import RUNNABLE, check_available
 from pipelines.graph.rules.caching import check_cache
+from pipelines.graph.rules.judgement import check_judgement
 from pipelines.graph.rules.names import check_cap, check_names, check_prices, check_values
 from pipelines.graph.rules.people import check_guards, check_people
 from pipelines.graph.rules.pipelines import check_pipelines
@@ -22,6 +23,7 @@ MAX_PROBLEMS = 500
 _RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_structure,
     check_available,
+    check_judgement,
     check_names,
     check_pipelines,
     check_references,

@@ -1,6 +1,6 @@
 """Agents of a workspace: each saved change is a new version that never changes again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import re2
@@ -12,9 +12,11 @@ from accounts.errors import Conflict, Invalid
 from accounts.models import Workspace
 from pipelines.graph import schemas
 from pipelines.graph.freeze import is_pipeline
+from pipelines.graph.hosts import is_host
 from pipelines.graph.lock import AgentSpec
 from pipelines.graph.model import Json
 from pipelines.graph.money import micros
+from pipelines.library import mcp
 from pipelines.library.models import DEMO_PRICES, is_simulated
 from pipelines.library.tools import TOOLS
 from pipelines.models import Agent, AgentVersion
@@ -22,12 +24,16 @@ from pipelines.models import Agent, AgentVersion
 _SLUG = re2.compile(r"^[a-z][a-z0-9_-]{0,62}$")
 _MODEL = re2.compile(r"^[a-z][a-z0-9-]{0,62}/[^\s/][^\s]{0,126}$")
 _PIPELINE = re2.compile(r"^pipeline:[a-z][a-z0-9_-]{0,62}(@[1-9][0-9]{0,8})?$")
+_SECRET = re2.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
 _MAX_TEXT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class AgentFields:
-    """What an agent says. `max_output` counts tokens; `fallback` lists models to try in this order."""
+    """What an agent says. `max_output` counts tokens; `fallback` lists models to try in this order.
+
+    `secrets` are names it may put into headers of http.request; `egress` the hosts it may reach, or any public one.
+    """
 
     model: str
     role: str = ""
@@ -39,11 +45,13 @@ class AgentFields:
     temperature: float | None = None
     max_cost_usd: str | None = None
     fallback: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    egress: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> "AgentFields":
         fields = dict(data)
-        for name in ("tools", "fallback"):
+        for name in ("tools", "fallback", "secrets", "egress"):
             fields[name] = tuple(fields.get(name) or ())
         return cls(**fields)
 
@@ -55,7 +63,7 @@ def create(actor: Actor, slug: str, fields: AgentFields, name: str = "") -> Agen
         raise Invalid(
             f"{slug!r} cannot name an agent. Use a lower-case letter, then letters, digits, - and _.", where="/slug"
         )
-    columns = _checked(fields)
+    columns = _checked(fields, actor.workspace)
     try:
         with transaction.atomic():
             agent = Agent.objects.create(
@@ -74,7 +82,7 @@ def create(actor: Actor, slug: str, fields: AgentFields, name: str = "") -> Agen
 def new_version(actor: Actor, agent: Agent, fields: AgentFields) -> AgentVersion:
     """Return the agent's next version; Invalid naming the field that cannot be, Forbidden. Locks the agent's row."""
     require(actor, Capability.EDIT)
-    columns = _checked(fields)
+    columns = _checked(fields, actor.workspace)
     Agent.objects.select_for_update().get(pk=agent.pk)
     newest = AgentVersion.objects.filter(agent=agent).order_by("-number").values_list("number", flat=True).first()
     return _add_version(actor, agent, (newest or 0) + 1, columns)
@@ -107,12 +115,14 @@ def spec(row: AgentVersion) -> AgentSpec:
         temperature=row.temperature,
         max_cost_micros=row.max_cost_micros,
         fallback=tuple(row.fallback),
+        secrets=tuple(row.secrets),
+        egress=tuple(row.egress),
     )
 
 
 def matching(agent: Agent, fields: AgentFields) -> AgentVersion | None:
     """Return the newest version that says exactly this, or None."""
-    columns = _checked(fields)
+    columns = _checked(fields, agent.workspace)
     for row in agent.versions.select_related("agent").order_by("-number"):
         if all(getattr(row, name) == value for name, value in columns.items()):
             return row
@@ -125,7 +135,7 @@ def _add_version(actor: Actor, agent: Agent, number: int, columns: Mapping[str, 
     return row
 
 
-def _checked(fields: AgentFields) -> dict[str, Json]:
+def _checked(fields: AgentFields, workspace: Workspace) -> dict[str, Json]:
     """Return the columns of a version; raise Invalid naming the field that cannot be."""
     for name in ("role", "goal", "instructions"):
         if len(getattr(fields, name)) > _MAX_TEXT:
@@ -133,8 +143,8 @@ def _checked(fields: AgentFields) -> dict[str, Json]:
     _check_model(fields.model, "/model")
     for index, model in enumerate(fields.fallback):
         _check_model(model, f"/fallback/{index}")
-    for index, tool in enumerate(fields.tools):
-        _check_tool(tool, f"/tools/{index}")
+    _check_tools(fields.tools, workspace)
+    _check_rights(fields)
     if not 1 <= fields.max_output <= 1_000_000:
         raise Invalid("max_output must be between 1 and 1,000,000 tokens.", where="/max_output")
     if fields.temperature is not None and not 0 <= fields.temperature <= 2:
@@ -152,17 +162,35 @@ def _checked(fields: AgentFields) -> dict[str, Json]:
         "temperature": fields.temperature,
         "max_cost_micros": _cap(fields.max_cost_usd),
         "fallback": list(fields.fallback),
+        "secrets": list(dict.fromkeys(fields.secrets)),
+        "egress": list(dict.fromkeys(fields.egress)),
     }
 
 
-def _check_tool(tool: str, where: str) -> None:
+def _check_tools(tools: tuple[str, ...], workspace: Workspace) -> None:
     """Refuse a tool that is not there. Whether a pipeline is published is asked where the agent is used."""
-    if is_pipeline(tool) and not _PIPELINE.match(tool):
-        message = f"{tool!r} names no pipeline. Write pipeline:slug or pipeline:slug@version."
-        raise Invalid(message, code="unknown_tool", where=where)
-    if not is_pipeline(tool) and tool not in TOOLS:
-        message = f"There is no tool {tool!r}. Choose from {', '.join(TOOLS)}."
-        raise Invalid(message, code="unknown_tool", where=where)
+    own = {tool for tool in tools if not is_pipeline(tool)}
+    known: Collection[str] = TOOLS if own <= TOOLS.keys() else {*TOOLS, *mcp.specs(workspace)}
+    for index, tool in enumerate(tools):
+        if is_pipeline(tool) and not _PIPELINE.match(tool):
+            message = f"{tool[:128]!r} names no pipeline. Write pipeline:slug or pipeline:slug@version."
+            raise Invalid(message, code="unknown_tool", where=f"/tools/{index}")
+        if tool in own and tool not in known:
+            raise Invalid(
+                f"There is no tool {tool[:128]!r}. Choose from {', '.join(sorted(known)[:50])}.",
+                code="unknown_tool",
+                where=f"/tools/{index}",
+            )
+
+
+def _check_rights(fields: AgentFields) -> None:
+    for index, name in enumerate(fields.secrets):
+        if not _SECRET.match(name):
+            raise Invalid(f"{name[:63]!r} cannot name a secret.", where=f"/secrets/{index}")
+    for index, host in enumerate(fields.egress):
+        if not is_host(host):
+            message = f"{host[:253]!r} is no host. Write api.example.com, or *.example.com for all below it."
+            raise Invalid(message, where=f"/egress/{index}")
 
 
 def _check_model(ref: str, where: str) -> None:

@@ -1,4 +1,4 @@
-"""The ways to model providers that a workspace's admins set up. A connection names its secret, never its value."""
+"""The ways to model providers and MCP servers that admins set up. A connection names its secret, never its value."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -15,17 +15,19 @@ from accounts.errors import Conflict, Invalid
 from pipelines.graph.model import Json
 from pipelines.graph.money import MICROS, dollars, micros
 from pipelines.graph.problems import shown
-from pipelines.library.models import DEMO
+from pipelines.library.models import DEMO, MCP
 from pipelines.models import Connection
 
-KINDS = ("openai", "anthropic", "google")
+KINDS = ("openai", "anthropic", "google", MCP)
+MOST_TOKENS = 1_000_000_000
 MOST_PER_MILLION = 1_000_000 * MICROS  # a call at this price still fits the counters
 _NAME = re2.compile(r"^[a-z][a-z0-9-]{0,62}$")
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFields:
-    """`prices` maps a model to {input_per_million, output_per_million}, decimal strings in USD.
+    """`prices` maps a model to {input_per_million, output_per_million}, decimal strings in USD, and perhaps
+    context_window, the tokens it reads and writes in one call.
 
     `trusted_address` allows a name that leads to a private address; an address written out as 127.0.0.1 or 10.1.2.3
     can only be meant, so None counts as yes there.
@@ -103,6 +105,8 @@ def _checked(fields: ConnectionFields) -> dict[str, Json]:
         )
     if fields.kind not in KINDS:
         raise Invalid(f"The kind must be one of {', '.join(KINDS)}, not {fields.kind!r}.", where="/kind")
+    if fields.kind == MCP:
+        _check_server(fields)
     for limit in ("max_concurrent", "rpm", "tpm"):
         value = getattr(fields, limit)
         if value is not None and not 1 <= value <= 2**31 - 1:
@@ -119,12 +123,27 @@ def _checked(fields: ConnectionFields) -> dict[str, Json]:
     }
 
 
+def _check_server(fields: ConnectionFields) -> None:
+    """Raise Invalid for what an MCP server cannot have."""
+    if not fields.base_url:
+        raise Invalid("An MCP connection needs the address of its server, as https://host/mcp.", where="/base_url")
+    if fields.prices or fields.tpm is not None:
+        raise Invalid(
+            "A server of tools has no prices and no limit on tokens.", where="/prices" if fields.prices else "/tpm"
+        )
+
+
 def _checked_prices(prices: Mapping[str, Json]) -> dict[str, Json]:
     for model, price in prices.items():
         where = f"/prices/{model.replace('~', '~0').replace('/', '~1')}"
-        if not isinstance(price, dict) or set(price) != {"input_per_million", "output_per_million"}:
-            raise Invalid("A price has exactly input_per_million and output_per_million.", where=where)
-        for name, amount in price.items():
+        if not isinstance(price, dict) or set(price) - {"context_window"} != {
+            "input_per_million",
+            "output_per_million",
+        }:
+            raise Invalid("A price has input_per_million, output_per_million and perhaps context_window.", where=where)
+        _check_window(price.get("context_window"), where)
+        for name in ("input_per_million", "output_per_million"):
+            amount = price[name]
             try:
                 if not isinstance(amount, str) or not 0 <= micros(amount) <= MOST_PER_MILLION:
                     raise ValueError
@@ -134,7 +153,15 @@ def _checked_prices(prices: Mapping[str, Json]) -> dict[str, Json]:
                     f"at most {dollars(MOST_PER_MILLION)}; not {shown(amount)}.",
                     where=f"{where}/{name}",
                 ) from None
-    return dict(prices)
+    return {model: {name: part for name, part in price.items() if part is not None} for model, price in prices.items()}
+
+
+def _check_window(window: Json, where: str) -> None:
+    if window is not None and (not isinstance(window, int) or not 1 <= window <= MOST_TOKENS):
+        raise Invalid(
+            f"The window is a whole number of tokens, at most {MOST_TOKENS:,}, or null.",
+            where=f"{where}/context_window",
+        )
 
 
 def _trusted(base_url: str, wanted: bool | None) -> bool:

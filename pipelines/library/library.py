@@ -1,4 +1,4 @@
-"""What a workspace offers to a pipeline, gathered for the validator and the lock in three queries."""
+"""What a workspace offers to a pipeline, gathered for the validator and the lock in four queries at most."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -12,9 +12,11 @@ from pipelines.graph.lock import AgentSpec, Library, PipelineSpec, Price
 from pipelines.graph.model import Document
 from pipelines.graph.parse import read_budget
 from pipelines.graph.places import places
+from pipelines.graph.tools import ToolSpec
+from pipelines.library import mcp
 from pipelines.library.agents import spec
 from pipelines.library.models import DEMO_PRICES, route_among
-from pipelines.library.prices import price_among
+from pipelines.library.prices import price_among, window_among
 from pipelines.library.tools import TOOLS
 from pipelines.models import AgentVersion, Connection, PipelineVersion
 
@@ -40,16 +42,40 @@ class PriceBook(Mapping[str, Price | None]):
         return sum(1 for _ in self)
 
 
+class WindowBook(Mapping[str, int]):
+    """How many tokens models read and write in one call, looked up when asked for; KeyError where nobody knows."""
+
+    def __init__(self, connections: Mapping[str, Connection]) -> None:
+        self._connections = connections
+
+    def __getitem__(self, ref: str) -> int:
+        if (window := window_among(self._connections, ref)) is None:
+            raise KeyError(ref)
+        return window
+
+    def __iter__(self) -> Iterator[str]:
+        return (ref for ref in PriceBook(self._connections) if window_among(self._connections, ref) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def library_of(workspace: Workspace, document: Document | None = None) -> Library:
     """Return the workspace's agents, tools, prices and published pipelines; with a document, only agents it names."""
     connections = {row.name: row for row in Connection.objects.filter(workspace=workspace)}
     agents = _agents(workspace, document)
     return Library(
         agents=agents,
-        tools=TOOLS,
+        tools=tools_of(workspace),
         prices=PriceBook(connections),
+        windows=WindowBook(connections),
         pipelines=_pipelines(workspace, document, agents.values()),
     )
+
+
+def tools_of(workspace: Workspace) -> dict[str, ToolSpec]:
+    """Return the built-in tools and those of the workspace's MCP servers, every version of each. One query."""
+    return {**TOOLS, **mcp.specs(workspace)}
 
 
 def _agents(workspace: Workspace, document: Document | None) -> Mapping[str, AgentSpec]:

@@ -14,7 +14,7 @@ from accounts.models import Workspace
 from pipelines.graph.lock import Price
 from pipelines.models import Connection
 
-DEMO = "demo"
+DEMO, MCP = "demo", "mcp"
 # Invented prices of the size real ones have, so that costs, caps and receipts can be tried without a key.
 DEMO_PRICES: Mapping[str, Price] = MappingProxyType(
     {
@@ -23,6 +23,8 @@ DEMO_PRICES: Mapping[str, Price] = MappingProxyType(
         "demo/judge": Price(input=150_000, output=600_000),
     }
 )
+DEMO_WINDOW = 128_000
+"""How many tokens a built-in model takes and gives in one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ def route_among(connections: Mapping[str, Connection], ref: str) -> ModelRoute |
     if name == DEMO:
         return ModelRoute(ref, model, DEMO) if ref in DEMO_PRICES else None
     if (row := connections.get(name)) is not None:
+        if row.kind == MCP:
+            return None
         return ModelRoute(
             ref,
             model,

@@ -1,4 +1,4 @@
-"""What a model costs: the connection's own price, else the packaged table; what nobody knows stays unknown."""
+"""What a model costs and how much it reads: the connection's own word, else the packaged table, else unknown."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,17 +31,42 @@ def price_among(connections: Mapping[str, Connection], ref: str) -> Price | None
     if connection is not None and model in connection.prices:
         own = connection.prices[model]
         return Price(micros(own["input_per_million"]), micros(own["output_per_million"]))
-    if connection is not None and connection.base_url and name not in PROVIDERS:
-        return _packaged(model, provider_api_url=connection.base_url)
-    provider = name if name in PROVIDERS else connection.kind if connection is not None else None
-    return _packaged(model, provider_id=provider) if provider and model else None
+    found = _packaged(connections, ref)
+    if found is None:
+        return None
+    per_million = found.get_prices(datetime.now(UTC))
+    given, returned = _micros(per_million, "input_mtok"), _micros(per_million, "output_mtok")
+    if given is None or returned is None:
+        return None
+    return Price(given, returned, _micros(per_million, "cache_read_mtok"))
 
 
-def _packaged(model: str, **provider: str) -> Price | None:
-    """Look a price up in the table that came with the package; it is never fetched.
+def window_among(connections: Mapping[str, Connection], ref: str) -> int | None:
+    """Return how many tokens a model reads and writes in one call, None where nobody knows; no query."""
+    if models.is_simulated(ref):
+        return models.DEMO_WINDOW if ref in models.DEMO_PRICES else None
+    name, _, model = ref.partition("/")
+    connection = connections.get(name)
+    if connection is not None and (own := connection.prices.get(model, {}).get("context_window")) is not None:
+        return int(own)
+    found = _packaged(connections, ref)
+    return found.context_window if found is not None else None
 
-    Where a provider charges more for long prompts, this is the price of ordinary ones.
+
+def _packaged(connections: Mapping[str, Connection], ref: str) -> Any:
+    """Look a model up in the table that came with the package, which is never fetched; None when it is not there.
+
+    Where a provider charges more for long prompts, the price is that of ordinary ones.
     """
+    name, _, model = ref.partition("/")
+    connection = connections.get(name)
+    if connection is not None and connection.base_url and name not in PROVIDERS:
+        return _found(model, provider_api_url=connection.base_url)
+    provider = name if name in PROVIDERS else connection.kind if connection is not None else None
+    return _found(model, provider_id=provider) if provider and model else None
+
+
+def _found(model: str, **provider: str) -> Any:
     from genai_prices import data_snapshot  # 0.4 s to import: only whoever names a paid model waits for it
 
     try:
@@ -50,11 +75,7 @@ def _packaged(model: str, **provider: str) -> Price | None:
         )
     except LookupError:
         return None
-    per_million = found.get_prices(datetime.now(UTC))
-    given, returned = _micros(per_million, "input_mtok"), _micros(per_million, "output_mtok")
-    if given is None or returned is None:
-        return None
-    return Price(given, returned, _micros(per_million, "cache_read_mtok"))
+    return found
 
 
 def _micros(per_million: Any, field: str) -> int | None:

@@ -9,6 +9,9 @@ from types import MappingProxyType
 from pipelines.graph.model import Json
 from pipelines.graph.tools import Delivery, Effect, ToolSpec
 
+HEADER_VALUE = "^([A-Za-z][A-Za-z0-9-]{0,19} )?[a-z0-9][a-z0-9_-]{0,62}$"
+"""What stands for a header with a secret: its name of a secret, perhaps after one word and a space."""
+
 
 def _arguments(required: tuple[str, ...], **properties: Json) -> dict[str, Json]:
     return {"type": "object", "additionalProperties": False, "required": list(required), "properties": properties}
@@ -35,6 +38,13 @@ _HTTP_REQUEST = ToolSpec(
             "additionalProperties": {"type": "string", "maxLength": 8_000},
             "maxProperties": 50,
             "title": "Headers",
+        },
+        secret_headers={
+            "type": "object",
+            "additionalProperties": {"type": "string", "pattern": HEADER_VALUE},
+            "maxProperties": 10,
+            "title": "Headers with secrets",
+            "description": "By header, the name of a secret, perhaps after a word such as Bearer: “Bearer crm-key”.",
         },
         json={"title": "Body as JSON"},
         body={"type": "string", "title": "Body as text"},

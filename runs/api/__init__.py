@@ -1,12 +1,16 @@
-"""The REST routes of runs, what led to their results, and costs."""
+"""The REST routes of runs, what led to their results, costs, and what must reach out: tools of MCP servers."""
 
+from runs.api.agents import router as agents
 from runs.api.costs import router as costs
 from runs.api.events import router as events
 from runs.api.lineage import router as lineage
 from runs.api.routes import router
+from runs.api.tools import router as tools
 
 router.add_router("", costs)
 router.add_router("", lineage)
 router.add_router("", events)
+router.add_router("", tools)
+router.add_router("", agents)
 
 __all__ = ["router"]

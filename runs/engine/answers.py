@@ -139,7 +139,7 @@ def _action_answered(move: Move, step: Step, request: Request, fact: Answered) -
     if grant is None:
         failing.give_up(move, step, _broken_approval(step))
         return
-    work.use_grant(step, grant)
+    work.use_grant(step, grant, request["payload"]["args"])
     work.dispatch(move, step)
 
 
@@ -153,7 +153,7 @@ def _after_block(move: Move, step: Step, request: Request, fact: Answered) -> No
             return
         memo["denials"] = {**memo.get("denials", {}), request["digest"]: fact.reason or "Not approved."}
     elif step.node.kind is Kind.TOOL:
-        work.use_grant(step, grant)
+        work.use_grant(step, grant, request["payload"]["args"])
     else:
         memo["grants"] = {**memo.get("grants", {}), grant.digest: grant.approval}
         if grant.digest != grant.asked:

@@ -1,7 +1,16 @@
 """Cancel, pause, resume and recovery: what happens to a run as a whole."""
 
 from runs.engine import settling, starting
-from runs.engine.facts import CancelRequested, ErrorClass, PauseRequested, Recovered, ResumeRequested, StepError
+from runs.engine.facts import (
+    CancelForced,
+    CancelRequested,
+    ErrorClass,
+    LimitReached,
+    PauseRequested,
+    Recovered,
+    ResumeRequested,
+    StepError,
+)
 from runs.engine.failing import give_up
 from runs.engine.move import Ending, Move
 from runs.engine.scope import Container, Scope, Step
@@ -36,6 +45,14 @@ def force(move: Move) -> None:
     """Give up the steps that did not stop."""
     if move.run.state is RunState.CANCELLING:
         move.ending = Ending(RunState.CANCELLED)
+
+
+def end_now(move: Move, fact: CancelForced | LimitReached) -> None:
+    """Give up what does not stop when it is told to, or fail a run that has grown too large."""
+    if isinstance(fact, CancelForced) or move.run.state is RunState.CANCELLING:
+        force(move)
+    else:
+        move.ending = move.ending or Ending(RunState.FAILED, fact.error.code, fact.error)
 
 
 def wound_down(move: Move, scope: Scope) -> None:

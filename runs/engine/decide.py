@@ -15,6 +15,7 @@ from runs.engine.facts import (
     ErrorClass,
     EventArrived,
     Fact,
+    LimitReached,
     LockGranted,
     MoreWanted,
     PauseRequested,
@@ -29,7 +30,7 @@ from runs.engine.facts import (
     StopRequested,
     Tick,
 )
-from runs.engine.kinds import check, route, wait
+from runs.engine.kinds import check, combine, route, wait
 from runs.engine.move import Move
 from runs.engine.scope import Step
 from runs.engine.state import Execution
@@ -90,6 +91,9 @@ def _succeeded(move: Move, step: Step, fact: StepSucceeded) -> None:
     if step.node.kind is Kind.CHECK:
         check.judged(move, step, fact)
         return
+    if step.node.kind is Kind.COMBINE:
+        combine.merged(move, step, fact)
+        return
     ports, output = fact.ports or step.node.own_ports[:1], fact.output
     if step.node.kind is Kind.DECIDE:
         chosen = route.chosen_by_model(step, fact)
@@ -132,7 +136,8 @@ _HANDLERS: Mapping[type[Fact], Callable[[Move, Any], None]] = {
     RunRequested: lambda move, _: control.start(move),
     Recovered: control.recover,
     CancelRequested: control.cancel,
-    CancelForced: lambda move, _: control.force(move),
+    CancelForced: control.end_now,
+    LimitReached: control.end_now,
     PauseRequested: control.pause,
     ResumeRequested: control.resume,
     EventArrived: wait.arrive,

@@ -210,6 +210,13 @@ class StopRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitReached:
+    """The run has grown beyond what one run may be; it ends with this error."""
+
+    error: StepError
+
+
+@dataclass(frozen=True, slots=True)
 class CancelForced:
     """Thirty seconds after a cancel, the steps that did not stop are given up."""
 
@@ -231,6 +238,7 @@ Fact = (
     | EventArrived
     | LockGranted
     | StopRequested
+    | LimitReached
     | CancelForced
 )
 

@@ -1,5 +1,6 @@
 """Which model or agent a step uses now: its own, or the fallback it has come to."""
 
+from pipelines.graph.kinds import BY_JUDGEMENT
 from pipelines.graph.model import Fallback, Kind
 from runs.engine.scope import Step
 from runs.engine.state import Execution
@@ -9,7 +10,7 @@ def fallbacks_of(run: Execution, step: Step) -> tuple[Fallback, ...]:
     """Return the step's fallbacks in order; a step that names none has those of its agent."""
     node = step.node
     named = tuple(entry for entry in node.on_error.fallback if _can_stand_in(step, entry))
-    if named or node.kind is not Kind.AGENT:
+    if named or node.kind not in (Kind.AGENT, Kind.COMBINE) or not uses_model(step):
         return named
     try:
         return tuple(Fallback("model", model) for model in run.lock.agent(node.config["agent"]).fallback)
@@ -33,6 +34,8 @@ def uses_model(step: Step) -> bool:
             return bool(step.node.config["mode"] == "ai")
         case Kind.CHECK:
             return bool(step.node.rubrics)
+        case Kind.COMBINE:
+            return step.node.config["merge"] in BY_JUDGEMENT
         case _:
             return False
 

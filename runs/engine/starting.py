@@ -93,12 +93,19 @@ def _labels(step: Step) -> dict[str, str]:
     match step.node.kind:
         case Kind.TOOL:
             return trust.labels(step, config["args"], "/args")
-        case Kind.AGENT:
-            return trust.labels(step, config["prompt"], "/prompt")
+        case Kind.AGENT | Kind.COMBINE:
+            return {**trust.labels(step, config["prompt"] or "", "/prompt"), **_of_rubrics(step)}
+        case Kind.DECIDE:
+            described = [route.get("description") or "" for route in config["routes"]]
+            return {**trust.labels(step, config.get("value"), "/value"), **trust.labels(step, described, "/routes")}
         case Kind.PIPELINE:
             return trust.labels(step, config["inputs"], "/inputs")
         case _:
-            return trust.labels(step, config.get("value"), "/value")
+            return {**trust.labels(step, config.get("value"), "/value"), **_of_rubrics(step)}
+
+
+def _of_rubrics(step: Step) -> dict[str, str]:
+    return trust.labels(step, [rule["rubric"] for rule in step.node.rubrics], "/rubrics")
 
 
 def _pipelines_of(run: Execution, agent: str) -> dict[str, PipelineSpec]:

@@ -26,6 +26,17 @@ def labels(step: Step, template: Json, where: str) -> dict[str, str]:
     return {place: _label(step.scope, leaf) for place, leaf in _leaves(template, where)}
 
 
+def label_of(scope: Scope, template: str) -> str:
+    """Return the label of one text template, as a step of this scope sees it."""
+    return _label(scope, template)
+
+
+def changed(before: Json, after: Json, where: str) -> list[str]:
+    """Return the pointers of what a person wrote into a value: the leaves that are new or not what they were."""
+    known = dict(_leaves(before, where))
+    return sorted(place for place, leaf in _leaves(after, where) if place not in known or known[place] != leaf)
+
+
 def _leaves(template: Json, where: str) -> Iterator[tuple[str, Json]]:
     match template:
         case dict():
@@ -46,12 +57,14 @@ def _label(scope: Scope, template: Json) -> str:
 
 
 def _source(scope: Scope, reference: Reference) -> str:
-    if reference.root == "input":
-        return _of_input(scope, str(reference.segments[0]) if reference.segments else "")
-    if reference.root == "steps":
-        return _of_step(scope, str(reference.segments[0])) if reference.segments else TOOL
-    if reference.root == "board":
-        return TOOL  # any step may have written there
+    """Return whose words a reference brings; of a root that nobody has thought of, the worst is assumed."""
+    match reference.root:
+        case "input":
+            return _of_input(scope, str(reference.segments[0]) if reference.segments else "")
+        case "item_index":
+            return AUTHOR
+        case "steps":
+            return _of_output(scope, reference)
     inner: Scope | None = scope
     while inner and inner.container:
         node = inner.container.node
@@ -60,7 +73,7 @@ def _source(scope: Scope, reference: Reference) -> str:
         if node.kind is Kind.EACH and reference.root in ("item", node.config["as"]):
             return _label(inner.container.scope, node.config["over"])
         inner = inner.container.scope
-    return scope.outermost.outer.labels.get(reference.root, AUTHOR)
+    return scope.outermost.outer.labels.get(reference.root, TOOL)
 
 
 def _of_input(scope: Scope, name: str) -> str:
@@ -76,6 +89,21 @@ def of_names(scope: Scope, names: Iterable[str]) -> dict[str, str]:
     return {name: TOOL if name == "round" else _label(scope, f"${{{name}}}") for name in names}
 
 
+def _of_output(scope: Scope, reference: Reference) -> str:
+    """Return whose words a step's output is, or what else is known of it: reasons and errors quote models and tools."""
+    if not reference.segments:
+        return TOOL
+    found = _of_step(scope, str(reference.segments[0]))
+    is_about = reference.segments[1:2] == ("meta",) and found in (AUTHOR, USER)
+    return MODEL if is_about and not _is_people_s(scope, str(reference.segments[0])) else found
+
+
+def _is_people_s(scope: Scope, name: str) -> bool:
+    """Tell whether what is known of a step are a person's own words: who decided, when and why."""
+    home = _home_of(scope, name)
+    return home is not None and home.graph.nodes[name].kind is Kind.HUMAN
+
+
 def _of_round(scope: Scope, reference: Reference) -> str:
     """Return whose words an output of the round before is; its number is ours.
 
@@ -88,12 +116,18 @@ def _of_round(scope: Scope, reference: Reference) -> str:
 
 
 def _of_step(scope: Scope, name: str) -> str:
+    home = _home_of(scope, name)
+    if home is None:
+        return scope.outermost.outer.labels.get(f"steps.{name}", TOOL)
+    return _of_node(home, home.graph.nodes[name])
+
+
+def _home_of(scope: Scope, name: str) -> Scope | None:
+    """Return the scope that a step of this name is in, as seen from inside another."""
     home: Scope | None = scope
     while home and name not in home.graph.nodes:
         home = home.container.scope if home.container else None
-    if home is None:
-        return scope.outermost.outer.labels.get(f"steps.{name}", AUTHOR)
-    return _of_node(home, home.graph.nodes[name])
+    return home
 
 
 def _of_node(scope: Scope, node: Node) -> str:
@@ -117,7 +151,9 @@ def _of_kind(scope: Scope, node: Node) -> str:
         case Kind.OUTPUT | Kind.CHECK:
             return worst(_label(scope, leaf) for _, leaf in _leaves(node.config.get("value"), ""))
         case Kind.COMBINE:
-            return worst(_of_step(scope, scope.graph.edges[index].source) for index in scope.graph.ins[node.id])
+            written = [MODEL] if node.config["merge"] == "synthesize" else []
+            sources = (scope.graph.edges[index].source for index in scope.graph.ins[node.id])
+            return worst([*written, *(_of_step(scope, source) for source in sources)])
         case _:
             return TOOL
 

@@ -24,6 +24,7 @@ from runs.engine.facts import (
     CancelForced,
     ErrorClass,
     Fact,
+    LimitReached,
     PipelineWanted,
     StepBlocked,
     StepError,
@@ -40,6 +41,7 @@ from runs.execution.slots import Slots
 from runs.execution.step_context import CANCELLED, AttemptContext, never_made
 from runs.execution.steps import Result, carry_out
 from runs.store import TRANSIENT, Commit, Fenced
+from runs.talks import Turn
 
 log = logging.getLogger("baton.actor")
 
@@ -57,6 +59,8 @@ class Host(Protocol):
     def now(self) -> datetime: ...
     async def hold(self, wanted: allowance.Wanted) -> allowance.Held: ...
     async def cached(self, workspace_id: str, key: str) -> Kept | None: ...
+    async def heard(self, run_id: str, trusts: dict[str, str]) -> list[Turn]: ...
+    async def said(self, workspace_id: str, key: str) -> list[Turn]: ...
     async def commit(self, commit: Commit) -> bool: ...
     async def read_inbox(self, run_id: str) -> list[tuple[int, object]]: ...
     def committed(self, run: OwnedRun, decision: Decision) -> None: ...
@@ -131,6 +135,16 @@ class Actor:
         """Return what was kept under a key in the run's workspace; what this run has just come to is kept first."""
         await self._committed()
         return await self._host.cached(self.run.workspace_id, key)
+
+    async def heard(self, trusts: dict[str, str]) -> list[Turn]:
+        """Return what earlier steps of the run were asked and answered."""
+        await self._committed()
+        return await self._host.heard(self.run.id, trusts)
+
+    async def said(self, key: str) -> list[Turn]:
+        """Return a session of the run's workspace; what this run has just said in it is written first."""
+        await self._committed()
+        return await self._host.said(self.run.workspace_id, key)
 
     async def _committed(self) -> None:
         """Return once all that was decided before is durable."""
@@ -249,6 +263,8 @@ class Actor:
                 case fact:
                     facts.append(fact)
                     self._forget_task(fact)
+        if too_long := self.run.beyond_limits:
+            facts.append(LimitReached(too_long))
         decision = decide.decide(self.run.execution, facts, now)
         granted = self._admit(begins, now)
         if decision.starts and not self._leaving:

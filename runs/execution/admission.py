@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from psycopg import AsyncConnection
 
+from pipelines.library.models import MCP
 from runs import circuits, limits
 from runs.circuits import Subject
 from runs.engine.facts import ErrorClass, StepError
@@ -153,9 +154,8 @@ class Admission:
 
     def _limits(self, asked: Asked) -> str | None:
         """Return the id of the call's connection if it has limits."""
-        if asked.intent.kind != MODEL:
-            return None
-        return self._limited.get((asked.workspace_id, asked.intent.name.partition("/")[0]))
+        name = _connection_of(asked.intent)
+        return self._limited.get((asked.workspace_id, name)) if name else None
 
     async def _take_turn(self, asked: Asked, connection_id: str) -> None:
         intent = asked.intent
@@ -164,7 +164,7 @@ class Admission:
             async with asyncio.timeout(asked.seconds_left):
                 await self._wait(wanted)
         except TimeoutError:
-            name = intent.name.partition("/")[0]
+            name = _connection_of(intent)
             message = f"{intent.path} waited {asked.seconds_left:.0f} s for its turn at the connection {name}."
             raise StepAborted(
                 StepError(ErrorClass.TIMEOUT, "limit_wait", f"{message} Raise its limits or give the step more time.")
@@ -211,6 +211,14 @@ def _is_open(asked: Asked, verdict: circuits.Verdict) -> StepError:
         "call tries whether it is back."
     )
     return StepError(ErrorClass.TRANSIENT, CIRCUIT_OPEN, message, retry_after=verdict.wait)
+
+
+def _connection_of(intent: CallIntent) -> str:
+    """Return the connection that a call goes through: a model's (`name/model`) or a server's (`mcp.name.tool@1`)."""
+    if intent.kind == MODEL:
+        return intent.name.partition("/")[0]
+    first, _, rest = intent.name.partition(".")
+    return rest.partition(".")[0] if first == MCP else ""
 
 
 def _host(url: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import re2
@@ -15,7 +15,7 @@ from runs.engine import marks
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, StepSucceeded
 from runs.engine.loops import Repeats
-from runs.execution import answers, prompts
+from runs.execution import answers, prompts, talk
 from runs.execution.calls import Calls
 from runs.execution.dispatch import Done, Wish, call_tool
 from runs.execution.failures import Failure, Wanted, config
@@ -24,6 +24,7 @@ from runs.execution.models.values import Message, ModelRequest, Tool, ToolUse
 _NOT_IN_NAMES = re2.compile(r"[^a-zA-Z0-9_-]")
 # What the model can do something about; the rest ends the attempt, so that its retry policy decides.
 _TOLD = {ErrorClass.TOOL_ERROR, ErrorClass.DENIED, ErrorClass.CONFIG}
+LONGEST_NAME = 64
 
 
 async def run(calls: Calls) -> StepSucceeded:
@@ -33,11 +34,12 @@ async def run(calls: Calls) -> StepSucceeded:
     if agent is None:
         raise config("no_agent", f"The version has no agent for {start.path}. Choose one and publish again.")
     conversation = _Conversation(calls, agent, _offered(calls, agent))
+    said_before = await conversation.listen()
     max_turns = int(start.node.config.get("max_turns") or 10)
     for turn in range(1, max_turns + 1):
         output = await conversation.turn()
         if output is not None:
-            meta = {"model": conversation.model, "turns": turn, "tool_calls": conversation.tool_calls}
+            meta = {"model": conversation.model, "turns": turn, "tool_calls": conversation.tool_calls, **said_before}
             return StepSucceeded(start.path, start.attempt, output, meta)
     raise Failure(
         ErrorClass.LIMIT,
@@ -63,6 +65,17 @@ class _Conversation:
         self.model = model_of(start, self.agent)
         self.schema = self.agent.output_schema if start.node.output_schema is None else start.node.output_schema
         self.messages = list(prompts.repaired((prompts.system(self.agent), prompts.prompt(start)), start.repair))
+
+    async def listen(self) -> Mapping[str, Json]:
+        """Put what was said before between the agent's own words and the prompt; return what the meta says of it.
+
+        Makes no call, and yields to nothing, for a step that has heard nothing.
+        """
+        if not {"talk", "session"} & self.calls.start.input.keys():
+            return {}
+        heard = await talk.before(self.calls, self.agent, self._request())
+        self.messages[1:1] = heard.messages
+        return heard.meta
 
     async def turn(self) -> Json:
         """Ask once; return the finished output, or None after carrying out the tool calls the model wants."""
@@ -107,7 +120,7 @@ class _Conversation:
         except Failure as failure:
             if failure.error.cls not in _TOLD:
                 raise
-            return f"The call failed: {failure.error.message}"
+            return _refusal(failure, spec.id)
         self.repeats.note(done.result)
         return _report(done, spec.id)
 
@@ -134,7 +147,7 @@ def model_of(start: Start, agent: AgentSpec | None) -> str:
 
 def _as_tool(name: str, spec: ToolSpec | PipelineSpec) -> Tool:
     if isinstance(spec, ToolSpec):
-        return Tool(name, spec.description, spec.args_schema)
+        return Tool(name, _described(spec), spec.args_schema)
     about = f"Runs the pipeline “{spec.name}” and returns its result. {spec.description}".strip()
     return Tool(name, about, spec.inputs or {"type": "object"})
 
@@ -151,8 +164,30 @@ def _offered(calls: Calls, agent: AgentSpec) -> Mapping[str, ToolSpec | Pipeline
             continue
         if (spec := calls.context.tools.get(tool_id)) is None:
             raise config("no_such_tool", f"The version has no tool {tool_id}, which {agent.id} uses. Publish it again.")
-        offered[_NOT_IN_NAMES.sub("_", tool_id.partition("@")[0])[:64]] = spec
+        offered[_name_for(spec, offered)] = spec
     return offered
+
+
+def _name_for(spec: ToolSpec, taken: Collection[str]) -> str:
+    """Return what the model calls a tool: one that no other tool of this agent has, whatever their servers say."""
+    name = _NOT_IN_NAMES.sub("_", spec.id.partition("@")[0])
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME - 9]}_{digest(spec.id)[-8:]}"
+    return name if name not in taken else f"{name[: LONGEST_NAME - 9]}_{digest(spec.id)[-8:]}"
+
+
+def _described(spec: ToolSpec) -> str:
+    """Return what the model reads about a tool; a server's own words are marked as such."""
+    if spec.connection is None:
+        return spec.description
+    return f"The server {spec.connection} says of it: {marks.delimited(spec.description, spec.connection)}"
+
+
+def _refusal(failure: Failure, tool_id: str) -> str:
+    """Return what the model hears of a failed call: a reviewer's reason as it is, what a server wrote between marks."""
+    message = failure.error.message
+    said = message if failure.error.cls is ErrorClass.DENIED else marks.delimited(message, tool_id)
+    return f"The call failed: {said}"
 
 
 def _report(done: Done, tool_id: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pipelines.graph.canonical import digest, sanitise
+from pipelines.graph.canonical import canonical_json, digest, sanitise
 from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
 from pipelines.graph.tools import ToolSpec
@@ -23,6 +23,9 @@ from runs.execution.journal import Earlier, Journal
 from runs.execution.models import registry
 from runs.execution.models.values import ModelAnswer, ModelRequest, Usage
 
+MOST_PROMPT = 4 * 1024 * 1024
+"""Bytes of one request to a model, with all that was said before it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolOrder:
@@ -34,6 +37,7 @@ class ToolOrder:
     earlier: Earlier | None = None
     approval: str | None = None
     call_id: str = ""
+    egress: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,9 @@ class Calls:
         earlier = self.journal.take(request_hash := digest(body))
         if earlier is not None and earlier.is_finished:
             return ModelAnswer.from_json(earlier.last.response)
-        input_tokens = pricing.estimated_input(body)
+        size = len(canonical_json(body))
+        self._check_size(request, size)
+        input_tokens = pricing.tokens_in(size)
         reserve = pricing.reservation(self.context.prices.get(request.model), input_tokens, request.max_output)
         self._check_cap(max_cost, reserve, request.model)
         intent = self._intent(
@@ -100,7 +106,8 @@ class Calls:
 
         async def carried_out() -> _Settled:
             left = self._deadline - self._loop.time()
-            call = ToolCall(self.context.run_id, self.context.workspace_id, intent.idempotency_key, left)
+            context = self.context
+            call = ToolCall(context.run_id, context.workspace_id, intent.idempotency_key, left, order.egress)
             return _Settled(sanitise(await run(call))[0])
 
         return (await self._make(intent, spans.tool(order.spec.id, order.call_id), carried_out)).response
@@ -109,6 +116,24 @@ class Calls:
         n = self.journal.next_n()
         key = earlier.idempotency_key if earlier else f"{self.context.run_id}/{self.start.path}/{n}"
         return CallIntent(self.start.path, self.start.attempt, n, idempotency_key=key, **fields)
+
+    def _check_size(self, request: ModelRequest, size: int) -> None:
+        """Refuse what surely does not fit, before anything is reserved; a closer case is the provider's to say."""
+        window = self.context.windows.get(request.model)
+        if size > MOST_PROMPT:
+            raise Failure(
+                ErrorClass.LIMIT,
+                "prompt_too_large",
+                f"What {self.start.path} asks has {size:,} bytes; {MOST_PROMPT:,} is the most. Send less of it.",
+            )
+        if window is not None and size // pricing.MOST_BYTES_PER_TOKEN + request.max_output > window:
+            raise Failure(
+                ErrorClass.LIMIT,
+                "context_too_large",
+                f"What {self.start.path} asks has about {size // pricing.MOST_BYTES_PER_TOKEN:,} tokens and may be "
+                f"answered with {request.max_output:,}; {request.model} takes {window:,} in all. Shorten the prompt or "
+                "the history, lower max_output, or choose a model that reads more.",
+            )
 
     def _check_cap(self, cap: int | None, reserve: int | None, model: str) -> None:
         if cap is None:

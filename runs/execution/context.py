@@ -11,6 +11,7 @@ from pipelines.graph.tools import ToolSpec
 from runs.cache import Kept
 from runs.engine.decision import Start
 from runs.engine.facts import StepError
+from runs.talks import Turn
 
 MODEL, TOOL = "model", "tool"
 STARTED, FINISHED, FAILED, LOST = "started", "finished", "failed", "lost"
@@ -98,7 +99,7 @@ class JournalEntry:
 
 
 class StepContext(Protocol):
-    """What the worker gives to one attempt. `journal` is in order of `n`; `tools` and `prices` are the run's lock.
+    """What the worker gives to one attempt. `journal` is in order of `n`; `tools`, `prices`, `windows` are the lock's.
 
     `origin` is the kept result that the step was given instead of being carried out.
     """
@@ -110,11 +111,18 @@ class StepContext(Protocol):
     start: Start
     journal: Sequence[JournalEntry]
     prices: Mapping[str, Price | None]
+    windows: Mapping[str, int]
     tools: Mapping[str, ToolSpec]
     origin: Kept | None
 
     async def cached(self, key: str) -> Kept | None:
         """Return the result that was kept under a key in this workspace."""
+
+    async def heard(self, trusts: dict[str, str]) -> Sequence[Turn]:
+        """Return what earlier steps of the run were asked and answered; `trusts` says whose words each prompt is."""
+
+    async def said(self, key: str) -> Sequence[Turn]:
+        """Return what was said so far in a session of the workspace."""
 
     async def begin(self, intent: CallIntent) -> None:
         """Return once the intent and its reservation are committed; raise StepAborted when it must not be made."""
@@ -127,9 +135,13 @@ class StepContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """What a tool may know about the call it carries out. `timeout` is the seconds left of the attempt."""
+    """What a tool may know about the call it carries out. `timeout` is the seconds left of the attempt.
+
+    `egress` are the only hosts it may reach; none listed: any that the operator allows.
+    """
 
     run_id: str
     workspace_id: str
     idempotency_key: str
     timeout: float
+    egress: tuple[str, ...] = ()

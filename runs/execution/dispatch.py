@@ -5,17 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.graph import gates
-from pipelines.graph.canonical import digest
+from pipelines.graph.canonical import canonical_json, digest
 from pipelines.graph.model import Json
+from pipelines.graph.problems import pointer
 from pipelines.graph.tools import Delivery, Effect, ToolSpec
 from runs.engine.facts import ErrorClass
-from runs.execution import tools
+from runs.execution import rights, tools
 from runs.execution.answers import findings_of
 from runs.execution.calls import Calls, ToolOrder
 from runs.execution.context import FAILED, ToolCall
 from runs.execution.failures import AnswerLost, Blocked, Failure
 from runs.execution.journal import Earlier
 from runs.execution.models.samples import Words, instance
+
+MOST_ARGUMENTS = 4 * 1024 * 1024
+"""Bytes of a tool call's arguments as canonical JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ async def call_tool(calls: Calls, wish: Wish) -> Done:
             f"{wish.spec.id} cannot be called with these arguments: {'; '.join(findings[:5])}",
             findings=findings,
         )
+    if len(canonical_json(dict(payload.args))) > MOST_ARGUMENTS:
+        message = f"{wish.spec.id} would be called with more than {MOST_ARGUMENTS:,} bytes of arguments. Send less."
+        raise Failure(ErrorClass.TOOL_ERROR, "arguments_too_large", message)
+    rights.check(calls.start, wish.agent, payload.args)
     edited = payload.args if payload.is_edited else None
     if calls.context.rehearsal and wish.spec.effect_of(payload.args) is not Effect.NONE:
         return Done(_rehearsed(wish.spec, payload.args), edited)
@@ -88,12 +96,13 @@ async def _once(calls: Calls, wish: Wish, payload: _Payload) -> Json:
         if (answer := _settled_otherwise(calls, wish, payload, earlier)) is not None:
             return answer["output"]
     approval = _approval(calls, wish, payload, earlier)
-    order = ToolOrder(wish.spec, payload.args, request, earlier, approval, wish.call_id)
+    egress = rights.egress_of(calls.start, wish.agent)
+    order = ToolOrder(wish.spec, payload.args, request, earlier, approval, wish.call_id, egress)
 
     async def run(call: ToolCall) -> Json:
         if gates.payload_hash(gates.payload(wish.spec, payload.args)) != payload.hash:
             raise Failure(ErrorClass.DENIED, "payload_changed", "What would run is not what was approved.")
-        return await tools.run(wish.spec.id, payload.args, call)
+        return await tools.run(wish.spec, payload.args, call)
 
     try:
         return await calls.act(order, run)
@@ -144,6 +153,9 @@ def _approval(calls: Calls, wish: Wish, payload: _Payload, earlier: Earlier | No
         return approval
     if earlier is not None and Delivery(earlier.last.delivery) is not Delivery.NEITHER and earlier.was_approved:
         return None
+    if gates.is_too_large(gates.payload(wish.spec, payload.args)):
+        message = f"{wish.spec.id} would be called with more than the {gates.MOST_BYTES:,} bytes that can be approved."
+        raise Failure(ErrorClass.TOOL_ERROR, "payload_too_large", message)
     if (reason := calls.start.denials.get(payload.asked)) is not None:
         raise Failure(ErrorClass.DENIED, "denied", f"A reviewer refused this {wish.spec.id} call: {reason}")
     who = f"The agent {wish.agent}" if wish.agent else "This step"
@@ -151,8 +163,8 @@ def _approval(calls: Calls, wish: Wish, payload: _Payload, earlier: Earlier | No
         "approve",
         gates.payload(wish.spec, payload.args),
         tools.title(wish.spec, payload.args),
-        f"{who} wants to do this, and it cannot be undone.",
-        {f"/args/{name}": "model" for name in payload.args} if wish.agent else calls.start.trust,
+        f"{who} wants to do this, and it cannot be undone.{' A model wrote what it would send.' if wish.agent else ''}",
+        {pointer("/args", name): "model" for name in payload.args} if wish.agent else calls.start.trust,
     )
 
 

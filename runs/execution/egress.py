@@ -8,13 +8,14 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from django.conf import settings
 from yarl import URL
 
+from pipelines.graph.hosts import is_among
 from runs.engine.facts import ErrorClass
 from runs.execution.failures import Failure, transient
 
@@ -86,10 +87,14 @@ def wrapped_in(address: Address) -> tuple[ipaddress.IPv4Address, ...]:
 
 @dataclass(frozen=True)
 class Guard:
-    """What one kind of caller may reach: everything public, and the hosts and networks listed."""
+    """What one kind of caller may reach: everything public, and the hosts and networks listed.
+
+    `only`, where it is not empty, narrows that to the hosts it lists.
+    """
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
+    only: tuple[str, ...] = ()
 
     @classmethod
     def allowing(cls, entries: Iterable[str]) -> "Guard":
@@ -108,6 +113,12 @@ class Guard:
         host = url.raw_host
         if url.scheme not in ("http", "https") or not host:
             raise EgressRefused(url.human_repr()[:200], "only http:// and https:// addresses with a host are served")
+        if self.only and not is_among(host, self.only):
+            raise Failure(
+                ErrorClass.DENIED,
+                "egress_not_granted",
+                f"This agent may not reach {host}. It may reach {', '.join(self.only[:10])}.",
+            )
         if url.user or url.password:
             raise EgressRefused(host, "the address carries a user name or password")
         try:
@@ -134,9 +145,10 @@ def _guard_of(entries: tuple[str, ...]) -> Guard:
     return Guard.allowing(entries)
 
 
-def tool_guard() -> Guard:
-    """Return the guard for tools: public addresses and the operator's BATON_EGRESS_ALLOW."""
-    return _guard_of(tuple(settings.EGRESS_ALLOW))
+def tool_guard(only: tuple[str, ...] = ()) -> Guard:
+    """Return the guard for tools: public addresses and the operator's BATON_EGRESS_ALLOW, of them those in `only`."""
+    guard = _guard_of(tuple(settings.EGRESS_ALLOW))
+    return replace(guard, only=only) if only else guard
 
 
 def connection_guard(base_url: str, trusted: bool) -> Guard:

@@ -30,7 +30,7 @@ _SCHEMA: Mapping[str, Json] = {
 async def run(calls: Calls) -> StepSucceeded:
     """Return the verdicts on the rubrics of a Check step, each {score, reason, finding}; raise a Failure."""
     start = calls.start
-    verdicts = [await _verdict(calls, rubric, start.input["value"]) for rubric in start.input["rubrics"]]
+    verdicts = await _verdicts(calls, start.input["rubrics"], start.input["value"])
     return StepSucceeded(start.path, start.attempt, {"verdicts": verdicts})
 
 
@@ -39,7 +39,7 @@ async def held_against_rubrics(calls: Calls, done: StepSucceeded) -> StepSucceed
     rubrics: Sequence[Mapping[str, Json]] = calls.start.input.get("rubrics") or ()
     if not rubrics:
         return done
-    verdicts = [await _verdict(calls, rubric, done.output) for rubric in rubrics]
+    verdicts = await _verdicts(calls, rubrics, done.output)
     findings = [verdict["finding"] for verdict in verdicts if verdict["finding"]]
     if findings:
         raise invalid_output("judged_too_low", f"The answer was judged too low: {findings[0]}", findings, done.output)
@@ -47,11 +47,23 @@ async def held_against_rubrics(calls: Calls, done: StepSucceeded) -> StepSucceed
     return dataclasses.replace(done, meta={**done.meta, "scores": scores})
 
 
-async def _verdict(calls: Calls, rubric: Mapping[str, Json], value: Json) -> dict[str, Json]:
+async def _verdicts(calls: Calls, rubrics: Sequence[Mapping[str, Json]], value: Json) -> list[dict[str, Json]]:
+    """Return what each judge says. What filled a rubric's holes stays between marks, as the value does."""
+    start = calls.start
+    templates = [str(rule.get("rubric") or "") for rule in start.node.rubrics]
+    found = []
+    for index, rubric in enumerate(rubrics):
+        template = templates[index] if index < len(templates) else ""
+        asked = prompts.filled(template, rubric["rubric"], start.trust.get(f"/rubrics/{index}", ""))
+        found.append(await _verdict(calls, rubric, _prompt(asked, value)))
+    return found
+
+
+async def _verdict(calls: Calls, rubric: Mapping[str, Json], prompt: str) -> dict[str, Json]:
     judge, model = _judge_of(calls.start, rubric)
     request = ModelRequest(
         model=model,
-        messages=(prompts.system(judge, _TASK), Message("user", _prompt(str(rubric["rubric"]), value))),
+        messages=(prompts.system(judge, _TASK), Message("user", prompt)),
         schema=_SCHEMA,
         max_output=judge.max_output if judge else MAX_OUTPUT,
         temperature=judge.temperature if judge else None,

@@ -26,7 +26,9 @@ from runs.execution.results import Brought
 from runs.ledger import CallRow, Ledger, StepCost
 from runs.store import Commit
 
-EXECUTED = frozenset({Kind.AGENT, Kind.TOOL, Kind.DECIDE, Kind.CHECK, Kind.PIPELINE})
+EXECUTED = frozenset({Kind.AGENT, Kind.TOOL, Kind.DECIDE, Kind.CHECK, Kind.COMBINE, Kind.PIPELINE})
+
+MOST_EVENTS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,16 @@ class OwnedRun:
         self._brought: dict[str, Brought] = {}
         self._saved: int = row["saved_micros"]
         self._touched: set[str] = set()
+
+    @property
+    def beyond_limits(self) -> StepError | None:
+        """Return why the run must end now, when its log is as long as a log may be."""
+        if self._seq < MOST_EVENTS or self.state.is_terminal:
+            return None
+        message = (
+            f"The run has logged {self._seq:,} events; {MOST_EVENTS:,} is the most. Split the work over several runs."
+        )
+        return StepError(ErrorClass.LIMIT, "too_many_events", message)
 
     def journal_of(self, path: str) -> tuple[JournalEntry, ...]:
         return tuple(self._journal[path].values())
@@ -211,6 +223,7 @@ class OwnedRun:
         self._revision += 1
         if any(record.kind in EXECUTED and record.state is StepState.SUCCEEDED for record in decision.changed.values()):
             self.crashes = 0  # it got further than the worker before, so it was not the run that killed it
+        turns = [] if self.rehearsal else rows.turns_of(self.id, self.workspace_id, decision.changed.values(), now)
         costs = self._ledger.costs
         relatives: list[Row] = [
             *children.births(Above(self._row, self._pinned.id, self._editors), decision.children, now),
@@ -231,6 +244,7 @@ class OwnedRun:
             spans=spans,
             holds=self._holds,
             results=kept,
+            turns=turns,
             taken=taken,
             rows=[*effects.rows_for(events, self._facts(now)), *relatives],
         )

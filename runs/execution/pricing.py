@@ -7,6 +7,8 @@ from pipelines.graph.money import price_of, rounded_up
 from runs.execution.models.values import Usage
 
 BYTES_PER_TOKEN = 3
+# What plain English comes to; nearly every other text has more tokens than its bytes divided by this.
+MOST_BYTES_PER_TOKEN = 4
 
 
 def estimated_input(request: Json) -> int:

@@ -32,10 +32,14 @@ def system(agent: AgentSpec | None, extra: str = "") -> Message:
 def prompt(start: Start) -> Message:
     """Return the rendered prompt, with what came from models and tools between marks."""
     given = start.input.get("prompt", "")
-    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-    if start.marked or start.trust.get("/prompt") not in marks.UNTRUSTED:
-        return Message("user", text)
-    return Message("user", marks.marked(str(start.node.config.get("prompt", "")), text, str(start.trust["/prompt"])))
+    label = "" if start.marked else start.trust.get("/prompt", "")
+    return Message("user", filled(str(start.node.config.get("prompt") or ""), given, label))
+
+
+def filled(template: str, rendered: Json, label: str) -> str:
+    """Return a rendered template as text, with what filled its holes between marks where `label` says so."""
+    text = rendered if isinstance(rendered, str) else json.dumps(rendered, ensure_ascii=False)
+    return marks.marked(template, text, label) if label in marks.UNTRUSTED else text
 
 
 def repaired(messages: Sequence[Message], repair: Json) -> tuple[Message, ...]:
@@ -44,10 +48,10 @@ def repaired(messages: Sequence[Message], repair: Json) -> tuple[Message, ...]:
         return tuple(messages)
     output = repair.get("output")
     before = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
-    findings = "\n".join(f"- {finding}" for finding in repair.get("findings") or ())
+    findings = marks.delimited("\n".join(f"- {finding}" for finding in repair.get("findings") or ()), "checks")
     instruction = repair.get("instruction") or "Answer again, completely, with these corrected."
     return (
         *messages,
         Message("assistant", before or "(empty)"),
-        Message("user", f"Your answer cannot be used:\n{findings}\n\n{instruction}"),
+        Message("user", f"Your answer cannot be used. What is wrong with it:\n{findings}\n\n{instruction}"),
     )

@@ -66,6 +66,8 @@ def is_kept(context: StepContext) -> bool:
     start = context.start
     if context.rehearsal or start.answers or (start.node.cache or {}).get("mode", "off") == "off":
         return False
+    if start.node.config.get("conversation", "none") != "none":  # what it has heard is not in the key
+        return False
     return start.tool is None or start.tool.effect_of(start.input["args"]) is Effect.NONE
 
 

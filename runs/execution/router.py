@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.graph.model import Json
 from runs.engine import marks
+from runs.engine.decision import Start
 from runs.engine.facts import StepSucceeded
 from runs.execution import answers, prompts
 from runs.execution.agent import model_of
@@ -26,7 +27,7 @@ async def run(calls: Calls) -> StepSucceeded:
     routes: Sequence[Mapping[str, Json]] = start.input.get("routes") or config["routes"]
     ports = list(dict.fromkeys(str(route["port"]) for route in routes))
     schema = _schema([*ports, str(config["otherwise"])], multi=multi)
-    prompt = Message("user", _prompt(routes, config["otherwise"], start.input.get("value")))
+    prompt = Message("user", _prompt(_described(start, routes), config["otherwise"], start.input.get("value")))
     request = ModelRequest(
         model=model_of(start, start.agent),
         messages=prompts.repaired((prompts.system(start.agent, _TASK), prompt), start.repair),
@@ -45,6 +46,22 @@ async def run(calls: Calls) -> StepSucceeded:
         "confidence": verdict["confidence"],
     }
     return StepSucceeded(start.path, start.attempt, output, {"model": request.model}, tuple(chosen))
+
+
+def _described(start: Start, routes: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:
+    """Return the routes as the model reads them; what filled their descriptions stays between marks."""
+    templates = [str(route.get("description") or "") for route in start.node.config["routes"]]
+    if len(templates) != len(routes):
+        return [dict(route) for route in routes]
+    return [
+        {
+            **route,
+            "description": prompts.filled(
+                template, route.get("description") or "", start.trust.get(f"/routes/{i}", "")
+            ),
+        }
+        for i, (route, template) in enumerate(zip(routes, templates, strict=True))
+    ]
 
 
 def _chosen(verdict: Mapping[str, Json], *, multi: bool) -> list[str]:

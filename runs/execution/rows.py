@@ -1,16 +1,20 @@
 """Journal and step rows as the commit writes them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipelines.graph.model import Json
+from pipelines.graph.model import Json, Kind
+from runs import talks
 from runs.engine.decision import StepRecord
+from runs.engine.forking import REUSED
 from runs.engine.status import StepState
+from runs.engine.trust import EDITED
 from runs.execution.context import LOST, STARTED, CallIntent, CallOutcome, JournalEntry
 from runs.execution.results import Brought
 from runs.ledger import CallRow, StepCost
 
+_NOT_SAID = frozenset({REUSED, EDITED})
 _JOURNAL_FIELDS = (
     "key", "n", "kind", "name", "state", "request_hash", "idempotency_key", "response", "error", "effect", "delivery",
     "cost_micros",
@@ -137,6 +141,32 @@ def kept_result(run_id: str, workspace_id: str, brought: Brought, cost: StepCost
         "created_at": now,
         "expires_at": now + timedelta(seconds=brought.ttl),
     }
+
+
+def turns_of(run_id: str, workspace_id: str, ended: Iterable[StepRecord], now: datetime) -> list[dict[str, Json]]:
+    """Return the turns that steps add to the sessions they talk in: what was asked of an agent and what it answered.
+
+    Neither a fork's old steps nor what a person or the author gave in an answer's stead is said again.
+    """
+    return [
+        {
+            "run_id": run_id,
+            "workspace_id": workspace_id,
+            "key": record.input["session"]["key"],
+            "path": record.path,
+            "prompt": talks.kept(record.input["prompt"]),
+            "answer": talks.kept(record.output),
+            "trust": record.input["session"]["trust"],
+            "created_at": now,
+        }
+        for record in ended
+        if record.kind == Kind.AGENT
+        and record.state is StepState.SUCCEEDED
+        and isinstance(record.input, dict)
+        and "session" in record.input
+        and "tool_calls" in (record.meta or {})
+        and not _NOT_SAID.intersection(record.flags)
+    ]
 
 
 def call_row(intent: CallIntent) -> CallRow:

@@ -12,6 +12,7 @@ from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, StepError
 from runs.execution.admission import Asked
 from runs.execution.context import MODEL, CallIntent, CallOutcome, JournalEntry, StepAborted
+from runs.talks import Turn
 
 if TYPE_CHECKING:
     from runs.execution.actor import Actor, Host
@@ -33,11 +34,18 @@ class AttemptContext:
         self.start = start
         self.journal: Sequence[JournalEntry] = run.journal_of(start.path)
         self.prices: Mapping[str, Price | None] = run.lock.prices
+        self.windows: Mapping[str, int] = run.lock.windows
         self.tools: Mapping[str, ToolSpec] = run.lock.tools
         self.origin: Kept | None = None
 
     async def cached(self, key: str) -> Kept | None:
         return await self._actor.cached(key)
+
+    async def heard(self, trusts: dict[str, str]) -> Sequence[Turn]:
+        return await self._actor.heard(trusts)
+
+    async def said(self, key: str) -> Sequence[Turn]:
+        return await self._actor.said(key)
 
     def stop(self) -> None:
         """Make no further call: one that waits for its turn at a connection gives up."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pipelines.graph.canonical import sanitise
 from pipelines.graph.model import Kind
 from runs.engine.facts import ErrorClass, PipelineWanted, StepBlocked, StepError, StepFailed, StepSucceeded
-from runs.execution import agent, judge, results, router
+from runs.execution import agent, judge, merging, results, router
 from runs.execution.calls import Calls
 from runs.execution.context import StepAborted, StepContext
 from runs.execution.dispatch import Wish, call_tool
@@ -70,6 +70,7 @@ _KINDS: dict[Kind, Callable[[Calls], Awaitable[StepSucceeded]]] = {
     Kind.TOOL: _tool,
     Kind.DECIDE: router.run,
     Kind.CHECK: judge.run,
+    Kind.COMBINE: merging.run,
 }
 
 

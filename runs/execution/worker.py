@@ -23,7 +23,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from accounts.ids import new_id
 from pipelines.graph import parse
 from pipelines.graph.lock import Lock
-from runs import allowance, cache, claims, live
+from runs import allowance, cache, claims, live, talks
 from runs.claims import Claim, Claimed
 from runs.engine.decision import Decision, Event
 from runs.engine.facts import Recovered
@@ -111,6 +111,14 @@ class Worker:
     async def cached(self, workspace_id: str, key: str) -> cache.Kept | None:
         """Return the result kept under a key."""
         return await self._ask(lambda connection: cache.look_up(connection, workspace_id, key))
+
+    async def heard(self, run_id: str, trusts: dict[str, str]) -> list[talks.Turn]:
+        """Return what earlier steps of a run were asked and answered."""
+        return await self._ask(lambda connection: talks.heard(connection, run_id, trusts))
+
+    async def said(self, workspace_id: str, key: str) -> list[talks.Turn]:
+        """Return what was said in a session."""
+        return await self._ask(lambda connection: talks.said(connection, workspace_id, key))
 
     async def _ask(self, question: Callable[[AsyncConnection[Any]], Awaitable[Answer]]) -> Answer:
         """Return the database's answer; while it is away, wait."""

@@ -109,11 +109,29 @@ def test_an_admin_writes_a_secret_and_nobody_reads_it(team: Team) -> None:
     assert VALUE not in answer.content.decode()
     listed = signed_in_as(team.alice).get("/api/v1/secrets")
     assert [item["name"] for item in listed.json()["items"]] == ["local-key"]
-    assert set(listed.json()["items"][0]) == {"name", "updated_at"}
+    assert set(listed.json()["items"][0]) == {"name", "hosts", "updated_at"}
     assert dana.get("/api/v1/secrets/local-key").status_code == 405
     assert VALUE not in json.dumps(list(AuditEntry.objects.values_list("data", "target")))
     assert dana.delete("/api/v1/secrets/local-key").status_code == 204
     assert not Secret.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "status"),
+    [
+        (["api.example.com", "*.example.com", "10.0.0.1", "[::1]"], 201),
+        (["https://x.io"], 422),
+        (["x.io:443"], 422),
+        (["*"], 422),
+    ],
+)
+def test_a_secret_says_where_it_may_be_sent(team: Team, hosts: list[str], status: int) -> None:
+    body = {"name": "crm-key", "value": VALUE, "hosts": hosts}
+    answer = signed_in_as(team.dana).post("/api/v1/secrets", body, content_type="application/json")
+    assert answer.status_code == status
+    if status == 201:
+        assert secrets.reveal_with_hosts(team.workspace.pk, "crm-key") == (VALUE, tuple(hosts))
+        assert secrets.put(team.workspace, "crm-key", VALUE).hosts == []  # kept anew, its hosts are said anew
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "carol", "erin"])

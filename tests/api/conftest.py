@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from runs.execution.mcp import client
 from tests.api.programs import Program
 from tests.api.world import World, a_world
 
@@ -11,6 +12,16 @@ from tests.api.world import World, a_world
 @pytest.fixture
 def world(db: None) -> World:
     return a_world()
+
+
+@pytest.fixture(autouse=True)
+def _no_server_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The world's MCP connection leads nowhere: its server offers nothing."""
+
+    async def offered(server: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(client, "offered", offered)
 
 
 @pytest.fixture(scope="module")

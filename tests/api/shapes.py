@@ -175,6 +175,8 @@ AGENT = {
     "temperature": of(int, float).or_null(),
     "max_cost_usd": MONEY.or_null(),
     "fallback": listing(TEXT),
+    "secrets": listing(TEXT),
+    "egress": listing(TEXT),
 }
 PRICE = {"input_per_million": MONEY, "output_per_million": MONEY}
 CONNECTION = {

@@ -278,10 +278,10 @@ def test_a_cursor_of_another_list_is_refused(world: World) -> None:
 # Statuses and keys
 
 STATUS = {
-    201: """/members /tokens /secrets /pipelines /agents /agents/{slug}/versions /connections /budgets
+    201: """/members /tokens /secrets /pipelines /agents /agents/{slug}/versions /connections /budgets /tools
         /pipelines/{slug}/publish /pipelines/{slug}/rollback /approvals/{approval_id}/comment""",
-    202: """/pipelines/{slug}/runs /runs/{run_id}/fork /runs/{run_id}/cancel /runs/{run_id}/pause /runs/{run_id}/resume
-        /runs/{run_id}/steps/stop /events""",
+    202: """/pipelines/{slug}/runs /agents/{slug}/test /runs/{run_id}/fork /runs/{run_id}/cancel /runs/{run_id}/pause
+        /runs/{run_id}/resume /runs/{run_id}/steps/stop /events""",
     200: """/pipelines/{slug}/restore /pipelines/{slug}/draft/ops /approvals/{approval_id}/decide
         /approvals/{approval_id}/claim /approvals/{approval_id}/release /approvals/{approval_id}/assign""",
 }

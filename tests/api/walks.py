@@ -102,6 +102,8 @@ CALLS: dict[str, Call] = {
     "PUT /connections/{name}": Call({"name": "connection"}, ADMIN, say(name="acme-local", **CONNECTION)),
     "DELETE /connections/{name}": Call({"name": "connection"}, ADMIN),
     "PUT /connections/{name}/prices": Call({"name": "connection"}, MANAGING, say(prices=PRICES)),
+    "POST /agents/{slug}/test": Call({"slug": "agent"}, COMPOSING, say(prompt="Say something.")),
+    "POST /tools": Call(may=ADMIN, body=say(connection="acme-files")),
     "GET /budgets": Call(),
     "POST /budgets": Call(may=MANAGING, body=say(scope="workspace", period="month", max_cost_usd="9.00")),
     "DELETE /budgets/{budget_id}": Call({"budget_id": "budget"}, MANAGING),

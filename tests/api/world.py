@@ -94,6 +94,7 @@ def one_of_everything(workspace: Workspace, owner: User) -> Things:
     pipeline = a_published_pipeline(actor, "acme-brief")
     agents.create(actor, "acme-spare", AgentFields("demo/echo"))
     connections.create(actor, ConnectionFields("acme-local", base_url="http://127.0.0.1:9/v1", prices=PRICES))
+    connections.create(actor, ConnectionFields("acme-files", "mcp", "http://127.0.0.1:9/mcp"))
     secrets.put(workspace, "acme-key", "correct horse battery staple")
     token = tokens.keep(tokens.new(), owner, workspace, list(Scope), name="ours")
     budget = budgets.put(actor, BudgetFields("day", "50.00"))

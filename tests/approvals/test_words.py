@@ -19,6 +19,12 @@ from tests.approvals.builders import EMAIL
         ("notes.append@1", {"text": "Milk"}, "Add a note: “Milk”."),
         ("pay.refund@2", {"amount": 12.5, "to": ["Ana", "Bo"]}, "Run pay.refund@2 with amount: 12.5; to: Ana, Bo."),
         ("lamp.off@1", {}, "Run lamp.off@1."),
+        ("mcp.files.read.all@1", {"path": "/a"}, "Run read.all at the server files with path: /a."),
+        (
+            "http.request@1",
+            {"method": "GET", "url": "https://x.io/a", "secret_headers": {"Authorization": "Bearer crm-key"}},
+            "Read https://x.io/a (GET request). It sends the secret crm-key.",
+        ),
     ],
 )  # fmt: skip
 def test_a_call_is_told_in_one_plain_sentence(tool: str, args: dict[str, Any], told: str) -> None:

@@ -104,6 +104,11 @@ OUTPUTS = {"a": {"n": 1}, "b": "two", "c": Fails()}
         ({"merge": "prefer", "prefer": ["c", "b", "a"]}, "two"),
         ({"merge": "prefer"}, {"n": 1}),
         ({"merge": "concat"}, '{"n":1}\n\ntwo'),
+        ({"merge": "concat", "missing": "null"}, '{"n":1}\n\ntwo'),
+        ({"merge": "concat", "missing": "default", "default": "three"}, '{"n":1}\n\ntwo\n\nthree'),
+        ({"merge": "vote", "missing": "default", "default": "two"}, "two"),
+        ({"merge": "vote", "missing": "null"}, {"n": 1}),
+        ({"merge": "first", "missing": "default", "default": "three"}, {"n": 1}),
     ],
 )
 def test_a_join_merges_what_arrived(config: dict[str, Any], expected: Any) -> None:
@@ -121,6 +126,7 @@ def test_a_vote_goes_to_the_most_and_a_tie_to_the_first(outputs: list[Any], winn
     player = a_run("start >> a, b, c >> join >> result", script, join={"kind": "combine", "merge": "vote"}).play()
     assert player.row("join")["output"] == winner
     assert sum(vote["count"] for vote in player.row("join")["meta"]["votes"]) == 3
+    assert player.row("join")["meta"]["tied"] == (outputs == ["x", "y", "z"])
 
 
 def test_first_is_by_time_and_lists_are_joined_to_one() -> None:
@@ -138,7 +144,7 @@ def test_first_is_by_time_and_lists_are_joined_to_one() -> None:
 @pytest.mark.parametrize(
     ("node", "code"),
     [
-        ({"kind": "combine", "merge": "synthesize"}, "unsupported_merge"),
+        ({"kind": "combine", "merge": "synthesize", "agent": "missing@1"}, "unknown_agent"),
         ({"kind": "pipeline", "pipeline": "child"}, "unknown_pipeline"),
         ({"kind": "tool", "tool": "missing@1", "args": {}}, "unknown_tool"),
         ({"kind": "agent", "agent": "missing@1", "prompt": "x"}, "unknown_agent"),

@@ -12,6 +12,7 @@ from pipelines.library.tools import TOOLS
 from runs.cache import Kept
 from runs.engine.decision import Start
 from runs.execution.context import CallIntent, CallOutcome, JournalEntry, StepAborted
+from runs.talks import Turn
 
 WORKSPACE = "01890000-0000-7000-8000-000000000001"
 CHEAP = Price(input=1_000_000, output=2_000_000)  # a micro-dollar a token in, two out
@@ -28,6 +29,8 @@ class MemoryContext:
     rehearsal: bool = False
     journal: list[JournalEntry] = field(default_factory=list)
     prices: Mapping[str, Price | None] = field(default_factory=dict)
+    windows: Mapping[str, int] = field(default_factory=dict)
+    turns: dict[str, list[Turn]] = field(default_factory=dict)
     tools: Mapping[str, ToolSpec] = field(default_factory=lambda: dict(TOOLS))
     intents: list[CallIntent] = field(default_factory=list)
     outcomes: list[CallOutcome] = field(default_factory=list)
@@ -37,6 +40,12 @@ class MemoryContext:
 
     async def cached(self, key: str) -> Kept | None:
         return self.kept.get(key)
+
+    async def heard(self, trusts: dict[str, str]) -> list[Turn]:
+        return [turn for path in trusts for turn in self.turns.get(path, ())]
+
+    async def said(self, key: str) -> list[Turn]:
+        return list(self.turns.get(key, ()))
 
     async def begin(self, intent: CallIntent) -> None:
         if self.refuse:
@@ -66,6 +75,7 @@ class MemoryContext:
         """Return the next attempt (or, after a block, the same) with the journal so far."""
         changes.setdefault("attempt", self.start.attempt)
         rest = {"prices": self.prices, "tools": self.tools, "rehearsal": self.rehearsal}
+        rest |= {"windows": self.windows, "turns": self.turns}
         return MemoryContext(replace(self.start, **changes), journal=list(self.journal), **rest)
 
     def crash(self) -> None:

@@ -131,6 +131,15 @@ async def test_arguments_that_do_not_fit_never_leave(sink: Sink) -> None:
     assert sink.effects == []
 
 
+async def test_arguments_of_many_megabytes_never_leave(sink: Sink) -> None:
+    args = {"method": "GET", "url": f"{sink.url}/x", "body": "x" * 5_000_000}
+
+    error = await error_of(a_tool_step("http.request@1", args))
+
+    assert error.code == "arguments_too_large"
+    assert sink.effects == []
+
+
 async def test_proxies_of_the_environment_are_ignored(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

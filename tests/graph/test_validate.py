@@ -120,7 +120,7 @@ def test_the_gallery_has_no_problem() -> None:
             a_check({"rule": "ai_rubric", "rubric": "x", "model": "no/model"}),
             ("error", "unknown_model", "a"),
         ),
-        (an_agent(conversation="run"), ("error", "not_available", "a/conversation")),
+        (an_agent(conversation="run", cache={"mode": "run"}), ("warning", "cache_unused", "a/cache")),
         (SEND | {"cache": {"mode": "run"}}, ("error", "cache_irreversible", "a/cache")),
         (an_agent(agent="mailer", cache={"mode": "run"}), ("warning", "cache_unused", "a/cache")),
         (a_transform(x="1") | {"cache": {"mode": "run"}}, ("warning", "cache_unused", "a/cache")),
@@ -153,7 +153,10 @@ def test_the_gallery_has_no_problem() -> None:
         (ROUTE | {"routes": [{"port": "yes"}]}, ("error", "missing_condition", "a/routes/0")),
         (ROUTE | {"mode": "ai"}, ("error", "missing_agent", "a")),
         (ROUTE | {"routes": [{"port": "yes", "when": "steps.x.output"}]}, ("error", "unknown_step", "a/routes/0/when")),
-        ({"kind": "combine", "merge": "synthesize"}, ("error", "not_available", "a/merge")),
+        ({"kind": "combine", "merge": "synthesize"}, ("error", "missing_agent", "a/agent")),
+        ({"kind": "combine", "merge": "best_of"}, ("error", "missing_agent", "a/agent")),
+        (an_agent(conversation="session"), ("error", "missing_session", "a/session")),
+        (an_agent(conversation="session", session="${input.nope}"), ("error", "unknown_input", "a/session")),
         ({"kind": "combine", "min_ok": 2}, ("error", "impossible_join", "a/min_ok")),
         ({"kind": "combine", "merge": "prefer", "prefer": ["result"]}, ("error", "unknown_step", "a/prefer/0")),
     ],
@@ -543,3 +546,12 @@ def test_thousands_of_steps_that_are_not_there_are_told_at_once() -> None:
     assert time.process_time() - started < 2
     assert len(told) > 100
     assert any("Did you mean" in message for message in told)
+
+
+@pytest.mark.parametrize(
+    ("window", "step", "found"), [(4_096, {}, True), (4_097, {}, False), (10, {"model": "demo/echo"}, False)]
+)
+def test_an_agent_no_call_of_which_could_fit_is_an_error(window: int, step: dict[str, Any], found: bool) -> None:
+    document = parsed({"start": START, "a": an_agent(**step), "result": RESULT}, "start > a", "a > result")
+    codes = {one.code for one in problems(document, replace(LIBRARY, windows={"demo/writer": window}))}
+    assert ("answer_too_long" in codes) is found

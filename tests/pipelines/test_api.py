@@ -206,7 +206,7 @@ def test_versions_are_published_read_compared_and_rolled_back(team: Team, alice:
     assert [(item["version"], item["note"]) for item in listed["items"]] == [(2, ""), (1, "First")]
     one = alice("get", "/pipelines/brief/versions/1").json()
     assert one["document"] == a_document()
-    assert set(one["lock"]) == {"agents", "tools", "prices", "then", "pipelines"}
+    assert set(one["lock"]) == {"agents", "tools", "prices", "windows", "then", "pipelines"}
     assert one["published_by"] == "alice@example.com"
     for query in ("from=1&to=2", "from=1&to=draft", "from=1"):
         assert len(alice("get", f"/pipelines/brief/diff?{query}").json()["changes"]) == 1
@@ -261,6 +261,8 @@ def test_agents_have_versions(team: Team, alice: Caller) -> None:
         "temperature": 0.5,
         "max_cost_usd": "0.5",
         "fallback": [],
+        "secrets": [],
+        "egress": [],
         "created_at": "",
     }
     second = alice("post", "/agents/writer/versions", {**AGENT, "fallback": ["demo/echo"]})

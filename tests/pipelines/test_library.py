@@ -50,7 +50,7 @@ def test_a_tool_says_what_a_call_does(tool: str, args: dict[str, Any], effect: E
 
 def test_the_arguments_of_the_tools_are_the_published_ones() -> None:
     assert {tool: set(spec.args_schema["properties"]) for tool, spec in TOOLS.items()} == {
-        "http.request@1": {"method", "url", "headers", "json", "body", "idempotency_header"},
+        "http.request@1": {"method", "url", "headers", "secret_headers", "json", "body", "idempotency_header"},
         "email.send@1": {"to", "subject", "body"},
         "crm.log@1": {"contact", "note"},
         "notes.append@1": {"text"},
@@ -268,10 +268,10 @@ def test_the_library_holds_what_a_document_names_in_few_queries(
         a_writer(acting(team.alice), slug=f"other-{number}")
     a_writer(acting(team.charlie), slug="stranger")
     document = parse.parse(a_document())
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         library = library_of(team.workspace, document)
     assert set(library.agents) == {"writer@1"}
-    assert library.tools is TOOLS
+    assert library.tools == TOOLS
     assert len(library_of(team.workspace).agents) == 6
     assert "stranger@1" not in library_of(team.workspace).agents
 
@@ -284,3 +284,62 @@ def test_the_price_book_tells_unknown_prices_from_unknown_models(team: Team) -> 
     assert "nobody/model" not in book
     assert set(book) == {"demo/echo", "demo/writer", "demo/judge", "local/tiny"}
     assert len(book) == 4
+
+
+# servers of tools, windows of models, rights of agents
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"base_url": ""}, "/base_url"),
+        ({"prices": {"m": {"input_per_million": "1", "output_per_million": "1"}}}, "/prices"),
+        ({"tpm": 5}, "/tpm"),
+        ({"base_url": "file:///etc/passwd"}, "/base_url"),
+    ],
+)
+def test_a_server_of_tools_has_an_address_and_no_prices(team: Team, fields: dict[str, Any], where: str) -> None:
+    given = {"base_url": "https://tools.example/mcp", **fields}
+    with pytest.raises(Invalid) as caught:
+        connections.create(acting(team.dana), ConnectionFields("files", "mcp", **given))
+    assert caught.value.where == where
+
+
+def test_a_server_of_tools_answers_to_no_model_s_name(team: Team) -> None:
+    connections.create(acting(team.dana), ConnectionFields("files", "mcp", "https://tools.example/mcp"))
+    assert models.route(team.workspace, "files/gpt") is None
+    assert "files/gpt" not in library_of(team.workspace).prices
+
+
+def test_how_much_a_model_reads_is_the_connection_s_word_or_the_packaged_table_s(team: Team) -> None:
+    own = {"input_per_million": "1", "output_per_million": "2", "context_window": 8_000}
+    a_connection(team, "local", prices={"tiny": own, "other": {**own, "context_window": None}})
+    a_connection(team, "openai")
+    windows = library_of(team.workspace).windows
+    assert (windows["local/tiny"], windows["demo/writer"]) == (8_000, 128_000)
+    assert "local/other" not in windows
+    assert windows["openai/gpt-4o"] >= 100_000
+    assert {"demo/echo", "local/tiny"} <= set(windows)
+
+
+@pytest.mark.parametrize("window", [0, -1, "many", 1.5, 10**12])
+def test_a_window_is_a_number_of_tokens(team: Team, window: Any) -> None:
+    price = {"input_per_million": "1", "output_per_million": "2", "context_window": window}
+    with pytest.raises(Invalid) as caught:
+        a_connection(team, "local", prices={"m": price})
+    assert caught.value.where == "/prices/m/context_window"
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"egress": ("https://api.example.com",)}, "/egress/0"),
+        ({"egress": ("api.example.com", "*")}, "/egress/1"),
+        ({"secrets": ("Crm Key",)}, "/secrets/0"),
+        ({"tools": ("mcp.files.echo@1",)}, "/tools/0"),
+    ],
+)
+def test_rights_that_cannot_be_are_refused(team: Team, fields: dict[str, Any], where: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        a_writer(acting(team.alice), **fields)
+    assert caught.value.where == where

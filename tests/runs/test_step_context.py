@@ -22,7 +22,7 @@ class Announcer:
     def __init__(self) -> None:
         run = SimpleNamespace(
             id="r", workspace_id="w", pipeline_id="p", rehearsal=False, budgeted=False, journal_of=lambda _: (),
-            lock=SimpleNamespace(prices={}, tools={}), let_go=lambda _: None,
+            lock=SimpleNamespace(prices={}, windows={}, tools={}), let_go=lambda _: None,
         )  # fmt: skip
         self.run: Any = run
         self.asked: list[asyncio.Future[None]] = []

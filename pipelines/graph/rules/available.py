@@ -30,8 +30,6 @@ RUNNABLE = frozenset(
 )
 # Values of a field that the engine does not carry out yet.
 _NOT_YET: Mapping[tuple[Kind, str], tuple[Json, ...]] = {
-    (Kind.COMBINE, "merge"): ("best_of", "synthesize"),
-    (Kind.AGENT, "conversation"): ("run", "session"),
     (Kind.PIPELINE, "share_board"): (True,),
 }
 

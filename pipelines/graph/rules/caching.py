@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pipelines.graph.kinds import BY_JUDGEMENT
 from pipelines.graph.model import Kind, Node
 from pipelines.graph.places import Place
 from pipelines.graph.problems import Problem
@@ -22,7 +23,7 @@ def _kept(subject: Subject, place: Place) -> Iterator[Problem]:
         if (tool := subject.tool(node.config["tool"])) is not None:
             yield from _action(place, tool)
     elif not _asks_model(node):
-        message = f"{named(place)} asks no model and calls no tool, so there is nothing to save. Remove the cache."
+        message = f"{named(place)} asks nothing that could be asked once for all, so nothing is kept. Remove the cache."
         yield problem(place, "warning", "cache_unused", message, "cache")
     elif (agent := subject.agent(node.config.get("agent"))) is not None:
         acting = [name for name in agent.tools if (tool := subject.tool(name)) and tool.effect is not Effect.NONE]
@@ -47,4 +48,12 @@ def _method_comes_later(node: Node, tool: ToolSpec) -> bool:
 
 
 def _asks_model(node: Node) -> bool:
-    return node.kind is Kind.AGENT or (node.kind is Kind.DECIDE and node.config["mode"] == "ai")
+    match node.kind:
+        case Kind.AGENT:
+            return bool(node.config["conversation"] == "none")
+        case Kind.DECIDE:
+            return bool(node.config["mode"] == "ai")
+        case Kind.COMBINE:
+            return bool(node.config["merge"] in BY_JUDGEMENT)
+        case _:
+            return False

@@ -5,7 +5,7 @@ from pipelines.graph.model import Json, Kind
 from runs.engine import requests, starting, values
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
-from runs.engine.kinds.work import why_of
+from runs.engine.kinds.work import too_large, why_of
 from runs.engine.move import Move
 from runs.engine.requests import Question
 from runs.engine.scope import Step
@@ -47,6 +47,8 @@ def _about_action(move: Move, step: Step, show: Json) -> Question:
         raise values.Unusable(missing)
     tool = move.run.lock.tool(guarded.config["tool"])
     call = gates.payload(tool, values.rendered(move.run, action, guarded.config["args"]))
+    if gates.needs_approval(tool, call["args"]) and gates.is_too_large(call):
+        raise values.Unusable(too_large(guarded.id, tool))
     labels = starting.trust_of(move.run, action)
     title = step.node.title or guarded.title or requests.title_of(move.run, call)
     why = why_of(tool.title, labels) if gates.needs_approval(tool, call["args"]) else step.node.help or title

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from pipelines.graph import gates
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.tools import ToolSpec
-from runs.engine import checks, requests, starting, trust, values
+from runs.engine import checks, hearing, requests, starting, trust, values
+from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
 from runs.engine.move import Move
 from runs.engine.requests import Question
@@ -31,11 +32,12 @@ def ask_agent(move: Move, step: Step) -> None:
     try:
         prompt = values.rendered(move.run, step, step.node.config["prompt"])
         rubrics = checks.rubrics_of(move.run, step)
+        said_before = hearing.of(move.run, step)
         values.note_cache_words(move.run, step)
     except values.Unusable as unusable:
         give_up(move, step, unusable.error)
         return
-    step.record.input = {"prompt": prompt, **({"rubrics": rubrics} if rubrics else {})}
+    step.record.input = {"prompt": prompt, **said_before, **({"rubrics": rubrics} if rubrics else {})}
     starting.launch(move, step)
 
 
@@ -52,7 +54,7 @@ def act(move: Move, step: Step) -> None:
         return
     grant = _grant_from_guard(step, gates.payload(tool_of(move, step), args))
     if grant:
-        use_grant(step, grant)
+        use_grant(step, grant, args)
     else:
         step.record.input = {"args": args}
     dispatch(move, step)
@@ -63,10 +65,20 @@ def dispatch(move: Move, step: Step) -> None:
     tool, args = tool_of(move, step), step.record.input["args"]
     call = gates.payload(tool, args)
     held = step.record.memo.get("grants", {})
-    if gates.needs_approval(tool, args) and requests.fingerprint_of(call) not in held:
+    if gates.needs_approval(tool, args) and gates.is_too_large(call):
+        give_up(move, step, too_large(step.path, tool))
+    elif gates.needs_approval(tool, args) and requests.fingerprint_of(call) not in held:
         ask_for_approval(move, step, call)
     else:
         starting.launch(move, step)
+
+
+def too_large(path: str, tool: ToolSpec) -> StepError:
+    """Return the error of a call that nobody could read before it cannot be undone."""
+    message = (
+        f"{path} would call {tool.id} with more than the {gates.MOST_BYTES:,} bytes that can be approved. Send less."
+    )
+    return StepError(ErrorClass.LIMIT, "payload_too_large", message)
 
 
 def ask_for_approval(move: Move, step: Step, call: Mapping[str, Json]) -> None:
@@ -91,14 +103,17 @@ def why_of(title: str, labels: Mapping[str, str]) -> str:
     return f"“{title}” cannot be undone.{written}"
 
 
-def use_grant(step: Step, grant: Grant) -> None:
-    """Let the step's call run as it was approved, under this grant and no other."""
+def use_grant(step: Step, grant: Grant, asked: Json) -> None:
+    """Let the step's call run as it was approved, under this grant and no other.
+
+    What a person changed of the arguments as they were `asked` is theirs; the rest is still whose it was.
+    """
     memo = step.record.memo
     step.record.input = {"args": grant.payload["args"]}
     memo["grants"] = {grant.digest: grant.approval}
     memo["used"] = [*memo.get("used", ()), grant.approval]
     if grant.asked != grant.digest:
-        memo["edited_by_person"] = sorted(trust.labels(step, grant.payload["args"], "/args"))
+        memo["edited_by_person"] = trust.changed(asked, grant.payload["args"], "/args")
 
 
 def tool_of(move: Move, step: Step) -> ToolSpec:

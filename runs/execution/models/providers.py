@@ -39,7 +39,6 @@ from runs.execution.models.values import Message, ModelAnswer, ModelRequest, Too
 
 PROVIDER_NAMES = {"openai": "openai", "anthropic": "anthropic", "google": "gcp.gemini"}
 NO_KEY = "none"
-SHORTEST_SECRET = 8
 _FINISHES = {"stop": "stop", "length": "length", "content_filter": "content_filter", "tool_call": "tool_call"}
 
 
@@ -76,7 +75,7 @@ class ProviderModel:
 
     def _redacted(self, text: str) -> str:
         """Return the text without the key, should a server have sent it back; very short keys are no secrets."""
-        return secrets.redact(text, [self._key]) if len(self._key) >= SHORTEST_SECRET else text
+        return secrets.redact(text, [self._key]) if len(self._key) >= secrets.SHORTEST else text
 
     def _can_constrain(self, request: ModelRequest) -> bool:
         """Say whether the provider can hold the answer to the schema itself; else the prompt asks for it.

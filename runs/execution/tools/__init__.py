@@ -6,7 +6,7 @@ from pipelines.graph.model import Json
 from pipelines.graph.tools import ToolSpec
 from runs.execution.context import ToolCall
 from runs.execution.failures import config
-from runs.execution.tools import email, http, rows
+from runs.execution.tools import email, http, mcp, rows
 
 Runner = Callable[[Mapping[str, Json], ToolCall], Awaitable[Json]]
 
@@ -24,11 +24,13 @@ _TITLES: Mapping[str, Callable[[Mapping[str, Json]], str]] = {
 }
 
 
-async def run(tool_id: str, args: Mapping[str, Json], call: ToolCall) -> Json:
+async def run(spec: ToolSpec, args: Mapping[str, Json], call: ToolCall) -> Json:
     """Return the tool's result as JSON; raise a Failure, AnswerLost when it may have acted."""
-    runner = _RUNNERS.get(tool_id)
+    if spec.connection is not None:
+        return await mcp.run(spec, args, call)
+    runner = _RUNNERS.get(spec.id)
     if runner is None:
-        raise config("no_such_tool", f"Nothing here carries out {tool_id}. Install it or choose another tool.")
+        raise config("no_such_tool", f"Nothing here carries out {spec.id}. Install it or choose another tool.")
     return await runner(args, call)
 
 

@@ -9,6 +9,8 @@ from runs.execution.context import ToolCall
 from runs.execution.egress import tool_guard
 from runs.execution.failures import Failure, transient
 from runs.execution.fetch import Answer, Exchange, fetch
+from runs.execution.tools import secret_headers
+from runs.execution.tools.secret_headers import without
 
 SAFE = ("GET", "HEAD")
 _RETRYABLE = {408, 425, 429, 500, 502, 503, 504}
@@ -25,7 +27,9 @@ async def request(args: Mapping[str, Json], call: ToolCall) -> Json:
     body = _body(args, headers)
     if named := args.get("idempotency_header"):
         headers[str(named)] = call.idempotency_key
-    answer = await fetch(tool_guard(), Exchange(method, str(args["url"]), headers, body, follow=method in SAFE))
+    secret = await secret_headers.revealed(args, call, headers)
+    exchange = Exchange(method, str(args["url"]), {**headers, **secret}, body, follow=method in SAFE)
+    answer = without(await fetch(tool_guard(call.egress), exchange), secret.values())
     if answer.status >= 400:
         raise _refused(method, answer, repeatable=method in SAFE or bool(named))
     return _result(answer)

@@ -1,0 +1,22 @@
+"""Lists of hosts, as agents and secrets have them: a name, an address, or `*.` and a domain for all below it."""
+
+from collections.abc import Iterable
+
+import re2
+
+MOST_HOSTS = 50
+_HOST = re2.compile(r"^(\*\.)?[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?$|^\[?[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*\]?$")
+
+
+def is_host(entry: str) -> bool:
+    """Say whether an entry can stand in a list of hosts: lower case, without scheme, port or path."""
+    return bool(_HOST.match(entry))
+
+
+def is_among(host: str, entries: Iterable[str]) -> bool:
+    """Say whether a host is one of those listed, or below one that begins with `*.`."""
+    plain = host.lower().rstrip(".").strip("[]")
+    return any(
+        plain.endswith(entry[1:]) if entry.startswith("*.") else plain == entry.strip("[]").rstrip(".")
+        for entry in entries
+    )

@@ -1,0 +1,206 @@
+"""A session with an MCP server: what it offers, and one call of a tool that is still what was registered.
+
+Behind it is the `mcp` package's client. It is told nothing that it could act on by itself: no process is started, no
+question of the server is answered, and its own check of results is off, because that one fetches references and runs
+patterns of the server's choice.
+"""
+
+import asyncio
+import functools
+import importlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx2
+
+from accounts import secrets
+from pipelines.graph.model import Json
+from pipelines.graph.tools import ToolSpec
+from pipelines.library import mcp as library
+from runs.engine.facts import ErrorClass
+from runs.execution.egress import connection_guard
+from runs.execution.failures import AnswerLost, Failure, config
+from runs.execution.mcp.wire import Wire
+
+MOST_PAGES = 20
+MOST_SAID = 500
+PROBE_SECONDS = 10.0
+KEY = "baton/idempotency-key"
+# Codes that the client makes up itself for an answer it could not read, or that never came.
+_UNREADABLE = frozenset({-32700, -32000, -32001})
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server is and what opens it. `secret` is a value: never stored, never shown."""
+
+    name: str
+    base_url: str
+    secret: str = ""
+    trusted_address: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Sdk:
+    transport: Any
+    session: Any
+    refusal: type[Exception]
+
+
+async def offered(server: Server) -> list[dict[str, Json]]:
+    """Return what a server says of its tools, in its own words; raise a Failure. The caller bounds the time."""
+    return await _in_session(server, lambda session: session.offered())
+
+
+async def call(server: Server, spec: ToolSpec, args: Mapping[str, Json], key: str) -> Json:
+    """Return {"text", "structured"?} of one call, made only if the tool is still what was registered.
+
+    Raise a config Failure `tool_changed` or `tool_gone`, a `tool_error` when the tool failed or the server refused,
+    a transient one when nothing was sent, and AnswerLost when it was and no readable answer came.
+    """
+
+    async def work(session: Any) -> Json:
+        tool = next((tool for tool in await session.offered() if tool.get("name") == spec.remote), None)
+        if tool is None:
+            raise config("tool_gone", f"{server.name} does not offer {spec.remote} any more. Register its tools again.")
+        if library.pin_of(tool) != spec.pin:
+            raise config(
+                "tool_changed",
+                f"{server.name} has changed what it says of {spec.remote} since {spec.id} was registered, so it is not "
+                "called. Look at the change, register the tool again and publish.",
+            )
+        result = await session.call_tool(spec.remote, dict(args), meta={KEY: key})
+        return _read(result, spec, server)
+
+    return await _in_session(server, work)
+
+
+async def _in_session(server: Server, work: Callable[[Any], Awaitable[Answer]]) -> Answer:
+    sdk = await _loaded()
+    wire = Wire(connection_guard(server.base_url, server.trusted_address), server.name)
+    try:
+        async with _session(sdk, server, wire) as session:
+            return await work(session)
+    except Exception as error:
+        raise _failure_of(error, wire, server, sdk) from error
+    finally:
+        await wire.aclose()
+
+
+@asynccontextmanager
+async def _session(sdk: Any, server: Server, wire: Wire) -> AsyncIterator[Any]:
+    """Open a session: the stateless way of speaking where the server knows it, else the handshake before it."""
+    headers = {"User-Agent": "Baton"}
+    if server.secret:
+        headers["Authorization"] = f"Bearer {server.secret}"
+    async with (
+        httpx2.AsyncClient(
+            transport=wire, headers=headers, timeout=None, follow_redirects=False, trust_env=False
+        ) as http,
+        sdk.transport(server.base_url, http_client=http) as (reading, writing),
+        sdk.session(reading, writing) as session,
+    ):
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await session.discover()
+        except (sdk.refusal, TimeoutError, RuntimeError, ValueError):  # it may not even answer what it does not know
+            await session.initialize()
+        wire.failure = None
+        yield session
+
+
+def _read(result: Any, spec: ToolSpec, server: Server) -> Json:
+    found = [(block.type, _text_of(block)) for block in result.content]
+    texts = [text for _, text in found if text is not None]
+    other = sorted({kind for kind, text in found if text is None})
+    text = _redacted("\n\n".join(texts), server)
+    if result.is_error:
+        raise Failure(ErrorClass.TOOL_ERROR, "mcp_failed", f"{spec.title} says: {text[:MOST_SAID] or 'it failed'}")
+    answer: dict[str, Json] = {"text": text}
+    if other:
+        answer["left_out"] = other
+    if result.structured_content is not None:
+        answer["structured"] = _without_secret(result.structured_content, server)
+    return answer
+
+
+def _text_of(block: Any) -> str | None:
+    """Return the text of a block, or of the file it encloses; None for pictures, sound and other bytes."""
+    if block.type == "text":
+        return str(block.text)
+    return getattr(block.resource, "text", None) if block.type == "resource" else None
+
+
+def _redacted(text: str, server: Server) -> str:
+    return secrets.redact(text, [server.secret]) if len(server.secret) >= secrets.SHORTEST else text
+
+
+def _without_secret(value: Json, server: Server) -> Json:
+    match value:
+        case str():
+            return _redacted(value, server)
+        case dict():
+            return {_redacted(str(key), server): _without_secret(item, server) for key, item in value.items()}
+        case list():
+            return [_without_secret(item, server) for item in value]
+        case _:
+            return value
+
+
+def _failure_of(error: Exception, wire: Wire, server: Server, sdk: _Sdk) -> Failure:
+    """Return our failure for what a session raised; the wire's own memory comes before the client's words."""
+    leaves = _leaves(error)
+    if (ours := next((leaf for leaf in leaves if isinstance(leaf, Failure)), wire.failure)) is not None:
+        return ours
+    words = _redacted(library.clean(str(leaves[0]))[:MOST_SAID], server)
+    if wire.status >= 400:
+        return Failure(ErrorClass.TOOL_ERROR, f"http_{wire.status}", f"{server.name} answered {wire.status}: {words}")
+    if isinstance(leaves[0], sdk.refusal) and getattr(leaves[0], "code", 0) not in _UNREADABLE:
+        return Failure(ErrorClass.TOOL_ERROR, "mcp_refused", f"{server.name} refused: {words}")
+    message = f"{server.name} sent no answer that can be read: {words}"
+    if wire.called:
+        return AnswerLost(ErrorClass.TOOL_ERROR, "malformed_answer", message)
+    return Failure(ErrorClass.TOOL_ERROR, "malformed_answer", message)
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+async def _loaded() -> _Sdk:
+    """Return the client library; its first import takes a second of CPU, which must not stall the loop."""
+    return await asyncio.to_thread(_sdk)
+
+
+@functools.cache
+def _sdk() -> _Sdk:
+    sessions = importlib.import_module("mcp.client.session")
+    transports = importlib.import_module("mcp.client.streamable_http")
+    types = importlib.import_module("mcp_types")
+    errors = importlib.import_module("mcp.shared.exceptions")
+
+    class Session(sessions.ClientSession):  # type: ignore[misc, name-defined]
+        """The library's session without its check of results, which the module's first words tell of."""
+
+        async def validate_tool_result(self, name: str, result: object) -> None:
+            pass
+
+        async def offered(self) -> list[dict[str, Json]]:
+            """Return all tools as the server describes them, page after page within bounds."""
+            found: list[dict[str, Json]] = []
+            cursor: str | None = None
+            for _ in range(MOST_PAGES):
+                params = None if cursor is None else types.PaginatedRequestParams(cursor=cursor)
+                answer = await self.list_tools(params=params)
+                found += [tool.model_dump(by_alias=True, mode="json", exclude_none=True) for tool in answer.tools]
+                cursor = answer.next_cursor
+                if not cursor or len(found) > library.MOST_TOOLS:
+                    break
+            return found
+
+    return _Sdk(transports.streamable_http_client, Session, errors.MCPError)
