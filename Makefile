@@ -19,8 +19,9 @@ else
 	$(RUN) -m pytest -m browser
 endif
 
+# Every figure and fault of docs/faults.md; ONLY="R4 worker-killed" for a part.
 faults: install-dev assets
-	$(RUN) -m pytest -m faults -s
+	$(RUN) -m tests.faults $(ONLY)
 
 check: install-dev assets
 	$(RUN) -m ruff check .

@@ -52,15 +52,16 @@ class Outside:
 
 
 class WorkerProcess:
-    """One worker with a short lease, in a process group of its own."""
+    """One worker with a short lease, in a process group of its own. `oddity`: what is wrong with it (odd_worker)."""
 
-    def __init__(self, name: str, folder: Path, **environment: str) -> None:
+    def __init__(self, name: str, folder: Path, oddity: str = "", **environment: str) -> None:
         self.log = folder / f"{name}.log"
+        program = ["tests.faults.odd_worker", oddity] if oddity else ["celery"]
         worker = ["worker", "--pool", "threads", "--concurrency", "2", "--hostname", f"{name}@localhost"]
         alone = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "orchestrator_site", *worker, *alone],
+                [sys.executable, "-m", *program, "-A", "orchestrator_site", *worker, *alone],
                 cwd=ROOT,
                 env={**os.environ, **_environment(), **environment},
                 stdout=log,
@@ -71,6 +72,10 @@ class WorkerProcess:
     @property
     def is_ready(self) -> bool:
         return "ready." in self.log.read_text()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
 
     def wait_until_ready(self) -> "WorkerProcess":
         wait_for(lambda: self.is_ready, 40, self.log.read_text)
@@ -116,13 +121,13 @@ class Stage:
             prices=prices,
         )
 
-    def worker(self, name: str = "w1", **environment: str) -> WorkerProcess:
+    def worker(self, name: str = "w1", oddity: str = "", **environment: str) -> WorkerProcess:
         """Start a worker and wait until it serves."""
-        return self.hire(name, **environment).wait_until_ready()
+        return self.hire(name, oddity, **environment).wait_until_ready()
 
-    def hire(self, name: str, **environment: str) -> WorkerProcess:
+    def hire(self, name: str, oddity: str = "", **environment: str) -> WorkerProcess:
         """Start a worker and return at once."""
-        process = WorkerProcess(name, self.folder, **self._environment, **environment)
+        process = WorkerProcess(name, self.folder, oddity, **self._environment, **environment)
         self.workers.append(process)
         return process
 

@@ -12,6 +12,7 @@ from approvals.policy import Decision
 from pipelines.models import Pipeline
 from runs.models import Run
 from tests.conftest import wait_for
+from tests.faults.own import OwnBroker
 from tests.faults.stage import Stage, books_balance, has_no_gap
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
@@ -115,6 +116,16 @@ def test_a_broker_flushed_in_the_middle_only_costs_time(stage: Stage) -> None:
     for run in runs:
         assert stage.wait(run).state == "succeeded"
     print(f"progress {time.monotonic() - started:.1f} s after the broker lost every message")
+
+
+def test_a_dead_broker_only_costs_time(stage: Stage, own_broker: OwnBroker) -> None:
+    worker = stage.worker("w1", **own_broker.environment)
+    own_broker.die()
+    chain = stage.chain(2, 0)
+    assert stage.wait(stage.start(chain, "away")).state == "succeeded"
+    own_broker.come_back()
+    assert stage.wait(stage.start(chain, "back")).state == "succeeded"
+    assert worker.is_running
 
 
 def test_a_cancelled_run_starts_no_further_step_and_books_the_call_under_way(stage: Stage) -> None:

@@ -1,0 +1,44 @@
+"""R2: how long after kill -9 of its worker a step is taken up again, with the lease of an installation (30 s)."""
+
+import os
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from runs.models import Call, Run
+from tests.conftest import wait_for
+from tests.faults.figures.telling import spread, tell
+from tests.faults.stage import Stage
+
+LEASE = 30
+ROUNDS = int(os.environ.get("BATON_R2_ROUNDS", "2"))
+AT_ONCE = 20
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(ROUNDS * 120 + 60)]
+
+
+def test_r2_a_dead_workers_step_is_reclaimed_in_time(stage: Stage) -> None:
+    seconds: list[float] = []
+    chain = stage.chain(2, 1500)
+    worker = stage.worker("w0", BATON_LEASE_SECONDS=str(LEASE))
+    for number in range(ROUNDS):
+        markers = [f"r{number}-{k}" for k in range(AT_ONCE)]
+        runs = [stage.start(chain, marker) for marker in markers]
+        wait_for(lambda runs=runs: _under_way(runs) == AT_ONCE, 60, stage.logs)
+        worker.kill()
+        killed = datetime.now(UTC)
+        began = time.monotonic()
+        worker = stage.worker(f"w{number + 1}", BATON_LEASE_SECONDS=str(LEASE))
+        ready = time.monotonic() - began
+        assert ready < LEASE - 5, f"the next worker took {ready:.0f} s to start, so it would measure that"
+        for run in runs:
+            stage.wait(run, seconds=90)
+            again = Call.objects.filter(run=run, started_at__gt=killed).order_by("started_at").first()
+            if again is not None:  # what had answered before the kill needed nobody
+                seconds.append((again.started_at - killed).total_seconds())
+    tell("R2", {"lease_s": LEASE, "steps": len(seconds), **spread(seconds)}, p99_s=40, steps=(AT_ONCE, 10_000))
+
+
+def _under_way(runs: list[Run]) -> int:
+    return Call.objects.filter(run__in=runs, state="started").count()
