@@ -127,14 +127,14 @@ def stub() -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def worker() -> Iterator[int]:
+def worker(name: str = "bench", **environment: str) -> Iterator[int]:
     """Run one worker process; give its pid once it serves."""
     import django
 
     django.setup()
     command = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "orchestrator_site", "worker"]
-    options = ["-P", "threads", "-c", "2", "-l", "ERROR", "-n", f"bench{os.getpid()}@localhost"]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
+    options = ["-P", "threads", "-c", "2", "-l", "ERROR", "-n", f"{name}{os.getpid()}@localhost"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, env={**os.environ, **environment})
     try:
         time.sleep(2.5)
         yield process.pid

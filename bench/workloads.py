@@ -67,6 +67,26 @@ def fan(actor: Actor, width: int, ms: int) -> Pipeline:
     return _published(actor, f"fan-{width}-{ms}", nodes, edges)
 
 
+def items(actor: Actor, count: int, ms: int) -> Pipeline:
+    """Return a published For each over this many items, one agent each, sixteen at a time."""
+    prompt = "Look at item ${item}. [run=${input.run} step=item]"
+    dig = {"kind": "agent", "agent": _agent(actor, 1, ms), "prompt": prompt}
+    nodes: dict[str, Any] = {
+        "start": {"kind": "input"},
+        "all": {
+            "kind": "each",
+            "over": list(range(count)),
+            "max_items": count,
+            "max_parallel": 16,
+            "graph": {"nodes": {"dig": dig}, "edges": []},
+            "result": "${steps.dig.output}",
+        },
+        "end": {"kind": "output", "value": "${size(steps.all.output)}"},
+    }
+    edges = [{"from": "start", "to": "all"}, {"from": "all", "to": "end"}]
+    return _published(actor, f"items-{count}-{ms}", nodes, edges)
+
+
 def _agent(actor: Actor, k: int, ms: int) -> str:
     slug = f"bench-{k}-{ms}"
     if not Agent.objects.filter(workspace=actor.workspace, slug=slug).exists():
