@@ -1,7 +1,7 @@
 """Takes the pictures of the README and the guides: `python docs/screenshots.py URL PASSWORD` against a running sample.
 
 As alice it starts a run of each pipeline and leaves Prospect outreach waiting for bob's decision, which is what the
-pictures show.
+pictures show. Each template of the gallery that the sample has is drawn for docs/guides/patterns.md.
 """
 
 import shutil
@@ -14,13 +14,14 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 PICTURES = Path(__file__).parent / "img"
 PIPELINE = "prospect-outreach"
 OTHERS = ("company-analysis", "topic-research", "support-desk", "content-pipeline")
+PATTERNS = (PIPELINE, "review-loop", *OTHERS)
 WIDE, TALL, PHONE = (1280, 800), (1280, 1180), (390, 844)
 WAIT_MS = 60_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def main(url: str, password: str) -> None:
-    """Write run, approval, approval-phone, costs and home as PNG files."""
+    """Write run, approval, approval-phone, costs, home and a pattern-… per template as PNG files."""
     with sync_playwright() as playwright:
         installed = next(filter(None, map(shutil.which, BROWSERS)), None)  # else the one playwright brought along
         browser = playwright.chromium.launch(executable_path=installed, args=["--no-sandbox"])
@@ -29,6 +30,8 @@ def main(url: str, password: str) -> None:
             return _signed_in(browser, url, f"{name}@example.com", password, size)
 
         alice = person("alice")
+        for pipeline in PATTERNS:
+            _draw(alice, url, pipeline)
         for pipeline in (*OTHERS, PIPELINE):
             _start_a_run(alice, url, pipeline)
         expect(alice.locator("#asks .ask")).to_be_visible(timeout=WAIT_MS)
@@ -52,6 +55,15 @@ def _signed_in(browser: Browser, url: str, email: str, password: str, size: tupl
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{url}/")
     return page
+
+
+def _draw(page: Page, url: str, pipeline: str) -> None:
+    """Take the picture of a pipeline from its page."""
+    page.goto(f"{url}/pipelines/{pipeline}/")
+    picture = page.locator("section.picture")
+    expect(picture).to_be_visible()
+    page.evaluate("document.fonts.ready")
+    picture.screenshot(path=str(PICTURES / f"pattern-{pipeline}.png"))
 
 
 def _start_a_run(page: Page, url: str, pipeline: str) -> None:
