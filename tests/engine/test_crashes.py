@@ -59,7 +59,7 @@ def _compared(player: Scripted) -> Any:
     return rows, player.run.state, player.run.reason, player.run.output
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 1_000_000), deaths=st.integers(0, 1_000_000))
 def test_a_run_whose_executor_dies_anywhere_comes_to_the_same_end(seed: int, deaths: int) -> None:
     document, dice = a_case(seed, races=False, stops=False), random.Random(deaths)
@@ -71,7 +71,7 @@ def test_a_run_whose_executor_dies_anywhere_comes_to_the_same_end(seed: int, dea
     assert len(ended) == len(set(ended)), "a step succeeded twice"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1_000_000), deaths=st.integers(0, 1_000_000))
 def test_with_races_and_stops_it_ends_all_the_same(seed: int, deaths: int) -> None:
     dice = random.Random(deaths)

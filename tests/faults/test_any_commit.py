@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults, pytes
 
 ACTIONS = {"crm.log@1": {"note": "hello"}, "shop.order@1": {"item": 7}, "email.send@1": {"to": "bo@example.com"}}
 TOOLS = tuple(ACTIONS)
-EXAMPLES = int(os.environ.get("BATON_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("BATON_EXAMPLES", "10"))
 
 
 class Stand:
