@@ -244,12 +244,7 @@ class Reviewer(threading.Thread):
 
 def weather(stage: Stage, plan: Plan) -> dict[str, Any]:
     """Run the plan, wait for calm, return what happened; fail naming the seed when anything is not as it must be."""
-    note = {"name": "notes_append", "args": {"text": "seen"}}
-    script: list[dict[str, Any]] = [
-        {"kind": "429", "retry_after": "1", "match": f"[run=r{k} step=storm]", "times": 3} for k in range(plan.runs)
-    ]
-    script.append({"tool_calls": [note], "match": "step=take", "times": plan.runs // 7, "latency": 0.2})
-    stage.models.ask("/admin/script", script)
+    stage.models.ask("/admin/script", [reply for k in range(plan.runs) for reply in _replies(f"r{k}")])
     shapes = Shapes(stage, plan.prelude).all()
     began = time.monotonic()
     crew, reviewer = Crew(stage, random.Random(plan.seed), plan.database), Reviewer(stage)
@@ -273,6 +268,15 @@ def weather(stage: Stage, plan: Plan) -> dict[str, Any]:
     print(json.dumps({"chaos": {**figures, "whole_s": round(time.monotonic() - began, 1)}}))
     _assert_nothing_was_lost(stage, runs, plan.seed)
     return figures
+
+
+def _replies(run: str) -> list[dict[str, Any]]:
+    """Return what the models say to one run beside plain answers: overloaded three times, and one wish for a note."""
+    note = {"name": "notes_append", "args": {"text": "seen"}}
+    return [
+        {"kind": "429", "retry_after": "1", "match": f"[run={run} step=storm]", "times": 3},
+        {"tool_calls": [note], "match": f"[run={run} step=take]", "times": 1, "latency": 0.2},
+    ]
 
 
 def settled(runs: list[Run]) -> bool:
