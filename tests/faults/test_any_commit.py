@@ -145,14 +145,15 @@ MIXED = {
             "result": "${steps.note.output}",
         },
         "send": {"kind": "tool", "tool": "email.send@1", "args": {"to": "bo@example.com"}},
+        "talk": {"kind": "team", "task": "Agree.", "members": ["writer@1", "careful@1"], "stop": {"max_turns": 3}},
         "join": {"kind": "combine", "merge": "object"},
         "end": {"kind": "output", "value": "${steps.join.output}"},
     },
     "edges": [
         {"from": source, "to": target}
         for source, target in (
-            *(("start", "list"), ("list", "all"), ("list", "again"), ("list", "send")),
-            *(("all", "join"), ("again", "join"), ("send", "join"), ("join", "end")),
+            *(("start", "list"), ("list", "all"), ("list", "again"), ("list", "send"), ("list", "talk")),
+            *(("all", "join"), ("again", "join"), ("send", "join"), ("talk", "join"), ("join", "end")),
         )
     ],
 }
