@@ -23,6 +23,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     with services.running(), stub() as (address, _):
+        import django
+
+        django.setup()
         told({"figure": "two_workers", **two_workers(address, rounds), "target": 1.7, **conditions()})
         told({"figure": "each_items", **each_items(address, rounds), "target": 1.3, **conditions()})
 
