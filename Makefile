@@ -15,7 +15,7 @@ test: install-dev assets
 ifdef PYTEST
 	$(RUN) -m pytest $(PYTEST)
 else
-	$(RUN) -m pytest -n 2 --dist loadfile -m "not browser and not slow"
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not browser"
 	$(RUN) -m pytest -m browser
 endif
 

@@ -14,7 +14,17 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 PICTURES = Path(__file__).parent / "img"
 PIPELINE = "prospect-outreach"
 OTHERS = ("company-analysis", "topic-research", "support-desk", "content-pipeline")
-PATTERNS = (PIPELINE, "review-loop", *OTHERS, "debate", "group-chat", "swarm", "research-lead", "planned-work")
+PATTERNS = (
+    PIPELINE,
+    "review-loop",
+    *OTHERS,
+    "debate",
+    "group-chat",
+    "swarm",
+    "research-lead",
+    "planned-work",
+    "portfolio-review",
+)
 WIDE, TALL, PHONE = (1280, 800), (1280, 1180), (390, 844)
 WAIT_MS = 60_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -10,7 +10,7 @@ from approvals.models import Approval
 from runs.models import Event
 from tests.faults.stage import Stage, books_balance, has_no_gap
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 
 @pytest.mark.parametrize("hours", [1, -1])

@@ -11,7 +11,7 @@ from runs.models import Event, Run
 from tests.conftest import wait_for
 from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 _FULL = """
 create function no_room() returns trigger language plpgsql as $$ begin

@@ -7,7 +7,7 @@ from runs.models import Run, Step
 from tests.conftest import wait_for
 from tests.faults.stage import Stage, WorkerProcess, has_no_gap
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 MOST_WORKERS = 12
 
 

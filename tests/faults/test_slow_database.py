@@ -10,7 +10,7 @@ from tests.conftest import wait_for
 from tests.faults.proxy import Proxy
 from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
