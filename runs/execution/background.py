@@ -12,7 +12,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import PoolTimeout
 
@@ -86,10 +86,14 @@ def _meet() -> None:
 
 
 def run_jobs() -> None:
+    """Give each job its turn. While the database is away none would get on, and a worker that is to stop would wait."""
     close_old_connections()
     for job in dispatch.poll_jobs():
         try:
             job()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("The jobs of the poll could not reach the database, trying again: %s", error)
+            break
         except Exception:  # one job's trouble must not keep the others from their turn
             log.exception("A poll job failed; it is tried again in two seconds.")
     close_old_connections()
