@@ -78,6 +78,12 @@ class PipelineSpec:
     def slug(self) -> str:
         return self.id.partition("@")[0]
 
+    def filled(self, given: Mapping[str, Json]) -> dict[str, Json]:
+        """Return what a run of it is given, with the defaults of its form where nothing is."""
+        fields = (self.inputs or {}).get("properties", {})
+        rules = {name: rule for name, rule in fields.items() if isinstance(rule, dict)}
+        return {**{name: rule["default"] for name, rule in rules.items() if "default" in rule}, **given}
+
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> "PipelineSpec":
         caps = {**data["budget"], "alert_at": tuple(data["budget"]["alert_at"])}

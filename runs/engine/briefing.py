@@ -11,7 +11,7 @@ import re2
 from pipelines.graph.lock import Lock
 from pipelines.graph.model import Json
 from pipelines.graph.plans import RESULT_OF
-from pipelines.graph.workers import Worker
+from pipelines.graph.workers import PIPELINE, Worker
 from runs.engine import marks
 from runs.engine.leading import Book, Stage
 from runs.engine.orders import PLAN, ROUTE, Order
@@ -104,14 +104,19 @@ def _described(worker: Worker, lock: Lock) -> str:
             about = _line(". ".join(part.rstrip(".") for part in (agent.role, agent.goal) if part))
         case "tool":
             tool = lock.tool(worker.ref)
-            takes = _cut(json.dumps(dict(tool.args_schema), ensure_ascii=False), MOST_OF_SCHEMA)
-            said = _line(f"{tool.title}. {tool.description}")
-            about = f"(a tool) {marks.delimited(f'{said} Takes args: {takes}', worker.name)}"
+            about = f"(a tool) {_offer(worker, f'{tool.title}. {tool.description}', tool.args_schema)}"
         case "supervisor":
             about = f"(leads others) {_line((worker.config or {}).get('about') or '')}"
         case _:
-            about = "(a pipeline)"
+            spec = lock.pipeline(worker.ref)
+            about = f"(a pipeline) {_offer(worker, f'{spec.name}. {spec.description}', spec.inputs or {})}"
     return f"- {worker.name}: {about or 'no description'}".rstrip()
+
+
+def _offer(worker: Worker, said: str, schema: Mapping[str, Json]) -> str:
+    """Return what a tool or a pipeline says of itself and of the arguments it takes, between marks."""
+    takes = _cut(json.dumps(dict(schema), ensure_ascii=False), MOST_OF_SCHEMA)
+    return marks.delimited(f"{_line(said)} Takes args: {takes}", worker.name)
 
 
 def _done(book: Book) -> str:
@@ -159,7 +164,7 @@ def _asked(book: Book) -> str:
 def _ask_step(book: Book) -> Iterator[str]:
     yield "Say how it goes on:"
     yield f"- action `delegate`: in `delegate` up to {book.left} tasks that do not wait for each other, each with"
-    yield "  `worker` and `task` (complete, for the worker sees nothing else); a tool gets `args` instead."
+    yield f"  `worker` and `task` (complete, for the worker sees nothing else); {_callee(book)} gets `args` instead."
     yield "- action `finish`: the finished result in `result`, complete, for nothing else is read."
     yield "Give your reason in `reason`. Set `progress` to false when what came back has brought you no further."
 
@@ -170,15 +175,20 @@ def _ask_plan(book: Book) -> Iterator[str]:
     yield "- a `task`, complete, for the worker sees only it and what it uses;"
     yield "- `uses`: the ids of the tasks whose results it needs, of this plan or done before."
     yield "Tasks that do not use each other run at the same time. One task, the last, is used by no other:"
-    yield "what it brings is the result. A tool gets `args` instead of a task; in them"
+    yield f"what it brings is the result. {_callee(book).capitalize()} gets `args` instead of a task; in them"
     yield f'{{"{RESULT_OF}": id}} stands for a result it uses.'
     yield "Give your reason in `reason`."
 
 
 def _ask_route(book: Book) -> Iterator[str]:
-    del book
-    yield "Name one in `worker`; a tool gets its arguments in `args`. What it brings is the result."
+    yield f"Name one in `worker`; {_callee(book)} gets its arguments in `args`. What it brings is the result."
     yield "Give your reason in `reason`."
+
+
+def _callee(book: Book) -> str:
+    """Return who among the workers is given arguments in place of a task."""
+    has_pipeline = any(worker.kind == PIPELINE for worker in book.setting.workers.values())
+    return "a tool or pipeline" if has_pipeline else "a tool"
 
 
 _ASKED = {"step": _ask_step, "plan": _ask_plan, "route_only": _ask_route}

@@ -19,7 +19,7 @@ from runs.engine.decision import ChildStart, StepRecord
 from runs.engine.facts import ChildEnded, ErrorClass, PipelineWanted, StepError
 from runs.engine.move import Move
 from runs.engine.origin import Ancestor, Origin, child_id
-from runs.engine.scope import Step
+from runs.engine.scope import MADE, Step
 from runs.engine.state import Execution
 from runs.engine.status import StepState, WaitReason
 
@@ -183,9 +183,7 @@ def _given(step: Step, wanted: Json) -> dict[str, Json]:
 
 def _checked(step: Step, spec: PipelineSpec, given: Mapping[str, Json]) -> dict[str, Json]:
     """Return the child's input with the defaults of its form; raise Refused where it does not fit."""
-    fields = (spec.inputs or {}).get("properties", {})
-    defaults = {name: rule["default"] for name, rule in fields.items() if isinstance(rule, dict) and "default" in rule}
-    input, _ = canonical.sanitise({**defaults, **given})
+    input, _ = canonical.sanitise(spec.filled(given))
     _check_size(step, input)
     found = schemas.findings(spec.inputs, input) if spec.inputs else []
     if found:
@@ -218,7 +216,12 @@ def _chain(run: Execution, step: Step, spec: PipelineSpec, input: Json) -> tuple
 
 
 def _labels(run: Execution, step: Step, given: Mapping[str, Json]) -> dict[str, str]:
-    """Return whose words each field is; for the child, what its parent's author wrote is a user's."""
+    """Return whose words each field is; for the child, what its parent's author wrote is a user's.
+
+    Where a leader wrote the inputs, their names are its words too, even where no value stands under them.
+    """
+    if step.is_made:
+        return dict.fromkeys(given, step.record.memo[MADE]["trust"])
     found = starting.trust_of(run, step)
     root = "/inputs" if step.node.kind is Kind.PIPELINE else ""
     return {

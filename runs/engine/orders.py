@@ -64,15 +64,24 @@ def unfit(order: Order, setting: Setting) -> Why | None:
     worker = setting.workers[order.worker]
     if takes_task(worker) and not order.task.strip():
         return "no_task", f"It was not said what {worker.name} is to do."
-    if worker.kind == TOOL:
-        try:
-            findings = schemas.findings(dict(setting.lock.tool(worker.ref).args_schema), dict(order.args))
-        except Refusal as refusal:
-            return "invalid_arguments", f"The arguments of {worker.name} cannot be checked: {refusal.message}"
-        if findings:
-            where = findings[0].pointer or "/"
-            return "invalid_arguments", f"{worker.name} cannot be called with this: {where}: {findings[0].message}"
+    if not takes_task(worker) and (why := _not_taken(order, worker, setting.lock)):
+        return "invalid_arguments", why
     return too_long(order, setting)
+
+
+def _not_taken(order: Order, worker: Worker, lock: Lock) -> str:
+    """Return why a tool or a pipeline cannot be called with the arguments of an order, "" when it can."""
+    try:
+        if worker.kind == TOOL:
+            findings = schemas.findings(dict(lock.tool(worker.ref).args_schema), dict(order.args))
+        else:
+            spec = lock.pipeline(worker.ref)
+            findings = schemas.findings(spec.inputs, spec.filled(order.args)) if spec.inputs else []
+    except Refusal as refusal:
+        return f"The arguments of {worker.name} cannot be checked: {refusal.message}"
+    if not findings:
+        return ""
+    return f"{worker.name} cannot be called with this: {findings[0].pointer or '/'}: {findings[0].message}"
 
 
 def too_long(order: Order, setting: Setting) -> Why | None:

@@ -17,8 +17,8 @@ from runs.engine.scope import MADE, Container, Scope
 from runs.engine.state import Execution
 
 # What such a step is given stands in its input from the beginning, and there alone.
-_GIVEN: Mapping[Kind, str] = {Kind.AGENT: "prompt", Kind.TOOL: "args"}
-_NOTHING: Mapping[str, Json] = {"prompt": "", "args": {}}
+_GIVEN: Mapping[Kind, str] = {Kind.AGENT: "prompt", Kind.TOOL: "args", Kind.PIPELINE: "inputs"}
+_NOTHING: Mapping[str, Json] = {"prompt": "", "args": {}, "inputs": {}}
 
 
 @dataclass(frozen=True, slots=True)

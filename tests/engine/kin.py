@@ -31,7 +31,8 @@ PRICE = 100
 def a_spec(document: Document, number: int = 1) -> PipelineSpec:
     """Return a document as a published version whose row has the id `v:slug@number`."""
     exact = f"{document.id}@{number}"
-    return PipelineSpec(exact, f"p:{document.id}", f"v:{exact}", document.name, "", document.inputs, document.budget)
+    about = document.description
+    return PipelineSpec(exact, f"p:{document.id}", f"v:{exact}", document.name, about, document.inputs, document.budget)
 
 
 class Member(Player):
@@ -59,8 +60,7 @@ class Member(Player):
         refused = self.family.refused.pop((self.origin.run, path), None)
         if refused:
             return self.tell(StepFailed(path, start.attempt, StepError(ErrorClass.BUDGET, refused, "No money.")))
-        budget.settle(self.run, path, PRICE, budget.Usage(PRICE, 1, 1))
-        self.family.paid += PRICE
+        self._pay(path)
         return self.tell(self.outcome(start))
 
     def crash(self, *, crashed: bool = True) -> Decision:
@@ -68,16 +68,22 @@ class Member(Player):
             refused = self.family.refused.pop((self.origin.run, start.path), None)
             if start.agent is not None and refused is None:
                 budget.unconfirm(self.run, start.path, PRICE)
+                self.step_spends.setdefault(start.path, budget.Spend()).add(budget.Spend(unconfirmed=PRICE, calls=1))
                 self.family.paid += PRICE  # the provider may have charged for it
         return super().crash(crashed=crashed)
 
     def _stop(self, start: Start) -> None:
         """A call that is under way ends and is paid for, and then its step says that it stopped."""
         if start.agent is not None and self.family.refused.pop((self.origin.run, start.path), None) is None:
-            budget.settle(self.run, start.path, PRICE, budget.Usage(PRICE, 1, 1))
-            self.family.paid += PRICE
+            self._pay(start.path)
         error = StepError(ErrorClass.INTERNAL, "cancelled", "The step was cancelled.")
         self.family.mail.append((self.origin.run, StepFailed(start.path, start.attempt, error)))
+
+    def _pay(self, path: str) -> None:
+        budget.settle(self.run, path, PRICE, budget.Usage(PRICE, 1, 1))
+        spent = budget.Spend(PRICE, calls=1, input_tokens=1, output_tokens=1)
+        self.step_spends.setdefault(path, budget.Spend()).add(spent)
+        self.family.paid += PRICE
 
     def _reserve(self, start: Start) -> None:
         if start.agent is None:

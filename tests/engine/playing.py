@@ -58,6 +58,7 @@ class Player:
         self.cancelled: list[str] = []
         self.last: Decision = Decision(RunState.QUEUED)
         self.turns: dict[str, int] = {}
+        self.step_spends: dict[str, Spend] = {}
 
     # -- one decision -----------------------------------------------------------------------------------------------
 
@@ -136,6 +137,7 @@ class Player:
             self.records(),
             self.run.state,
             self.run.spend,
+            self.step_spends,
             origin=self.origin,
         )
         return self.tell(Recovered(crashed=crashed))

@@ -34,18 +34,23 @@ def task(id: str, *uses: str, worker: str = "writer", **more: Any) -> dict[str, 
     return {"id": id, "worker": worker, "uses": list(uses), **words, **more}
 
 
-def a_lead(*answers: Any, script: Any = None, drawing: str = "start >> lead >> result", **config: Any) -> Player:
-    """Return a run whose leader gives these answers turn by turn, the last again and again."""
-    nodes = config.pop("nodes", {})
-    more = {name: config.pop(name) for name in ("document", "input") if name in config}
+def answering(*answers: Any) -> Any:
+    """Return what a leader says that gives these answers turn by turn, the last again and again."""
 
     def leader(start: Any) -> Any:
         turn = int(start.path.rpartition("~")[2].partition(".")[0])
         answer = answers[min(turn, len(answers)) - 1]
         return {name: value for name, value in answer.items() if name in start.node.output_schema["properties"]}
 
+    return leader
+
+
+def a_lead(*answers: Any, script: Any = None, drawing: str = "start >> lead >> result", **config: Any) -> Player:
+    """Return a run whose leader gives these answers."""
+    nodes = config.pop("nodes", {})
+    more = {name: config.pop(name) for name in ("document", "input") if name in config}
     node = {"kind": "supervisor", "task": "Find it out.", "agent": "writer@1", "workers": WORKERS, **config}
-    return a_run(drawing, {"leader": leader, **(script or {})}, lead=node, result=RESULT, **nodes, **more)
+    return a_run(drawing, {"leader": answering(*answers), **(script or {})}, lead=node, result=RESULT, **nodes, **more)
 
 
 def meta(player: Player) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from runs.models import Call, Event, Run, Step
 from runs.services import Order, start_run
 from tests.conftest import wait_for
 from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
+from tests.faults.test_children import a_child, all_is_well, total_of
 from tests.people import acting, signed_in_as
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
@@ -174,3 +175,42 @@ def test_a_supervisor_under_another_works_on_the_built_in_models_and_survives_a_
     assert finished_twice(run) == []
     assert has_no_gap(run)
     assert books_balance(run)
+
+
+def test_a_pipeline_given_work_by_a_leader_runs_on_its_own_and_survives_a_kill(stage: Stage) -> None:
+    a_child(stage, 2)
+    given = {"run": "r1", "item": "asked"}
+    wanted = [{"worker": "child", "args": {"run": 7}}, {"worker": "child", "args": given}]
+    answers: list[dict[str, Any]] = [
+        {"json": {"reason": "Ask it.", "action": "delegate", "delegate": wanted}, "match": "You lead", "times": 1},
+        {"json": {"reason": "It is known.", "action": "finish", "result": "Found."}, "match": "You lead"},
+    ]
+    stage.models.ask("/admin/script", answers)
+    lead = {
+        "kind": "supervisor",
+        "task": "Find it out.",
+        "agent": stage.agent("boss"),
+        "workers": [{"pipeline": "child"}],
+        "budget": {"max_cost_usd": "0.50"},
+    }
+    nodes = {"start": {"kind": "input"}, "lead": lead, "end": {"kind": "output", "value": "${steps.lead.output}"}}
+    pipeline = stage.pipeline("finder", nodes, ["start>lead", "lead>end"])
+    first = stage.worker("w1")
+    run = stage.start(pipeline)
+    stage.wait_for_call("asked-c1")
+    first.kill()
+    stage.worker("w2")
+    run = stage.wait(run, seconds=60)
+    assert (run.state, run.output) == ("succeeded", "Found."), stage.explain(run)
+    child = Run.objects.get(parent=run)
+    assert (child.state, child.parent_path, child.input) == ("succeeded", "lead>1.child", given)
+    assert child.origin["labels"] == {"input.run": "model", "input.item": "model"}
+    step = Step.objects.get(run=run, path="lead>1.child")
+    assert (step.output, step.meta["run"]) == (child.output, str(child.pk))
+    assert [entry["code"] for entry in Step.objects.get(run=run, path="lead").meta["refused"]] == ["invalid_arguments"]
+    assert Call.objects.filter(run=run, path="lead~1.leader").count() == 1
+    assert total_of(run) == child.cost_micros + run.cost_micros > run.cost_micros > 0
+    assert all_is_well(run)
+
+    again = stage.wait(forks.fork(stage.composer, run, forks.Fork("end")))
+    assert (again.state, again.output, again.children) == ("succeeded", "Found.", 0), "what the child came to is kept"

@@ -9,7 +9,7 @@ from pipelines.graph.freeze import lock
 from pipelines.graph.lock import Lock
 from pipelines.graph.problems import Refusal
 from pipelines.graph.workers import workers_of
-from tests.graph.documents import LIBRARY, parsed
+from tests.graph.documents import CHILD, LIBRARY, parsed
 from tests.graph.test_validate import a_line
 
 UNDER = {"name": "research", "agent": "writer@1", "workers": [{"agent": "mailer@1"}, {"tool": "notes.append@2"}]}
@@ -31,7 +31,12 @@ def levels(count: int) -> dict[str, Any]:
         ({"workers": [{"agent": "writer@1"}, {"agent": "writer"}]}, ("error", "duplicate_worker", "a/workers/1")),
         ({"workers": [{"agent": "nobody"}]}, ("error", "unknown_agent", "a/workers/0/agent")),
         ({"workers": [{"tool": "nothing"}]}, ("error", "unknown_tool", "a/workers")),
-        ({"workers": [{"pipeline": "child"}]}, ("error", "not_available", "a/workers/0/pipeline")),
+        ({"workers": [{"pipeline": "nothing"}]}, ("error", "unknown_pipeline", "a/workers/0/pipeline")),
+        ({"workers": [{"pipeline": "child@2"}]}, ("error", "unknown_pipeline", "a/workers/0/pipeline")),
+        (
+            {"workers": [{"supervisor": {**UNDER, "workers": [{"pipeline": "nothing@1"}]}}]},
+            ("error", "unknown_pipeline", "a/workers/0/supervisor/workers/0/pipeline"),
+        ),
         ({"workers": [{"tool": "email.send@1"}]}, ("warning", "unguarded_irreversible", "a/workers")),
         ({"agent": "scorer@1"}, ("error", "leader_has_schema", "a/agent")),
         (
@@ -60,6 +65,14 @@ def test_supervisors_stand_at_most_five_deep() -> None:
     assert ("error", "too_many_levels", "a/workers") in a_line({**levels(3), "max_depth": 2})
 
 
+def test_a_published_pipeline_may_work_at_any_depth() -> None:
+    under = {"supervisor": {**UNDER, "workers": [{"pipeline": "child@1"}]}}
+    workers = [{"pipeline": "child"}, under]
+    assert not [problem for problem in a_line({**LEAD, "workers": workers}) if problem[0] == "error"]
+    found = lock(parsed({"lead": {**LEAD, "workers": [{"agent": "writer@1"}, under]}}), LIBRARY)
+    assert found.pipelines == {"child@1": CHILD}
+
+
 def test_a_worker_is_exactly_one_thing() -> None:
     with pytest.raises(Refusal) as caught:
         parsed({"lead": {**LEAD, "workers": [{"agent": "a", "tool": "b"}]}})
@@ -77,8 +90,8 @@ def test_the_lock_has_every_worker_at_every_depth() -> None:
 
 
 def bounds(most: int = 20, known: tuple[str, ...] = ()) -> plans.Bounds:
-    workers = [{"agent": "writer@1"}, {"tool": "notes.append@2"}, {"supervisor": UNDER}]
-    frozen = Lock(agents=LIBRARY.agents, tools=LIBRARY.tools, prices=LIBRARY.prices)
+    workers = [{"agent": "writer@1"}, {"tool": "notes.append@2"}, {"supervisor": UNDER}, {"pipeline": "child"}]
+    frozen = Lock(LIBRARY.agents, LIBRARY.tools, LIBRARY.prices, pipelines=LIBRARY.pipelines)
     return plans.Bounds({worker.name: worker for worker in workers_of({"workers": workers})}, frozen, most, known)
 
 
@@ -141,3 +154,19 @@ def test_an_argument_of_the_wrong_type_is_refused_before_anything_runs() -> None
         with pytest.raises(Refusal) as caught:
             plans.read({"steps": [a_task("a", worker="notes.append", args=args)]}, narrow)
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        ({}, "missing_argument"),
+        ({"topic": 7}, "type_mismatch"),
+        ({"topic": "bees", "more": 1}, "unknown_argument"),
+    ],
+)
+def test_a_plan_gives_a_pipeline_what_its_form_asks_for(args: dict[str, Any], code: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        plans.read({"steps": [a_task("a", worker="child", args=args)]}, bounds())
+    assert caught.value.code == code
+    steps = [a_task("a"), a_task("b", "a", worker="child", args={"topic": {"result_of": "a"}})]
+    assert [task.id for task in plans.read({"steps": steps}, bounds())] == ["a", "b"]

@@ -6,7 +6,6 @@ from pipelines.graph.model import Json, Kind
 from pipelines.graph.places import Place
 from pipelines.graph.problems import Problem
 from pipelines.graph.rules.subject import Subject, problem
-from pipelines.graph.workers import PIPELINE, all_workers
 
 RUNNABLE = frozenset(
     {
@@ -51,10 +50,6 @@ def _choices(place: Place) -> Iterator[Problem]:
         if node.kind is kind and node.config[field] in values:
             message = f"{field} {node.config[field]!r} cannot run yet. Choose another."
             yield problem(place, "error", "not_available", message, field)
-    for worker in all_workers(node.config):
-        if worker.kind == PIPELINE:
-            message = f"The pipeline {worker.name!r} cannot be a worker yet. Choose an agent or a tool."
-            yield problem(place, "error", "not_available", message, *worker.at.split("/"), PIPELINE)
     for index, rule in enumerate(node.checks):
         if rule["rule"] == "ai_rubric" and node.kind is not Kind.AGENT:
             message = "Only an agent's output is judged on the step itself. Put a Check step after this one."

@@ -1,4 +1,7 @@
-"""Sub-pipeline: its inputs are rendered here; a run of its own carries it out (`runs.engine.children`)."""
+"""Sub-pipeline: its inputs are rendered here (a leader's stand as they are), a run of its own carries it out.
+
+That run is started and heard of in `runs.engine.children`.
+"""
 
 from runs.engine import spread, starting, values
 from runs.engine.failing import give_up

@@ -10,7 +10,7 @@ from typing import cast
 import re2
 
 from pipelines.graph import plans
-from pipelines.graph.freeze import agents_of, tools_of
+from pipelines.graph.freeze import agents_of, pipelines_of, tools_of
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.workers import Worker, step_for, takes_task, workers_of
 from runs.engine import briefing, instances, marks, paths, settling, trust, turns, values
@@ -179,7 +179,8 @@ def _missing_from_lock(run: Execution, step: Step) -> StepError | None:
     """Return a `config` error when the version's lock lacks a leader or a worker."""
     agents = [("agent", reference, run.lock.agent) for _, reference in agents_of(step.node)]
     tools = [("tool", reference, run.lock.tool) for reference in tools_of(step.node)]
-    for what, reference, find in (*agents, *tools):
+    pipelines = [("pipeline", reference, run.lock.pipeline) for _, reference in pipelines_of(step.node)]
+    for what, reference, find in (*agents, *tools, *pipelines):
         try:
             find(reference)
         except KeyError:
