@@ -24,6 +24,10 @@ PATTERNS = (
     "research-lead",
     "planned-work",
     "portfolio-review",
+    "one-agent",
+    "vote",
+    "data-pipeline",
+    "code-change",
 )
 WIDE, TALL, PHONE = (1280, 800), (1280, 1180), (390, 844)
 WAIT_MS = 60_000

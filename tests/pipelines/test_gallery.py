@@ -20,6 +20,7 @@ from pipelines.models import Agent, AgentVersion, Budget, Connection, Draft, Pip
 from tests.people import Team, acting
 
 NAMES = [
+    "one-agent",
     "content-pipeline",
     "review-loop",
     "prospect-outreach",
@@ -32,6 +33,9 @@ NAMES = [
     "swarm",
     "research-lead",
     "planned-work",
+    "vote",
+    "data-pipeline",
+    "code-change",
 ]
 KINDS = {"input", "output", "agent", "tool", "decide", "combine", "transform", "human"}
 KINDS |= {"each", "repeat", "check", "team", "supervisor", "pipeline"}

@@ -13,7 +13,7 @@ import re2
 from django.conf import settings
 
 from pipelines.graph.canonical import canonical_json
-from runs.execution.models import demo_leads, talking
+from runs.execution.models import demo_leads, demo_tools, talking
 from runs.execution.models.samples import Words, instance, overlap
 from runs.execution.models.values import ModelAnswer, ModelRequest, Usage
 from runs.execution.spans import DEMO_PROVIDER
@@ -50,11 +50,15 @@ class DemoModel:
         sent = canonical_json([message.as_json() for message in request.messages])
         if delay := settings.DEMO_LATENCY_MS / 1000:
             await asyncio.sleep(delay * (0.6 + 0.8 * hashlib.sha256(sent).digest()[0] / 255))
-        text = demo_leads.answer(request) or talking.answer(request, lambda text: _subject(_MARKS.sub("", text)))
-        text = text or self._speak(request)
-        most = request.max_output * BYTES_PER_TOKEN
+        led = demo_leads.answer(request) or talking.answer(request, lambda text: _subject(_MARKS.sub("", text)))
+        text = led or self._speak(demo_tools.without_notes(request))
+        if request.schema is None:
+            text = text[: request.max_output * BYTES_PER_TOKEN]
+        uses = () if led else demo_tools.wanted(request, text)
         return ModelAnswer(
-            text=text[:most] if request.schema is None else text,
+            text="" if uses else text,
+            tool_uses=uses,
+            finish="tool_call" if uses else "stop",
             model=self._ref.partition("/")[2],
             usage=Usage(_tokens(sent), _tokens(text.encode())),
         )

@@ -106,7 +106,13 @@ def _array(schema: Mapping[str, Json], words: Words, name: str, root: Json, dept
     count = max(least, min(most, 3, len(words.points)))
     points = [words.points[index % len(words.points)] if words.points else words.title for index in range(count)]
     items = schema.get("items", {})
-    return [instance(items, Words(point, point, (point,), words.source), name, root, depth + 1) for point in points]
+    return [instance(items, _entry(point, words.source), name, root, depth + 1) for point in points]
+
+
+def _entry(point: str, source: str) -> Words:
+    """Return the words of one entry: "Name: what is said" is called by the name."""
+    head, colon, said = point.partition(": ")
+    return Words(head, said, (said,), source) if colon else Words(point, point, (point,), source)
 
 
 def _number(schema: Mapping[str, Json], words: Words, name: str, *, whole: bool) -> float | int:
