@@ -72,10 +72,11 @@ def _signed_in(browser: Browser, url: str, email: str, password: str, size: tupl
 
 
 def _draw(page: Page, url: str, pipeline: str) -> None:
-    """Take the picture of a pipeline from its page."""
+    """Take the picture of a whole pipeline from its page."""
     page.goto(f"{url}/pipelines/{pipeline}/")
     picture = page.locator("section.picture")
     expect(picture).to_be_visible()
+    picture.get_by_role("button", name="Show all").click()
     page.evaluate("document.fonts.ready")
     picture.screenshot(path=str(PICTURES / f"pattern-{pipeline}.png"))
 
