@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from asgiref.sync import SyncToAsync
+from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.postgresql.operations import DatabaseOperations
 
 from orchestrator_site.processes import Child, Program
@@ -72,6 +73,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 # The database
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_of_an_earlier_test() -> None:
+    """Forget the connection of the thread in which asynchronous code asks Django: an earlier test may have cut it."""
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture(scope="session", autouse=True)
