@@ -1,8 +1,11 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
-PACKAGES := orchestrator_site accounts pipelines runs approvals
+PACKAGES := orchestrator_site accounts pipelines runs approvals notices evals
 
-.PHONY: up dev test check bench faults install install-dev assets
+# Tests start hundreds of processes; without what was compiled, each compiles all of Baton again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: up dev test check audit bench faults install install-dev assets
 
 up: install assets
 	@exec $(RUN) -m orchestrator_site.up
@@ -11,12 +14,13 @@ dev: install-dev assets
 	@exec $(RUN) -m orchestrator_site.up --reload
 
 # Browser tests apart: their driver's event loop stays in the process, and no asynchronous test could run after it.
+# Three processes on two cores: half the files wait for processes of their own. tests/order.py says what comes when.
 test: install-dev assets
 ifdef PYTEST
 	$(RUN) -m pytest $(PYTEST)
 else
-	$(RUN) -m pytest -n 2 --dist loadfile -m "not browser"
-	$(RUN) -m pytest -m browser
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not browser"
+	$(RUN) -m pytest -n 2 --dist loadfile -m browser
 endif
 
 # Every figure and fault of docs/faults.md; ONLY="R4 worker-killed" for a part.
@@ -33,8 +37,13 @@ check: install-dev assets
 	  $(RUN) manage.py check --deploy --fail-level WARNING
 	$(RUN) -m pytest -q -p no:cacheprovider tests/site/test_templates.py
 
-bench: install-dev
-	$(RUN) -m bench.run
+# Asks PyPI and the npm registry for advisories on what is locked; fails where it cannot ask.
+audit: install-dev
+	.venv/bin/uv tool run pip-audit --requirement requirements.lock --no-deps --disable-pip --strict
+	npm audit --package-lock-only
+
+bench: install-dev assets
+	$(RUN) -m bench $(ONLY)
 
 install:
 	@$(PYTHON) requirements/install.py

@@ -1,11 +1,13 @@
 """The audit chain: what people and policy did, append-only, each entry hashed over the one before (per workspace)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
 
+from accounts import second_line
 from accounts.models import AuditEntry, User, Workspace
 
 _UNSET = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +54,25 @@ def record(
         prev=b"",
         hash=b"",
     )
+
+
+@second_line.everywhere()
+def hold(user: User, more: Iterable[Workspace]) -> None:
+    """Take the audit locks of the person's workspaces and of more, in the order that everybody keeps to: by id.
+
+    For a transaction that writes to several chains; rows that it locks it locks before.
+    """
+    ids = set(Workspace.objects.filter(memberships__user=user).values_list("pk", flat=True))
+    with connection.cursor() as cursor:
+        for key in sorted(ids | {one.pk for one in more}):
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('audit:' || %s, 0))", [str(key)])
+
+
+@second_line.everywhere()
+def record_everywhere(user: User, action: str, target: str = "", data: dict[str, Any] | None = None) -> None:
+    """Append what a person did to their own account to the chain of each workspace they act in."""
+    for workspace in Workspace.objects.filter(memberships__user=user, memberships__deactivated_at=None).order_by("id"):
+        record(workspace, user, action, target, data)
 
 
 def verify(workspace: Workspace) -> Broken | None:

@@ -19,6 +19,8 @@ class Refused(Exception):
 
     code = "refused"
     status = 400
+    retry_after: int | None = None
+    """Seconds after which the same may be taken."""
 
     def __init__(self, message: str, *, code: str | None = None, where: str | None = None, **extra: Any) -> None:
         self.message = _shortened(message)
@@ -31,6 +33,11 @@ class Refused(Exception):
         """Return the JSON that every program is answered with."""
         return {"code": self.code, "message": self.message, "where": self.where, **self.extra}
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that belong to the answer."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
 
 class NotSignedIn(Refused):
     code, status = "not_signed_in", 401
@@ -38,6 +45,33 @@ class NotSignedIn(Refused):
 
 class Forbidden(Refused):
     code, status = "forbidden", 403
+
+
+class Insecure(Refused):
+    """Sent in the clear by a program, where HTTPS is asked for."""
+
+    code, status = "https_needed", 403
+
+    def __init__(self) -> None:
+        super().__init__("This address answers over https:// alone. What was sent went in the clear: change its token.")
+
+
+class SecondFactorNeeded(Refused):
+    """Signed in, but without the second factor that the operator asks for."""
+
+    code, status = "second_factor_needed", 403
+
+    def __init__(self) -> None:
+        super().__init__("This installation asks for a second factor. Set one up, or show it, under /account/.")
+
+
+class Deactivated(Forbidden):
+    """Known here, and let in no more."""
+
+    code = "deactivated"
+
+    def __init__(self) -> None:
+        super().__init__("This person was deactivated. Ask an admin of the workspace.")
 
 
 class NotFound(Refused):
@@ -59,3 +93,13 @@ class Gone(Refused):
 
 class Invalid(Refused):
     code, status = "invalid", 422
+
+
+class TooMany(Refused):
+    """More than is taken within some time; `retry_after` seconds later it may be tried again."""
+
+    code, status = "too_many_attempts", 429
+
+    def __init__(self, message: str, retry_after: int, *, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after

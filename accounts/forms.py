@@ -7,6 +7,9 @@ from django.contrib.auth import authenticate
 from django.http import HttpRequest
 
 from accounts import attempts
+from accounts.access import may_come_in
+from accounts.clients import client_of
+from accounts.errors import TooMany
 from accounts.models import User
 
 
@@ -30,16 +33,16 @@ class LoginForm(forms.Form):
         if self.errors:
             return self.cleaned_data
         email = self.cleaned_data["email"].lower()
-        address = self.request.META.get("REMOTE_ADDR") or ""
+        address = client_of(self.request)
         try:
-            attempts.begin(email, address)
-        except attempts.TooManyAttempts as refused:
+            tried = attempts.begin(email, address)
+        except TooMany as refused:
             self.status = refused.status
             raise forms.ValidationError(refused.message, code=refused.code) from None
         # an unknown email costs one password hash too, so that time does not tell who has an account
         user = authenticate(self.request, username=email, password=self.cleaned_data["password"])
-        if user is None:
+        if user is None or not may_come_in(user):
+            attempts.failed(tried)
             raise forms.ValidationError("That email and password do not fit together.", code="bad_login")
-        attempts.succeeded(email, address)
         self.user = user
         return self.cleaned_data

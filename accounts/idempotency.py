@@ -46,6 +46,15 @@ def once(actor: Actor, request: HttpRequest, act: Callable[[], HttpResponseBase]
         return undone.response
 
 
+def rotate() -> None:
+    """Encrypt every kept answer anew with the first key, and drop those kept long enough."""
+    IdempotentResponse.objects.filter(at__lt=timezone.now() - KEPT).delete()
+    with transaction.atomic():
+        for row in IdempotentResponse.objects.select_for_update().exclude(sealed=None).iterator():
+            row.sealed = secrets.resealed(bytes(row.sealed or b""))
+            row.save(update_fields=["sealed"])
+
+
 def _fingerprint(request: HttpRequest) -> str:
     said = b"\n".join([str(request.method).encode(), request.get_full_path().encode(), request.body])
     return "sha256:" + hashlib.sha256(said).hexdigest()

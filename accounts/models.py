@@ -1,12 +1,15 @@
 """Who is here: people, workspaces, memberships, tokens, secrets and the audit chain."""
 
 import zoneinfo
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone
 
 from accounts.ids import new_id
 from accounts.roles import Role, Scope
@@ -35,6 +38,7 @@ class User(AbstractBaseUser):
     name = models.CharField(max_length=120, blank=True)
     zone = models.CharField(max_length=64, default="UTC", validators=[existing_zone])
     is_active = models.BooleanField(default=True)
+    epoch = models.PositiveIntegerField(default=0, db_default=0, help_text="raised to end all sessions of the person")
     created_at = models.DateTimeField(auto_now_add=True)
 
     USERNAME_FIELD = "email"
@@ -43,6 +47,16 @@ class User(AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    def get_session_auth_hash(self) -> str:
+        """Return what a session must show: it changes with the password, and when all sessions were ended."""
+        return self._of_epoch(super().get_session_auth_hash())
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        yield from map(self._of_epoch, super().get_session_auth_fallback_hash())
+
+    def _of_epoch(self, shown: str) -> str:
+        return f"{shown}.{self.epoch}" if self.epoch else shown
 
     @property
     def tzinfo(self) -> zoneinfo.ZoneInfo:
@@ -59,23 +73,52 @@ class Workspace(models.Model):
         validators=[existing_zone],
         help_text="Days and months of budgets follow this zone.",
     )
+    keep_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="how long logs and traces of ended runs are kept; empty: for ever"
+    )
+    without_content = ArrayField(
+        models.CharField(max_length=16, choices=[(r, r) for r in Role]),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="the roles that see what things cost, and nothing of what runs say",
+    )
+    sharing = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text="by pipeline's id: its slug, and the roles and addresses of each Share that is kept for some",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
         return self.name
 
 
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def active(self) -> Self:
+        """Return the memberships whose person acts here: neither they nor the membership were deactivated."""
+        return self.filter(user__is_active=True, deactivated_at=None)
+
+
 class Membership(models.Model):
-    """One person's roles in one workspace."""
+    """One person's roles in one workspace; while it is deactivated they do nothing there and see nothing of it."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     roles = ArrayField(models.CharField(max_length=16, choices=[(r, r) for r in Role]), default=list)
     created_at = models.DateTimeField(auto_now_add=True)
+    deactivated_at = models.DateTimeField(null=True, blank=True)
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="one_membership_per_person")]
+
+    @property
+    def is_active(self) -> bool:
+        return self.deactivated_at is None and self.user.is_active
 
 
 class ApiToken(models.Model):
@@ -130,6 +173,20 @@ class AuditEntry(models.Model):
         constraints = [models.UniqueConstraint(fields=["workspace", "seq"], name="one_audit_entry_per_seq")]
 
 
+class AuditHead(models.Model):
+    """The last entry of a chain as it was on a day (UTC), to be kept where this database's owner cannot change it."""
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    day = models.DateField()
+    seq = models.BigIntegerField()
+    hash = models.BinaryField()
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "day"], name="one_audit_head_a_day")]
+
+
 class IdempotentResponse(models.Model):
     """The answer given to a POST with an `Idempotency-Key`, replayed when the same request comes again."""
 
@@ -147,15 +204,121 @@ class IdempotentResponse(models.Model):
 
 
 class LoginAttempt(models.Model):
-    """One sign-in that is being tried or has failed; a success deletes the rows of its email and address."""
+    """One sign-in that is being tried or has failed. A success forgives what failed with its email and address.
+
+    What `failed` is kept until it was `told` to the audit log.
+    """
 
     id = models.BigAutoField(primary_key=True)
     email = models.CharField(max_length=254)
     address = models.CharField(max_length=64, blank=True)
+    failed = models.BooleanField(default=False, db_default=False)
+    forgiven = models.BooleanField(default=False, db_default=False)
+    told = models.BooleanField(default=False, db_default=False)
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         indexes = [
             models.Index(fields=["email", "address", "at"], name="attempts_by_who"),
             models.Index(fields=["at"], name="attempts_by_time"),
+        ]
+
+
+class Violation(models.Model):
+    """What pages tried and their content policy forbade, as browsers reported it: one row for all that are alike.
+
+    `page` is the pattern of an address and `blocked` an origin, never an address. A report that came without a session
+    is of no workspace.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, null=True)
+    directive = models.CharField(max_length=32)
+    page = models.CharField(max_length=200, blank=True)
+    blocked = models.CharField(max_length=300, blank=True)
+    source = models.CharField(max_length=300, blank=True)
+    count = models.PositiveBigIntegerField(default=1)
+    first_at = models.DateTimeField(db_default=Now())
+    last_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "directive", "page", "blocked", "source"],
+                name="one_row_for_violations_alike",
+                nulls_distinct=False,
+            )
+        ]
+
+    @property
+    def is_by_an_extension(self) -> bool:
+        """Whether somebody's browser extension asked for it, and no page of ours."""
+        return self.source.endswith("extension:")
+
+
+class BrowserSession(models.Model):
+    """Where a person is signed in. The session itself is Django's; without it this row means nothing."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    session = models.CharField(max_length=40, unique=True)
+    agent = models.CharField(max_length=300, blank=True)
+    address = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    seen_at = models.DateTimeField(auto_now_add=True)
+
+
+class Invitation(models.Model):
+    """A person who was asked into a workspace, until they accept, it is withdrawn, or its days are over."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    email = models.EmailField()
+    roles = ArrayField(models.CharField(max_length=16, choices=[(r, r) for r in Role]), default=list)
+    invited_by = models.ForeignKey(User, on_delete=models.CASCADE)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "email"],
+                condition=models.Q(accepted_at=None, withdrawn_at=None),
+                name="one_open_invitation_per_email",
+            )
+        ]
+
+    @property
+    def is_over(self) -> bool:
+        return self.expires_at <= timezone.now()
+
+
+class Letter(models.Model):
+    """An email that lets somebody in, to be sent by a worker. Its link is made when it is sent, and kept nowhere."""
+
+    class Kind(models.TextChoices):
+        INVITATION = "invitation"
+        PASSWORD = "password"  # noqa: S105 - a kind of letter
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        SENT = "sent"
+        DROPPED = "dropped"
+        DEAD = "dead"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    kind = models.CharField(max_length=16, choices=Kind)
+    email = models.EmailField()
+    invitation = models.ForeignKey(Invitation, on_delete=models.CASCADE, null=True)
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    tries = models.IntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["next_at"], condition=models.Q(state="waiting"), name="letters_that_are_due"),
+            models.Index(fields=["email", "created_at"], name="letters_to_whom"),
         ]

@@ -1,10 +1,13 @@
-"""What the web's and the workers' database roles may do with the owner's tables."""
+"""What the web's and the workers' database roles may do with the owner's tables, and whose rows they see there."""
 
 from typing import Any
 
 from django.db import connections
 
-ROLES = ("baton_web", "baton_worker")
+from accounts import policies
+
+WEB, WORKER = "baton_web", "baton_worker"
+ROLES = (WEB, WORKER)
 
 # Everything the owner owns, since it owns nothing but this application; default privileges would miss the tables
 # of a test database, which another session made.
@@ -17,7 +20,7 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO baton_web, baton_worker', current_schema());
     FOR item IN
         SELECT c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+        WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'S') AND NOT c.relispartition
           AND pg_get_userbyid(c.relowner) = current_user
     LOOP
         may := CASE
@@ -26,6 +29,14 @@ BEGIN
             WHEN item.relname = 'django_migrations' OR item.relkind IN ('v', 'm') THEN 'SELECT'
             ELSE 'SELECT, INSERT, UPDATE, DELETE' END;
         EXECUTE format('GRANT %s ON %I TO baton_web, baton_worker', may, item.relname);
+    END LOOP;
+    -- What acts with the owner's rights is the workers' alone.
+    FOR item IN
+        SELECT oid::regprocedure AS name FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace AND prosecdef AND pg_get_userbyid(proowner) = current_user
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', item.name);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO baton_worker', item.name);
     END LOOP;
 END $$;
 """
@@ -36,4 +47,5 @@ def grant(using: str, **_: Any) -> None:
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)])
         if cursor.fetchone()[0] == len(ROLES):  # absent before the migration that makes them
+            policies.secure(cursor)
             cursor.execute(_GRANT)

@@ -12,6 +12,14 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Share(StrEnum):
+    """What of one pipeline can be kept for some. Who may run or edit it must be one of those who see it."""
+
+    SEE = "see"
+    RUN = "run"
+    EDIT = "edit"
+
+
 class Scope(StrEnum):
     READ = "read"
     RUN = "run"

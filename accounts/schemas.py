@@ -32,6 +32,7 @@ class Member(Schema):
     email: str
     name: str
     roles: list[Role]
+    active: bool
 
 
 class MemberList(Schema):
@@ -47,6 +48,14 @@ class NewMember(Body):
 
 class MemberRoles(Body):
     roles: list[Role] = Field(min_length=1)
+
+
+class MemberState(Body):
+    active: bool
+
+
+class ContentAccess(Body):
+    hidden_from: list[Role] = Field(max_length=6, description="of viewer, manager, auditor: they see costs alone")
 
 
 class Token(Schema):

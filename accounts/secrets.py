@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 from urllib.parse import quote, quote_plus
 from uuid import UUID
 
@@ -50,11 +51,10 @@ def reveal_with_hosts(workspace_id: UUID, name: str) -> tuple[str, tuple[str, ..
 
 def rotate() -> int:
     """Encrypt every secret anew with the first key, so that older keys can be dropped; return how many."""
-    keys = _keys()
     count = 0
     with transaction.atomic():
         for secret in Secret.objects.select_for_update().iterator():
-            secret.ciphertext = keys.rotate(bytes(secret.ciphertext))
+            secret.ciphertext = resealed(bytes(secret.ciphertext))
             secret.save(update_fields=["ciphertext"])
             count += 1
     return count
@@ -62,6 +62,11 @@ def rotate() -> int:
 
 def seal(text: str) -> bytes:
     return _keys().encrypt(text.encode())
+
+
+def resealed(sealed: bytes) -> bytes:
+    """Return the same, encrypted anew with the first key; raises ImproperlyConfigured as `unseal` does."""
+    return seal(unseal(sealed))
 
 
 def unseal(sealed: bytes) -> str:
@@ -80,6 +85,19 @@ def redact(text: str, values: Iterable[str]) -> str:
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, REDACTED)
     return text
+
+
+def within(value: Any, hide: Callable[[str], str]) -> Any:
+    """Return the JSON value with every text in it, also the keys of objects, as `hide` leaves it."""
+    match value:
+        case str():
+            return hide(value)
+        case dict():
+            return {hide(str(key)): within(item, hide) for key, item in value.items()}
+        case list():
+            return [within(item, hide) for item in value]
+        case _:
+            return value
 
 
 def _forms(value: str) -> set[str]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts import second_line
 from accounts.access import Actor, actor_for
 from accounts.errors import Invalid, NotFound
 from accounts.models import ApiToken, User, Workspace
@@ -61,6 +62,7 @@ def keep(
     return row
 
 
+@second_line.everywhere()
 def resolve(bare: str) -> Actor | None:
     """Return who acts through this token, or None: unknown, expired, revoked, or its person has left. Two queries,
     and an update once a minute."""
@@ -80,6 +82,12 @@ def resolve(bare: str) -> Actor | None:
 
 def revoke(token: ApiToken) -> None:
     ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now())
+
+
+def revoke_all(user: User, workspace: Workspace) -> None:
+    """Revoke the person's tokens of a workspace, for good: they do not come back with the person."""
+    rows = ApiToken.objects.filter(user=user, workspace=workspace, revoked_at=None)
+    rows.update(revoked_at=timezone.now())
 
 
 def _digest(bare: str) -> bytes:

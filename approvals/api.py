@@ -1,4 +1,4 @@
-"""The desk over REST: list, read, decide, claim, hand over, comment."""
+"""The desk over REST: list, read, decide, take back, claim, hand over, ask, comment."""
 
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,11 @@ from accounts import access, paging
 from accounts.access import Actor, Capability, actor_of
 from accounts.models import User
 from accounts.schemas import Body
-from approvals import inbox, services
+from approvals import inbox, precedents, services
 from approvals.models import Approval, Comment, DecisionRecord
+from approvals.needs import Need
 from approvals.policy import Decision
+from approvals.questions import question_of
 from runs import family
 from runs.models import Run
 
@@ -37,17 +39,55 @@ class CommentBody(Body):
     text: str
 
 
+class AskBody(Body):
+    text: str
+    user: str = Field("", max_length=254, description="a member's email; empty for whoever started the run")
+
+
 class DecisionOut(Schema):
     by: str
+    stands_for: str | None
     decision: str
     reason: str
     at: datetime
+    taken_back_at: datetime | None
 
 
 class CommentOut(Schema):
+    """A comment, or with `asked_of` a request for what that person knows, open until `answered_at`."""
+
     by: str
     text: str
     at: datetime
+    asked_of: str | None
+    answered_at: datetime | None
+
+
+class ChangeOut(Schema):
+    """An argument that differs; null where it is not there."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+class PrecedentOut(Schema):
+    """`changes` since the last approved call like this one (`approval` is null where there is none); `edits` of it."""
+
+    approval: str | None
+    run: str | None
+    approved_at: datetime | None
+    changes: list[ChangeOut]
+    edits: list[ChangeOut]
+
+
+class NeedOut(Schema):
+    """Approvals by so many different people among these; `rule` is null for what the pipeline itself asks."""
+
+    rule: str | None
+    approvals: int
+    roles: list[str]
+    people: list[str]
 
 
 class ApprovalOut(Schema):
@@ -74,9 +114,11 @@ class ApprovalOut(Schema):
     roles: list[str]
     people: list[str]
     min_approvals: int
+    needs: list[NeedOut]
     on_expire: str
     created_at: datetime
     expires_at: datetime | None
+    held_until: datetime | None
     decided_at: datetime | None
     claimed_by: str | None
     assigned_to: str | None
@@ -143,6 +185,34 @@ def assign(request: HttpRequest, approval_id: str, body: AssignBody) -> dict[str
     return _read(actor, services.assign(actor, approval_id, body.user).pk)
 
 
+@router.post("/approvals/{approval_id}/take-back", response=ApprovalOut, summary="Take your approval back")
+def take_back(request: HttpRequest, approval_id: str) -> dict[str, Any]:
+    """Possible while more approvals are needed, and until `held_until` where a rule leaves time for it."""
+    actor = actor_of(request)
+    return _read(actor, services.take_back(actor, approval_id).pk)
+
+
+@router.post("/approvals/{approval_id}/ask", response={201: CommentOut}, summary="Ask somebody for information")
+def ask(request: HttpRequest, approval_id: str, body: AskBody) -> Status[dict[str, Any]]:
+    """Without `user` the run's starter is asked. It is answered by their next comment."""
+    return Status(201, _comment(services.ask(actor_of(request), approval_id, body.text, body.user)))
+
+
+@router.get("/approvals/{approval_id}/precedent", response=PrecedentOut, summary="Compare with the last one like it")
+def read_precedent(request: HttpRequest, approval_id: str) -> dict[str, Any]:
+    """The last approved call of the same tool by the same step, and in which arguments this one differs."""
+    actor = _reader(request)
+    approval = access.get(inbox.everything(actor), actor, pk=approval_id)
+    found = precedents.precedent(actor, approval)
+    return {
+        "approval": str(found.approval.pk) if found else None,
+        "run": str(found.approval.run_id) if found else None,
+        "approved_at": found.approval.decided_at if found else None,
+        "changes": [_change(one) for one in found.changes] if found else [],
+        "edits": [_change(one) for one in precedents.edits(approval)],
+    }
+
+
 @router.post("/approvals/{approval_id}/comment", response={201: CommentOut}, summary="Ask or explain something")
 def comment(request: HttpRequest, approval_id: str, body: CommentBody) -> Status[dict[str, Any]]:
     written = services.comment(actor_of(request), approval_id, body.text)
@@ -159,6 +229,7 @@ def shape(approval: Approval) -> dict[str, Any]:
         "pipeline": approval.pipeline.slug,
         "sentence": inbox.sentence(approval),
         "risk": found.word if (found := inbox.risk(approval)) else None,
+        "needs": [_need(need) for need in question_of(approval).needs],
         "claimed_by": _email(approval.claimed_by),
         "assigned_to": _email(approval.assigned_to),
         "decisions": [_decision(record) for record in approval.decisions.all()],
@@ -168,7 +239,7 @@ def shape(approval: Approval) -> dict[str, Any]:
 
 _AS_THEY_ARE = (
     *("kind", "state", "path", "title", "action", "payload", "payload_hash", "asked", "show", "form", "why", "trust"),
-    *("roles", "people", "min_approvals", "on_expire", "created_at", "expires_at", "decided_at"),
+    *("roles", "people", "min_approvals", "on_expire", "created_at", "expires_at", "held_until", "decided_at"),
 )
 
 
@@ -189,17 +260,29 @@ def _rows_of_mine(actor: Actor, state: str | None) -> QuerySet[Approval]:
 
 
 def _with_people(rows: QuerySet[Approval]) -> QuerySet[Approval]:
-    records = DecisionRecord.objects.select_related("by").order_by("id")
-    comments = Comment.objects.select_related("by").order_by("id")
+    records = DecisionRecord.objects.select_related("by", "stands_for").order_by("id")
+    comments = Comment.objects.select_related("by", "asked_of").order_by("id")
     return rows.prefetch_related(Prefetch("decisions", records), Prefetch("comments", comments))
 
 
+def _need(need: Need) -> dict[str, Any]:
+    known = {"roles": sorted(need.roles), "people": sorted(need.people)}
+    return {"rule": need.name or None, "approvals": need.least, **known}
+
+
 def _decision(record: DecisionRecord) -> dict[str, Any]:
-    return {"by": record.by.email, "decision": record.decision, "reason": record.reason, "at": record.at}
+    known = {"decision": record.decision, "reason": record.reason, "at": record.at}
+    known["taken_back_at"] = record.withdrawn_at
+    return {"by": record.by.email, "stands_for": _email(record.stands_for), **known}
 
 
 def _comment(written: Comment) -> dict[str, Any]:
-    return {"by": written.by.email, "text": written.text, "at": written.at}
+    known = {"text": written.text, "at": written.at, "answered_at": written.answered_at}
+    return {"by": written.by.email, "asked_of": _email(written.asked_of), **known}
+
+
+def _change(one: precedents.Change) -> dict[str, Any]:
+    return {"name": one.name, "before": one.before, "after": one.after}
 
 
 def _email(person: User | None) -> str | None:

@@ -6,9 +6,13 @@ class ApprovalsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from approvals import deadlines, handlers
+        from accounts import members
+        from approvals import attention, deadlines, handlers, services, settling
         from runs import dispatch, effects
 
         effects.on("approval_requested")(handlers.ask)
         effects.on("approval_decided")(handlers.withdraw)
+        members.on_leave(services.release_all)
+        dispatch.on_poll(attention.attend_waking)
         dispatch.on_poll(deadlines.expire_due)
+        dispatch.on_poll(settling.release_due)

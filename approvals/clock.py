@@ -11,5 +11,7 @@ class ClockTimestamp(Func):
     output_field = DateTimeField()
 
 
-STILL_OPEN = Q(state="open") & (Q(expires_at=None) | Q(expires_at__gt=ClockTimestamp()))
-DUE = Q(state="open", expires_at__lte=ClockTimestamp())
+STILL_OPEN = Q(state="open") & (Q(expires_at=None) | Q(expires_at__gt=ClockTimestamp()) | Q(held_until__isnull=False))
+"""Can still be answered. What was approved in time and is held for a moment does not fall due meanwhile."""
+DUE = Q(state="open", expires_at__lte=ClockTimestamp(), held_until=None)
+RELEASED = Q(state="open", held_until__lte=ClockTimestamp())

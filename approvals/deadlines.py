@@ -5,8 +5,10 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts import audit
+from approvals import attention
 from approvals.clock import DUE, ClockTimestamp
-from approvals.models import Approval
+from approvals.models import Approval, Notice
+from approvals.questions import silence_of
 from runs import dispatch
 from runs.engine.facts import Answered
 
@@ -34,16 +36,19 @@ def expire(approval_id: UUID) -> bool:
         )
         if approval is None:
             return False
+        then = silence_of(approval)
+        rejects = then != approval.on_expire  # by a rule
         Approval.objects.filter(pk=approval.pk).update(state=Approval.State.EXPIRED, decided_at=ClockTimestamp())
         answer = Answered(
             request=approval.request,
             approval=str(approval.id),
-            decision="expire",
+            decision="reject" if rejects else "expire",
             payload_hash=approval.payload_hash,
             by="policy",
             reason="Nobody answered in time.",
         )
         dispatch.report(approval.run_id, answer, key=f"approval:{approval.id}")
-        data = {"run": str(approval.run_id), "path": approval.path, "then": approval.on_expire}
+        attention.notice(approval, Notice.Kind.EXPIRED, "", attention.everyone(approval))
+        data = {"run": str(approval.run_id), "path": approval.path, "then": then}
         audit.record(approval.workspace, "policy", "approval.expired", str(approval.id), data)
     return True

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
-from accounts import access
 from accounts.access import Actor
-from approvals import policy, words
+from approvals import needs, policy, words
 from approvals.clock import STILL_OPEN, ClockTimestamp
-from approvals.models import Approval, DecisionRecord
+from approvals.models import Approval, Comment, DecisionRecord
+from approvals.needs import Person
+from approvals.questions import person_of, readable
 from approvals.words import Risk
 
 MOST_NEIGHBOURS = 500
@@ -40,7 +41,9 @@ class Place:
 
 def everything(actor: Actor) -> QuerySet[Approval]:
     """Return every approval of the workspace, whatever its state, with what a list row shows."""
-    return access.scoped(Approval, actor).select_related("pipeline", "run__parent", "claimed_by", "assigned_to")
+    asks = Comment.objects.filter(approval=OuterRef("pk"), asked_of__isnull=False, answered_at=None)
+    rows = readable(actor).annotate(waits_for_information=Exists(asks))
+    return rows.select_related("pipeline", "run__parent", "claimed_by", "assigned_to")
 
 
 def open_for(actor: Actor) -> QuerySet[Approval]:
@@ -49,13 +52,24 @@ def open_for(actor: Actor) -> QuerySet[Approval]:
 
 
 def team(actor: Actor) -> QuerySet[Approval]:
-    """Return the open questions this person may answer, whoever holds them, the next due first."""
-    return open_for(actor).filter(_may_answer(actor))
+    """Return the open questions this person may answer, whoever is on them, the next due first."""
+    return open_for(actor).filter(_may_answer(actor), held_until=None)
 
 
 def mine(actor: Actor) -> QuerySet[Approval]:
     """Return the open questions that wait for this person: theirs to answer, and not in a colleague's hands."""
     return team(actor).filter(_not_elsewhere(actor)).exclude(_answered_by(actor))
+
+
+def held(actor: Actor) -> QuerySet[Approval]:
+    """Return what is approved and can still be taken back, the next to happen first."""
+    return open_for(actor).filter(held_until__isnull=False).order_by("held_until", "id")
+
+
+def asked_of(actor: Actor) -> QuerySet[Approval]:
+    """Return the open questions about which somebody waits for this person's information."""
+    asks = Comment.objects.filter(approval=OuterRef("pk"), asked_of=actor.user, answered_at=None)
+    return open_for(actor).filter(Exists(asks))
 
 
 def just_decided(actor: Actor, within: timedelta = timedelta(hours=8)) -> QuerySet[Approval]:
@@ -65,12 +79,17 @@ def just_decided(actor: Actor, within: timedelta = timedelta(hours=8)) -> QueryS
     return recent.prefetch_related("decisions__by").order_by("-decided_at", "-id")
 
 
+def waiting(actor: Actor) -> int:
+    """Return how many open questions wait for this person: what every page shows. Two queries."""
+    return mine(actor).order_by().count()
+
+
 def counts(actor: Actor) -> Counts:
-    """Return the figures of the inbox. One query."""
-    is_team = _may_answer(actor)
+    """Return the figures of the inbox. Two queries."""
+    is_team = _may_answer(actor) & Q(held_until=None)
     is_mine = is_team & _not_elsewhere(actor) & ~_answered_by(actor)
     found = (
-        access.scoped(Approval, actor)
+        readable(actor)
         .filter(STILL_OPEN)
         .aggregate(
             mine=Count("pk", filter=is_mine),
@@ -84,7 +103,7 @@ def counts(actor: Actor) -> Counts:
 
 
 def neighbours(approval: Approval, actor: Actor) -> Place:
-    """Return what stands before and after it among mine. One query; looks no further than 500."""
+    """Return what stands before and after it among mine. Two queries; looks no further than 500."""
     ids = list(mine(actor).values_list("pk", flat=True)[:MOST_NEIGHBOURS])
     if approval.pk not in ids:
         return Place(0, len(ids), None, ids[0] if ids else None)
@@ -107,18 +126,24 @@ def _by_due(rows: QuerySet[Approval]) -> QuerySet[Approval]:
 
 
 def _may_answer(actor: Actor) -> Q:
-    """`policy.may_answer` as a condition; a test compares the two over every kind and person."""
-    roles = frozenset(str(role) for role in actor.roles)
-    asked = Q(people__contains=[actor.user.email.lower()])
-    named = policy.answering_roles(roles)
-    if named:
-        asked |= Q(roles__overlap=sorted(named))
+    """`policy.may_answer` as a condition; a test compares the two over every kind and person. One query."""
+    person = person_of(actor)
+    asked = _asks(person)
+    for absent in person.stands_for:
+        asked |= _asks(absent) & ~Q(barred__contains=[absent.id])
     allowed = Q(kind=Approval.Kind.ANSWER) & asked
-    if policy.is_decider(roles):
+    if policy.is_decider(person.roles):
         allowed |= asked & ~Q(kind=Approval.Kind.BUDGET)
-    if "manager" in roles:
+    if "manager" in person.roles:
         allowed |= Q(kind=Approval.Kind.BUDGET)
     return allowed & ~Q(barred__contains=[actor.user.pk])
+
+
+def _asks(person: Person) -> Q:
+    asked = Q(people__contains=[person.email]) | Q(also_people__contains=[person.email])
+    if named := sorted(needs.answering_roles(person.roles)):
+        asked |= Q(roles__overlap=named) | Q(also_roles__overlap=named)
+    return asked
 
 
 def _not_elsewhere(actor: Actor) -> Q:
@@ -127,7 +152,7 @@ def _not_elsewhere(actor: Actor) -> Q:
 
 
 def _answered_by(actor: Actor) -> Q:
-    return Q(Exists(DecisionRecord.objects.filter(approval=OuterRef("pk"), by=actor.user)))
+    return Q(Exists(DecisionRecord.objects.filter(approval=OuterRef("pk"), by=actor.user, withdrawn_at=None)))
 
 
 def _at(ids: Sequence[UUID], index: int) -> UUID | None:

@@ -1,9 +1,12 @@
 """Who may answer which question, and with what: pure rules over values, asked before and under the row's lock."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from approvals import needs, ruling
+from approvals.needs import Need, Person
+from approvals.ruling import Call, Rule
 from pipelines.graph import money, problems, schemas
 from pipelines.graph.canonical import canonical_json, sanitise
 from pipelines.graph.model import Json
@@ -38,17 +41,6 @@ BOUND_KINDS = frozenset({"approve", "edit"})
 # Anything that makes a run act needs one of these, however the pipeline words its question: an author must not be able
 # to name a colleague who was never trusted with decisions, and an admin does not decide.
 _DECIDERS = frozenset({"reviewer", "manager"})
-# A plain question may also go to other people, but seeing everything is not answering.
-_ONLY_SEE = frozenset({"viewer", "auditor", "admin"})
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A member of the question's workspace. Ids are strings; the email is in lower case."""
-
-    id: str
-    email: str
-    roles: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +48,9 @@ class Question:
     """What the rules need of an open question.
 
     `tool` is the id of the tool that would run, if one would; `args_schema` is its schema from the run's lock, None
-    when the lock does not know it. `approvals` counts the approvals given so far.
+    when the lock does not know it. `approvals` counts the approvals given so far; `held` says that they are all there
+    and that the run is told in a moment. `rules` are the workspace's as they
+    stood when it was asked, `levels` how far each has escalated by its id, and `call` what would be done now.
     """
 
     kind: str
@@ -69,6 +63,30 @@ class Question:
     tool: str | None = None
     args_schema: Json = None
     approvals: int = 0
+    min_approvals: int = 1
+    held: bool = False
+    rules: tuple[Rule, ...] = ()
+    levels: Mapping[str, int] = field(default_factory=dict)
+    call: Call = field(default_factory=Call)
+
+    @property
+    def applied(self) -> tuple[Rule, ...]:
+        """The rules that what would run now meets. They are about approvals of something, not about answers."""
+        return tuple(r for r in self.rules if ruling.applies(r, self.call)) if self.kind in BOUND_KINDS else ()
+
+    @property
+    def hold(self) -> int:
+        """The seconds for which an approval can be taken back before the run is told: the longest that a rule wants."""
+        return max((rule.hold for rule in self.applied), default=0)
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What the pipeline asks, then what each rule asks beside it."""
+        if self.kind == "budget":
+            own = Need(frozenset({"manager"}), frozenset(), self.min_approvals)
+        else:
+            own = Need(self.roles, self.people, self.min_approvals)
+        return (own, *(ruling.need(rule, self.levels.get(rule.id, 0)) for rule in self.applied))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +118,6 @@ def is_barred_kind(kind: str, not_starter: bool) -> bool:
     return not_starter or kind != "answer"
 
 
-def answering_roles(roles: frozenset[str]) -> frozenset[str]:
-    """Return those of a person's roles by which a question can be for them."""
-    return roles - _ONLY_SEE
-
-
 def is_decider(roles: frozenset[str]) -> bool:
     """Tell whether these roles were ever trusted with more than answering plain questions."""
     return bool(roles & _DECIDERS)
@@ -117,12 +130,30 @@ def may_answer(question: Question, person: Person) -> Refusal | None:
             "own_request",
             "You started this run or edited its pipeline, so somebody else has to answer. Hand it over to a colleague.",
         )
+    asked = question.needs
+    allowed = any(needs.seat(need, person, question.barred) for need in asked)
     if question.kind == "budget":
-        allowed = "manager" in person.roles
-    else:
-        asked = bool(question.roles & answering_roles(person.roles)) or person.email in question.people
-        allowed = asked and (question.kind == "answer" or is_decider(person.roles))
-    return None if allowed else Refusal("not_a_reviewer", f"This question is for {_addressees(question)}.")
+        allowed = allowed and "manager" in person.roles
+    elif question.kind != "answer":
+        allowed = allowed and is_decider(person.roles)
+    return None if allowed else Refusal("not_a_reviewer", f"This question is for {needs.addressees(asked)}.")
+
+
+def missing(question: Question, approvers: Iterable[Person]) -> tuple[tuple[Need, int], ...]:
+    """Return what is still to be approved by whom. `approvers` approved and are, as of now, members with these roles.
+
+    Whoever may not answer any more does not count any more.
+    """
+    counted = [person for person in approvers if may_answer(question, person) is None]
+    return needs.missing(question.needs, counted, question.barred)
+
+
+def absent_one(question: Question, person: Person) -> Person | None:
+    """Return the absent member whom this person answers for here, or None where they answer in their own right."""
+    for need in question.needs:
+        if not needs.asks(need, person) and (as_whom := needs.seat(need, person, question.barred)):
+            return next(other for other in person.stands_for if other.id == as_whom)
+    return None
 
 
 def may_decide(question: Question, person: Person, decision: Decision) -> Refusal | None:
@@ -146,14 +177,9 @@ def is_edit(question: Question, decision: Decision) -> bool:
     )
 
 
-def _addressees(question: Question) -> str:
-    if question.kind == "budget":
-        return "managers"
-    names = [f"{role}s" for role in sorted(question.roles - _ONLY_SEE)] + sorted(question.people)
-    return " and ".join(names) or "nobody in this workspace"
-
-
 def _check_fit(question: Question, decision: Decision) -> Refusal | None:
+    if question.held and decision.decision != Choice.REJECT:
+        return Refusal("already_decided", "It is approved already and about to happen. You can still reject it.")
     choices = CHOICES.get(question.kind, ())
     if decision.decision in choices:
         return None

@@ -23,7 +23,7 @@ CANNOT_BE_UNDONE = Risk("Cannot be undone", "triangle-alert", "hi")
 LEAVES_BATON = Risk("Leaves Baton", "arrow-up-right", "md")
 REVERSIBLE = Risk("Reversible", "undo-2", "lo")
 
-_STAYS_INSIDE = frozenset({"crm.log", "notes.append"})
+STAYS_INSIDE = frozenset({"crm.log", "notes.append"})
 
 
 def risk(action: Json) -> Risk | None:
@@ -32,7 +32,7 @@ def risk(action: Json) -> Risk | None:
         return None
     if action.get("effect", "irreversible") == "irreversible":
         return CANNOT_BE_UNDONE
-    return REVERSIBLE if _name(str(action["tool"])) in _STAYS_INSIDE else LEAVES_BATON
+    return REVERSIBLE if _name(str(action["tool"])) in STAYS_INSIDE else LEAVES_BATON
 
 
 def sentence(kind: str, title: str, payload: Json) -> str:

@@ -14,6 +14,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +33,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=30)
     seconds = parser.parse_args().seconds
+    with a_folder() as folder:
+        process = started(folder)
+        try:
+            time.sleep(SETTLE_SECONDS)
+            figures = idle(process.pid, seconds)
+        finally:
+            stopped(process)
+    told({"figure": "idle", **figures, "target_mb": TARGET_MB, "target_cpu_percent": TARGET_CPU, **conditions()})
+
+
+@contextmanager
+def a_folder() -> Iterator[Path]:
+    """Give a folder for an installation's data, which PostgreSQL may read as another user."""
     folder = Path(tempfile.mkdtemp(prefix="baton-idle-"))
     folder.chmod(0o755)
-    process = started(folder)
     try:
-        time.sleep(SETTLE_SECONDS)
-        figures = idle(process.pid, seconds)
+        yield folder
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(40)
         shutil.rmtree(folder, ignore_errors=True)
-    told({"figure": "idle", **figures, "target_mb": TARGET_MB, "target_cpu_percent": TARGET_CPU, **conditions()})
+
+
+def stopped(process: "subprocess.Popen[bytes]") -> None:
+    """Stop an installation, as Ctrl-C does."""
+    process.send_signal(signal.SIGINT)
+    process.wait(40)
 
 
 def started(folder: Path) -> "subprocess.Popen[bytes]":
@@ -61,7 +77,7 @@ def started(folder: Path) -> "subprocess.Popen[bytes]":
             urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
             return process
         except OSError:
-            time.sleep(0.2)
+            time.sleep(0.05)
     process.kill()
     sys.exit(f"The installation did not start:\n{(folder / 'up.log').read_text()[-3000:]}")
 

@@ -68,9 +68,17 @@ def cpu(pids: Iterable[int]) -> float:
 
 
 def postmaster() -> int | None:
-    """Return the pid of the oldest PostgreSQL server of this machine, if there is one."""
-    servers = [p for p in psutil.process_iter(["name", "create_time"]) if (p.info["name"] or "").startswith("postgres")]
-    return min(servers, key=lambda p: p.info["create_time"]).pid if servers else None
+    """Return the pid of the PostgreSQL server that is measured with; None when it runs on another machine."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+    try:
+        server = psutil.Process(backend).parent()
+    except psutil.Error:
+        return None
+    return server.pid if server and server.name().startswith("postgres") else None
 
 
 def _resident(process: psutil.Process) -> int:

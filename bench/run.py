@@ -1,4 +1,4 @@
-"""`make bench`: the workloads W1 to W3 on this installation, a JSON line each.
+"""`python -m bench.run`: the workloads W1 to W3 on this installation, a JSON line each.
 
 `python -m bench.run [-w W1|W2|W3] [--ms N] [-n RUNS]` starts a stub model server and one worker process, starts the
 runs through `services.start_run`, and takes each run's time from its own row (started_at to finished_at). CPU and

@@ -1,6 +1,7 @@
 """Lines of figures: printed as JSON as they come, and medians of same-round ratios at the end."""
 
 import json
+import math
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,13 @@ def conditions() -> dict[str, Any]:
     """Return what the machine was doing: figures of different conditions are not to be compared."""
     one, five, _ = os.getloadavg()
     return {"cores": os.cpu_count(), "load_1m": round(one, 2), "load_5m": round(five, 2)}
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return p50, p95, p99 and the largest of some milliseconds."""
+    ranked = sorted(values)
+    at = {f"p{share}": ranked[max(0, math.ceil(share / 100 * len(ranked)) - 1)] for share in (50, 95, 99)}
+    return {f"{name}_ms": round(value, 1) for name, value in {**at, "max": ranked[-1]}.items()}
 
 
 def ratio_of(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:

@@ -29,14 +29,14 @@ def bench_actor(stub: str) -> Actor:
             "kind": "openai",
             "base_url": f"{stub}/v1",
             "trusted_address": True,
-            "prices": {f"stub-{ms}ms": PRICE for ms in (0, 20, 200)},
+            "prices": {f"stub-{ms}ms": PRICE for ms in (0, 20, 80, 200, 320, 10_000)},
         },
     )
     return actor_for(user, "bench")
 
 
-def chain(actor: Actor, length: int, ms: int) -> Pipeline:
-    """Return a published chain: each agent gets the output of the one before."""
+def chain(actor: Actor, length: int, ms: int, slug: str = "") -> Pipeline:
+    """Return a published chain: each agent gets the output of the one before. `slug` makes one of several."""
     nodes: dict[str, Any] = {"start": {"kind": "input"}}
     edges = [{"from": "start", "to": "a1"}]
     for k in range(1, length + 1):
@@ -45,7 +45,7 @@ def chain(actor: Actor, length: int, ms: int) -> Pipeline:
         nodes[f"a{k}"] = {"kind": "agent", "agent": _agent(actor, k, ms), "prompt": prompt}
         edges.append({"from": f"a{k}", "to": f"a{k + 1}" if k < length else "end"})
     nodes["end"] = {"kind": "output", "value": f"${{steps.a{length}.output}}"}
-    return _published(actor, f"chain-{length}-{ms}", nodes, edges)
+    return _published(actor, slug or f"chain-{length}-{ms}", nodes, edges)
 
 
 def fan(actor: Actor, width: int, ms: int) -> Pipeline:
@@ -67,8 +67,21 @@ def fan(actor: Actor, width: int, ms: int) -> Pipeline:
     return _published(actor, f"fan-{width}-{ms}", nodes, edges)
 
 
-def items(actor: Actor, count: int, ms: int) -> Pipeline:
-    """Return a published For each over this many items, one agent each, sixteen at a time."""
+def lanes(actor: Actor, steps: int, width: int, ms: int) -> Pipeline:
+    """Return a published pipeline of this many agents in `width` chains that run side by side."""
+    prompt = "Do step {k}. [run=${{input.run}} step={k}]"
+    nodes: dict[str, Any] = {"start": {"kind": "input"}}
+    edges = []
+    for k in range(steps):
+        nodes[f"s{k}"] = {"kind": "agent", "agent": _agent(actor, k % 10 + 1, ms), "prompt": prompt.format(k=k)}
+        edges.append({"from": f"s{k - width}" if k >= width else "start", "to": f"s{k}"})
+    nodes["end"] = {"kind": "output", "value": "done"}
+    edges += [{"from": f"s{k}", "to": "end"} for k in range(steps - width, steps)]
+    return _published(actor, f"lanes-{steps}-{width}-{ms}", nodes, edges)
+
+
+def items(actor: Actor, count: int, ms: int, at_once: int = 16) -> Pipeline:
+    """Return a published For each over this many items, one agent each."""
     prompt = "Look at item ${item}. [run=${input.run} step=item]"
     dig = {"kind": "agent", "agent": _agent(actor, 1, ms), "prompt": prompt}
     nodes: dict[str, Any] = {
@@ -77,14 +90,14 @@ def items(actor: Actor, count: int, ms: int) -> Pipeline:
             "kind": "each",
             "over": list(range(count)),
             "max_items": count,
-            "max_parallel": 16,
+            "max_parallel": at_once,
             "graph": {"nodes": {"dig": dig}, "edges": []},
             "result": "${steps.dig.output}",
         },
         "end": {"kind": "output", "value": "${size(steps.all.output)}"},
     }
     edges = [{"from": "start", "to": "all"}, {"from": "all", "to": "end"}]
-    return _published(actor, f"items-{count}-{ms}", nodes, edges)
+    return _published(actor, f"items-{count}-{ms}-{at_once}", nodes, edges)
 
 
 def _agent(actor: Actor, k: int, ms: int) -> str:

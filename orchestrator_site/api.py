@@ -27,6 +27,11 @@ from accounts.api import router as accounts_router
 from accounts.api.auth import SessionAuth, TokenAuth, authenticate
 from accounts.errors import Invalid, NotFound, Refused
 from approvals.api import router as approvals_router
+from approvals.desk_api import router as desk_router
+from approvals.policy_api import router as policy_router
+from evals.api import router as evals_router
+from notices.alerts_api import router as alerts_router
+from notices.api import router as notices_router
 from orchestrator_site.api_docs import RoutesPage
 from pipelines.api import router as pipelines_router
 from runs.api import router as runs_router
@@ -140,8 +145,9 @@ def _once_per_key(api: NinjaAPI, run: View) -> View:
 
 
 def _answer(refused: Refused, headers: dict[str, str] | None = None) -> HttpResponse:
+    headers = {**refused.headers, **(headers or {})}
     if refused.status == 401:
-        headers = {"WWW-Authenticate": "Bearer", **(headers or {})}
+        headers.setdefault("WWW-Authenticate", "Bearer")
     return JsonResponse(refused.answer(), status=refused.status, headers=headers)
 
 
@@ -231,4 +237,17 @@ _HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
 }
 
 
-api = build([accounts_router, pipelines_router, runs_router, approvals_router])
+# The desk's own addresses come before those that take an approval's id.
+api = build(
+    [
+        accounts_router,
+        pipelines_router,
+        runs_router,
+        desk_router,
+        approvals_router,
+        policy_router,
+        notices_router,
+        alerts_router,
+        evals_router,
+    ]
+)

@@ -3,9 +3,10 @@
 from django.core.files.storage import FileSystemStorage
 from whitenoise.storage import CompressedManifestStaticFilesStorage  # type: ignore[import-untyped]
 
-# Not served: what the bundles are built from, the second viewer of the API, and django-htmx's own copy of htmx (an
-# import in it leads nowhere).
-UNSERVED = ["js/*", "css/*", "icons/*", "*.mjs", "django_htmx/*", "ninja/redoc*", ".stamp"]
+# Not served: what the bundles are built from, the second viewer of the API, the scripts of allauth's own templates, and
+# django-htmx's own copy of htmx (an import in it leads nowhere).
+ALLAUTH = ["account/*", "mfa/*"]
+UNSERVED = [*ALLAUTH, "js/*", "css/*", "icons/*", "*.mjs", "django_htmx/*", "ninja/redoc*", ".stamp", "chunks.json"]
 
 
 class HashedStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]

@@ -16,7 +16,7 @@ LEAST_NODE = 20
 
 PACKAGES = ("package.json", "package-lock.json", ".npmrc")
 SOURCES = ("static/js", "static/css", "static/icons", "static/build.mjs", "templates")
-APPS = ("accounts", "pipelines", "runs", "approvals", "orchestrator_site")  # their code names icons
+APPS = ("accounts", "pipelines", "runs", "approvals", "notices", "evals", "orchestrator_site")  # their code names icons
 
 
 class BuildFailed(Exception):

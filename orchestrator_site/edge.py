@@ -15,7 +15,9 @@ Application = Callable[..., Awaitable[None]]
 MEGABYTE = 1024 * 1024
 BODY_LIMIT = 2 * MEGABYTE
 IMPORT_LIMIT = 5 * MEGABYTE
-IMPORT_PATH = "/api/v1/imports"
+REPORT_LIMIT = 64 * 1024
+IMPORT_PATHS = ("/api/v1/imports", "/new/import")
+REPORT_PATHS = ("/csp-reports",)
 LARGEST_BODY = max(BODY_LIMIT, IMPORT_LIMIT)
 LONGEST_LENGTH = 20  # digits; more of them are far beyond any limit, and slow to read
 FOREIGN_PAGE = 4403
@@ -28,12 +30,16 @@ class BodyTooLarge(Exception):
 
 def limit_for(path: str) -> int:
     """Return how many bytes a request to this path may carry."""
-    return IMPORT_LIMIT if path == IMPORT_PATH or path.startswith(f"{IMPORT_PATH}/") else BODY_LIMIT
+    for limit, paths in ((IMPORT_LIMIT, IMPORT_PATHS), (REPORT_LIMIT, REPORT_PATHS)):
+        if any(path == known or path.startswith(f"{known}/") for known in paths):
+            return limit
+    return BODY_LIMIT
 
 
 def too_large(limit: int) -> bytes:
     """Return the body of the 413 answer, in the API's shape of errors."""
-    message = f"The request is larger than {limit // MEGABYTE} MB, the most this address takes. Send less at once."
+    most = f"{limit // MEGABYTE} MB" if limit >= MEGABYTE else f"{limit // 1024} KB"
+    message = f"The request is larger than {most}, the most this address takes. Send less at once."
     return json.dumps({"code": "too_large", "message": message, "where": None}).encode()
 
 
@@ -90,6 +96,7 @@ async def _refuse(send: Send, limit: int) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
+        (b"x-content-type-options", b"nosniff"),
         (b"connection", b"close"),
     ]
     await send({"type": "http.response.start", "status": 413, "headers": headers})

@@ -1,7 +1,9 @@
 """Every environment variable Baton reads, each with a typed reader that refuses a bad value at start."""
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from urllib.parse import unquote
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -36,11 +38,27 @@ def items(name: str) -> list[str]:
     return [part.strip() for part in text(name).split(",") if part.strip()]
 
 
+def pairs(name: str, listed: list[str]) -> dict[str, str]:
+    """Return `key=value` items as a mapping, percent-decoded; refuse anything else without repeating it."""
+    found = [item.partition("=") for item in listed]
+    if any(not key.strip() or not equals for key, equals, _ in found):
+        raise ImproperlyConfigured(f"{name} must be key=value pairs, separated by commas.")
+    return {unquote(key.strip()): unquote(value.strip()) for key, _, value in found}
+
+
 def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
     value = text(name, default)
     if value and not value.startswith(tuple(f"{scheme}:" for scheme in schemes)):
         raise ImproperlyConfigured(f"{name} must start with one of {', '.join(schemes)}, not {value.split(':')[0]!r}.")
     return value
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Return comma-separated addresses and networks; refuse what is none."""
+    try:
+        return [ip_network(item) for item in items(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be addresses and networks such as 10.0.0.0/8: {error}.") from None
 
 
 def path(name: str, default: Path) -> Path:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from accounts.access import Actor
-from accounts.models import Workspace
-from approvals.views import desk
+from accounts.access import Actor, scoped
+from approvals.views import items
 from pipelines.models import Pipeline
-from runs import charts, costs, health
+from runs import charts, costs, health, veil
 from runs.engine.status import RunState
 from runs.models import Run
 from runs.words import Badge, run_badge
@@ -34,7 +33,7 @@ class Failure:
 class Home:
     greeting: str
     first: str
-    waiting: Sequence[desk.Item]
+    waiting: Sequence[items.Item]
     waiting_count: int
     running: Sequence[health.Progress]
     failures: Sequence[Failure]
@@ -44,27 +43,29 @@ class Home:
     hours: Sequence[charts.Rect]
     hour: int
     pipelines: Sequence[Pipeline]
+    is_new: bool
 
 
 def home(actor: Actor) -> Home:
     """Return the home page of one person."""
     now, workspace = timezone.now(), actor.workspace
     period = costs.Period.around(workspace, now)
-    waiting = desk.waiting_for(actor)
+    waiting = items.waiting_for(actor)
     local = now.astimezone(actor.user.tzinfo)
     return Home(
         greeting=f"Good {_part_of_day(local.hour)}, {str(actor.user).split('@')[0].split(' ')[0]}",
         first=_first_sentence(waiting, now),
         waiting=waiting[:SHOWN],
         waiting_count=len(waiting),
-        running=health.progress(health.recent(workspace, SHOWN, parent=None, state__in=_RUNNING)),
-        failures=_failures(workspace, period.today),
+        running=veil.lines(actor, health.progress(health.recent(actor, SHOWN, parent=None, state__in=_RUNNING))),
+        failures=_failures(actor, period.today),
         runs_today=Run.objects.filter(workspace=workspace, parent=None, created_at__gte=period.today).count(),
         caps=costs.caps(workspace, period, whole_workspace=True),
         month=costs.since(workspace, period.month),
         hours=charts.columns(costs.by_hour(workspace, now), 336, 60),
         hour=now.astimezone(period.zone).hour,
-        pipelines=_to_start(workspace),
+        pipelines=_to_start(actor),
+        is_new=not Pipeline.objects.filter(workspace=workspace, archived_at=None).exists(),
     )
 
 
@@ -72,7 +73,7 @@ def _part_of_day(hour: int) -> str:
     return "morning" if 4 <= hour < 12 else "afternoon" if hour < 18 else "evening"
 
 
-def _first_sentence(waiting: Sequence[desk.Item], now: dt.datetime) -> str:
+def _first_sentence(waiting: Sequence[items.Item], now: dt.datetime) -> str:
     if not waiting:
         return "Nothing waits for you."
     count = len(waiting)
@@ -84,15 +85,15 @@ def _first_sentence(waiting: Sequence[desk.Item], now: dt.datetime) -> str:
     return f"{said}, {'one is' if soon == 1 else f'{soon} are'} due within the hour." if soon else f"{said}."
 
 
-def _to_start(workspace: Workspace) -> list[Pipeline]:
+def _to_start(actor: Actor) -> list[Pipeline]:
     """Return a few pipelines that can be run at once."""
-    published = Pipeline.objects.filter(workspace=workspace, archived_at=None, published__isnull=False)
+    published = scoped(Pipeline, actor).filter(archived_at=None, published__isnull=False)
     return list(published.order_by("name")[:STARTS])
 
 
-def _failures(workspace: Workspace, since: dt.datetime) -> list[Failure]:
-    runs = health.recent(workspace, SHOWN, parent=None, state=RunState.FAILED, created_at__gte=since)
-    return [_failure(run) for run in runs]
+def _failures(actor: Actor, since: dt.datetime) -> list[Failure]:
+    runs = health.recent(actor, SHOWN, parent=None, state=RunState.FAILED, created_at__gte=since)
+    return [_failure(veil.run(actor, run)) for run in runs]
 
 
 def _failure(run: Run) -> Failure:

@@ -1,5 +1,6 @@
 """The pages that belong to no single app: home, and the small addresses of the shell."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import path
@@ -41,9 +42,10 @@ def theme(request: HttpRequest) -> HttpResponse:
     response = HttpResponseRedirect(back if ours else "/")
     chosen = request.POST.get("theme", "")
     if chosen in THEMES:
-        response.set_cookie("theme", chosen, max_age=YEAR, samesite="Lax")
+        secure = settings.SESSION_COOKIE_SECURE
+        response.set_cookie(settings.THEME_COOKIE, chosen, max_age=YEAR, secure=secure, samesite="Lax")
     else:
-        response.delete_cookie("theme")
+        response.delete_cookie(settings.THEME_COOKIE)
     return response
 
 

@@ -27,14 +27,44 @@ PORT = env.integer("PORT", 8000, 1, 65535)
 BASE_URL = env.url("BATON_BASE_URL", f"http://{HOST}:{PORT}", ("http", "https")).rstrip("/")
 ALLOWED_HOSTS = ["*"] if not PRODUCTION else [BASE_URL.split("://", 1)[1].split(":")[0].split("/")[0], "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
+TRUSTED_PROXIES = env.networks("BATON_TRUSTED_PROXIES")
 
 WORKER_CONCURRENCY = env.integer("BATON_WORKER_CONCURRENCY", 200, 1, 5000)
 LEASE_SECONDS = env.integer("BATON_LEASE_SECONDS", 30, 2, 600)
+API_REQUESTS_PER_MINUTE = env.integer("BATON_API_REQUESTS_PER_MINUTE", 3_000, 0, 1_000_000)
 EGRESS_ALLOW = env.items("BATON_EGRESS_ALLOW")
 DEMO_LATENCY_MS = env.integer("BATON_DEMO_LATENCY_MS", 600, 0, 60_000)
 SAMPLE_PASSWORD = env.text("BATON_SAMPLE_PASSWORD")
 SAMPLE_TOKEN = env.text("BATON_SAMPLE_TOKEN")
+METRICS_ALLOW = env.networks("BATON_METRICS_ALLOW")
+AUDIT_HEADS = env.url("BATON_AUDIT_HEADS", "", ("file", "http", "https"))
+LOG_FORMAT = env.choice("BATON_LOG_FORMAT", "line", ("line", "json"))
 EMAIL_URL = env.url("EMAIL_URL", "console:", ("console", "file", "smtp", "smtps"))
+SECOND_FACTOR = env.choice("BATON_SECOND_FACTOR", "optional", ("optional", "required"))
+OIDC_ISSUER = env.url("BATON_OIDC_ISSUER", "", ("http", "https")).rstrip("/")
+OIDC_CLIENT_ID = env.text("BATON_OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env.text("BATON_OIDC_CLIENT_SECRET")
+OIDC_NAME = env.text("BATON_OIDC_NAME", "single sign-on")
+OIDC_DOMAINS = frozenset(domain.lower() for domain in env.items("BATON_OIDC_DOMAINS"))
+OIDC_EMAIL = env.choice("BATON_OIDC_EMAIL", "verified", ("verified", "trusted"))
+OIDC_MAX_AGE = env.integer("BATON_OIDC_MAX_AGE", 0, 0, 31_536_000)
+OIDC_NEW_PEOPLE = env.choice(
+    "BATON_OIDC_NEW_PEOPLE", "invited", ("invited", "viewer", "composer", "reviewer", "manager")
+)
+OIDC_WORKSPACE = env.text("BATON_OIDC_WORKSPACE")
+if OIDC_ISSUER and not (OIDC_CLIENT_ID and OIDC_CLIENT_SECRET):
+    raise ImproperlyConfigured("BATON_OIDC_ISSUER needs BATON_OIDC_CLIENT_ID and BATON_OIDC_CLIENT_SECRET beside it.")
+if OIDC_ISSUER.startswith("http:") and PRODUCTION:
+    raise ImproperlyConfigured("BATON_OIDC_ISSUER must be an https:// address when BATON_ENV=production.")
+if OIDC_NEW_PEOPLE != "invited" and not (OIDC_DOMAINS and OIDC_WORKSPACE):
+    raise ImproperlyConfigured(
+        "BATON_OIDC_NEW_PEOPLE lets strangers in. Set BATON_OIDC_DOMAINS and BATON_OIDC_WORKSPACE too."
+    )
+OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", "", ("http", "https")).rstrip("/")
+OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS", env.items("OTEL_EXPORTER_OTLP_HEADERS"))
+OTLP_PROTOCOL = env.choice("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", ("http/protobuf", "http/json"))
+OTLP_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", "baton")
+OTLP_CONTENT = env.choice("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "false", ("false", "true")) == "true"
 PROVIDER_ENV = {
     "openai": (env.text("OPENAI_API_KEY"), env.text("OPENAI_BASE_URL")),
     "anthropic": (env.text("ANTHROPIC_API_KEY"), env.text("ANTHROPIC_BASE_URL")),
@@ -42,13 +72,17 @@ PROVIDER_ENV = {
 }
 
 INSTALLED_APPS = [
-    "daphne",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
     "channels",
     "django_htmx",
     "ninja",
@@ -56,13 +90,15 @@ INSTALLED_APPS = [
     "pipelines",
     "runs",
     "approvals",
+    "evals",
+    "notices",
     "orchestrator_site",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "accounts.content_policy.ContentPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -70,6 +106,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.WorkspaceMiddleware",
 ]
 
@@ -78,6 +115,46 @@ ASGI_APPLICATION = "orchestrator_site.asgi.application"
 AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
+# allauth leads through the steps of a sign-in; the forms, the throttle and the people are ours (accounts/door.py).
+ACCOUNT_ADAPTER = "accounts.door.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_ADAPTER = "orchestrator_site.outgoing.SocialAdapter"
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": []}}
+if OIDC_ISSUER:
+    SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"] = [
+        {
+            "provider_id": "sso",
+            "name": OIDC_NAME,
+            "client_id": OIDC_CLIENT_ID,
+            "secret": OIDC_CLIENT_SECRET,
+            "settings": {"server_url": OIDC_ISSUER},
+        }
+    ]
+MFA_ADAPTER = "accounts.second_factor.Adapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Baton"
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_RATE_LIMITS = False  # a passkey cannot be guessed; codes are counted by accounts/second_factor.py
+MFA_FORMS = {
+    "authenticate": "accounts.second_factor.CodeForm",
+    "reauthenticate": "accounts.second_factor.CodeAgainForm",
+    "activate_totp": "accounts.second_factor.NewAppForm",
+    "add_webauthn": "accounts.second_factor.NewPasskeyForm",
+}
+ACCOUNT_FORMS = {"reauthenticate": "accounts.second_factor.PasswordAgainForm"}
+ACCOUNT_RATE_LIMITS = False  # accounts/attempts.py counts in the database, for all processes together
+PASSWORD_RESET_TIMEOUT = 3600
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.password_words.NoWordsOfThisPlace"},
+]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -102,6 +179,8 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 DATABASE_ROLE = env.choice("BATON_DATABASE_ROLE", "owner", ("owner", "baton_web", "baton_worker"))
+# What doctor looks for: without the variable, the web takes its own role by itself.
+WEB_ACTS_AS_OWNER = env.text("BATON_DATABASE_ROLE") == "owner"
 DATABASES = {
     "default": addresses.django_database(
         env.url("DATABASE_URL", "", ("postgres", "postgresql")) or addresses.postgres_url(DATA_DIR), DATABASE_ROLE
@@ -148,9 +227,21 @@ STORAGES = {
     "staticfiles": {"BACKEND": "orchestrator_site.assets.HashedStorage"},
 }
 
+SESSION_COOKIE_AGE = env.integer("BATON_SESSION_IDLE_HOURS", 336, 1, 8_760) * 3_600
+SESSION_DAYS = env.integer("BATON_SESSION_DAYS", 30, 1, 365)
+# The prefix has browsers take them over HTTPS alone, and from no other host below the same domain.
+_COOKIE_PREFIX = "__Host-" if PRODUCTION else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME, THEME_COOKIE = (
+    f"{_COOKIE_PREFIX}{name}" for name in ("sessionid", "csrftoken", "theme")
+)
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = PRODUCTION
+# What asks these stands beside the web, without the proxy that brings HTTPS.
+# Programs are not led to HTTPS but refused: what they sent was sent in the clear, and has to be noticed.
+OF_PROGRAMS = ("/api/", "/mcp", "/hooks/")
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$", *(f"^{path[1:]}" for path in OF_PROGRAMS)]
 SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PRODUCTION else None
@@ -169,6 +260,7 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
         "form-action": [SELF],
+        "report-uri": "/csp-reports",
     }
 }
 
@@ -180,9 +272,16 @@ LOGGING = {
         "line": {
             "()": "orchestrator_site.logs.LineFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-        }
+        },
+        "json": {"()": "orchestrator_site.json_logs.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {
+        "links": {"()": "orchestrator_site.logs.MaskLinks"},
+        "actor": {"()": "orchestrator_site.logs.NameActor"},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["links", "actor"]},
+    },
     "root": {"handlers": ["stderr"], "level": "INFO" if PRODUCTION else "WARNING"},
     # The MCP client writes what it could not read, which is a server's text, with a traceback.
     "loggers": {"baton": {"level": "INFO"}, "mcp": {"level": "CRITICAL"}},

@@ -4,11 +4,13 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.access import Actor, Capability
 from approvals import inbox
+from notices import inbox as told
 from runs import costs, health
 
 THEMES = ("light", "dark")
@@ -20,15 +22,46 @@ class Shell:
     def __init__(self, actor: Actor | None, theme: str) -> None:
         self._actor = actor
         self.theme = theme if theme in THEMES else ""
+        self.theme_cookie = settings.THEME_COOKIE
 
     @cached_property
     def approvals(self) -> int:
-        return inbox.counts(self._actor).mine if self._actor else 0
+        return inbox.waiting(self._actor) if self._actor else 0
+
+    @cached_property
+    def notices(self) -> int:
+        """How many notices this person has not read."""
+        return told.unread(self._actor) if self._actor else 0
 
     @property
     def may_run(self) -> bool:
         """Whether this person may start runs, so that nobody is offered what would be refused."""
         return self._actor is not None and self._actor.can(Capability.RUN)
+
+    @property
+    def may_edit(self) -> bool:
+        return self._actor is not None and self._actor.can(Capability.EDIT)
+
+    @property
+    def may_rate(self) -> bool:
+        return self._actor is not None and self._actor.can(Capability.RATE)
+
+    @property
+    def sees_content(self) -> bool:
+        """Whether this person sees what runs say, so that no link leads where they would be refused."""
+        return self._actor is not None and self._actor.sees_content
+
+    @property
+    def may_export(self) -> bool:
+        return self._actor is not None and self._actor.can(Capability.EXPORT)
+
+    @property
+    def may_audit(self) -> bool:
+        return self._actor is not None and self._actor.can(Capability.READ_AUDIT)
+
+    @property
+    def may_see_violations(self) -> bool:
+        return self._actor is not None and self._actor.can(Capability.READ_VIOLATIONS)
 
     @cached_property
     def asked_runs(self) -> frozenset[UUID]:
@@ -56,4 +89,4 @@ class Shell:
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Return the template context of the app shell."""
-    return {"shell": Shell(getattr(request, "actor", None), request.COOKIES.get("theme", ""))}
+    return {"shell": Shell(getattr(request, "actor", None), request.COOKIES.get(settings.THEME_COOKIE, ""))}

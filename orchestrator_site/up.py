@@ -177,6 +177,8 @@ class Supervisor:
         worker = ["worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"]
         # Workers need not know of each other: leases in the database say who owns what. Mingling costs a second.
         alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        # A worker serves no address: the checks would only load every page's and route's code into it.
+        no_pages = {"CELERY_SKIP_CHECKS": "1"}
         quiet = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
         programs = [
             Program(
@@ -188,7 +190,7 @@ class Supervisor:
             Program(
                 "worker",
                 [*python, "celery", "--quiet", "-A", "orchestrator_site", *worker, *alone],
-                env={**quiet, "BATON_DATABASE_ROLE": "baton_worker"},
+                env={**quiet, **no_pages, "BATON_DATABASE_ROLE": "baton_worker"},
                 cwd=build.ROOT,
             ),
         ]

@@ -4,22 +4,38 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from pipelines.graph import crew
+from pipelines.graph.crew import Member
+from pipelines.graph.geometry import Box, Line, Point
 from pipelines.graph.kinds import BY_JUDGEMENT
-from pipelines.graph.layout import Box, Line, Point, layout
+from pipelines.graph.layout import layout
+from pipelines.graph.lock import resolve
 from pipelines.graph.model import Document, Graph, Json, Kind, Node
 
 RADIUS = 9
 
 
 @dataclass(frozen=True, slots=True)
+class Mate:
+    """An inner card of a Team or Supervisor: who it is, and what there is to say of them. `number` is their place in
+    the speaking order, 0 where there is none."""
+
+    member: Member
+    title: str
+    hint: str
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
-    """A node on the canvas; `place` is its dotted name, `depth` how many containers hold it."""
+    """A node on the canvas; `place` is its dotted name, `depth` how many containers hold it, `crew` who works in it."""
 
     place: str
     node: Node
     box: Box
     depth: int
     subtitle: str
+    crew: tuple[Mate, ...] = ()
 
     @property
     def title(self) -> str:
@@ -28,6 +44,21 @@ class Placed:
     @property
     def is_group(self) -> bool:
         return self.node.graph is not None
+
+    @property
+    def is_crew(self) -> bool:
+        """Tell whether its box holds who works in it."""
+        return bool(self.crew)
+
+    @property
+    def columns(self) -> int:
+        """In how many columns its crew stands."""
+        return crew.columns_of(len(self.crew))
+
+    @property
+    def order(self) -> str:
+        """Who of its crew is next, in words."""
+        return _ORDERS[str(self.node.config["mode"])]
 
     @property
     def is_pill(self) -> bool:
@@ -56,24 +87,33 @@ class Route:
 class Picture:
     nodes: tuple[Placed, ...]
     routes: tuple[Route, ...]
-    width: float
-    height: float
+    width: int
+    height: int
+    left: int = 0
+    top: int = 0
     by_place: Mapping[str, Placed] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_place", {placed.place: placed for placed in self.nodes})
 
 
-def picture(document: Document, lock: Mapping[str, Json] | None = None) -> Picture:
-    """Return the canvas of a parsed document; `lock` (its JSON) adds what is known of agents and tools."""
-    laid = layout(document)
+def picture(
+    document: Document,
+    lock: Mapping[str, Json] | None = None,
+    pins: Mapping[str, Point] | None = None,
+    *,
+    with_crews: bool = False,
+) -> Picture:
+    """Return the canvas of a parsed document; `lock` (its JSON) adds what is known of agents and tools, `pins` where
+    boxes were moved to. `with_crews` shows who works in a Team or a Supervisor as cards inside its box."""
+    laid, known = layout(document, pins, with_crews=with_crews), lock or {}
     nodes = tuple(
-        Placed(place, node, laid.nodes[place], depth, subtitle(node, lock or {}))
+        Placed(place, node, laid.nodes[place], depth, subtitle(node, known), mates(node, known) if with_crews else ())
         for place, node, depth in walk(document.graph)
     )
     labels = _labels(laid.edges)
     routes = tuple(_route(line, labels.pop((line.source, line.target), "")) for line in laid.edges)
-    return Picture(nodes, routes, laid.width, laid.height)
+    return Picture(nodes, routes, laid.width, laid.height, laid.left, laid.top)
 
 
 def walk(graph: Graph, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Node, int]]:
@@ -105,6 +145,48 @@ def subtitle(node: Node, lock: Mapping[str, Json]) -> str:
             return f"Person · {config.get('min_approvals', 1)} needed"
         case _:
             return _of_control(node)
+
+
+_ORDERS = {
+    "round_robin": "In turn, in this order",
+    "selector": "The first says who is next",
+    "handoff": "The first begins and hands on",
+    "moderator": "The first leads",
+    "debate": "All at once, round by round",
+    "bus": "Whom a message wakes",
+    "step": "Task after task",
+    "plan": "By a plan made first",
+    "route_only": "One task for the right one",
+}
+_PARTS = {crew.LEADS: "Leads", crew.JUDGES: "Judges"}
+
+
+def mates(node: Node, lock: Mapping[str, Json]) -> tuple[Mate, ...]:
+    """Return the inner cards of a Team or a Supervisor; none for any other step."""
+    numbered = node.config.get("mode") == "round_robin"
+    found: list[Mate] = []
+    for member in crew.crew_of(node):
+        number = len(found) + 1 if numbered and member.is_listed else 0
+        found.append(Mate(member, spoken(member.name), _said_of(member, lock), number))
+    return tuple(found)
+
+
+def _said_of(member: Member, lock: Mapping[str, Json]) -> str:
+    """Return what somebody does and by which model, or what a tool does to the world."""
+    agents = lock.get("agents", {})
+    agent = agents.get(resolve(member.ref, agents) or member.ref, {})
+    model = agent.get("model") or ""
+    match member.kind:
+        case "agent":
+            what = _PARTS.get(member.part) or agent.get("role") or "Agent"
+        case "supervisor":
+            what = "Leads others"
+        case "tool":
+            effect = lock.get("tools", {}).get(member.ref, {}).get("effect")
+            what = "Cannot be undone" if effect == "irreversible" else "Action"
+        case _:
+            what = "Pipeline"
+    return f"{what} · {model}" if model else what
 
 
 def _of_control(node: Node) -> str:

@@ -3,16 +3,20 @@
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from accounts.ids import new_id
 from accounts.models import Workspace
+from pipelines.knowledge.models import Collection, Document, Passage  # noqa: F401 - Django looks for models here
 
 ON_EXCEED = ("stop", "ask_human", "cheaper_model")
 
 
 class Pipeline(models.Model):
     """A pipeline's name and place; what it says is in its draft and its versions."""
+
+    OF_PIPELINE = "pk"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
@@ -50,6 +54,8 @@ class PipelineVersion(models.Model):
     `editors` are the ids of the people who edited the draft since the version before: they cannot approve.
     """
 
+    OF_PIPELINE = "pipeline"
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField(null=True, blank=True)
@@ -67,13 +73,18 @@ class PipelineVersion(models.Model):
 
 
 class DraftEdit(models.Model):
-    """One accepted change of a draft: who, and in `ops` {ops, inverse}: what they did and what takes it back."""
+    """One accepted change of a draft: who, and in `ops` {ops, inverse}: what they did and what takes it back.
+
+    `undoes` and `redoes` are the revision of an earlier edit of the same person that this takes back or makes anew.
+    """
 
     id = models.BigAutoField(primary_key=True)
     pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="edits")
     revision = models.PositiveIntegerField()
     op_id = models.CharField(max_length=64)
     ops = models.JSONField()
+    undoes = models.PositiveIntegerField(null=True, blank=True)
+    redoes = models.PositiveIntegerField(null=True, blank=True)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
 
@@ -129,6 +140,9 @@ class Connection(models.Model):
     kind = models.CharField(max_length=16, choices=[(k, k) for k in ("openai", "anthropic", "google", "mcp")])
     base_url = models.URLField(max_length=500, blank=True)
     secret = models.CharField(max_length=63, blank=True, help_text="name of a secret, never its value")
+    secret_header = models.CharField(
+        max_length=63, blank=True, help_text="the header in which an MCP server wants the secret, else as a bearer's"
+    )
     prices = models.JSONField(default=dict)
     trusted_address = models.BooleanField(default=False, help_text="an operator allowed this private address")
     max_concurrent = models.PositiveIntegerField(null=True, blank=True)
@@ -170,15 +184,16 @@ class McpTool(models.Model):
 
 
 class Circuit(models.Model):
-    """A model or a tool of a workspace that failed of late; `runs.circuits` moves it. One that never failed has no row.
+    """A model, a tool or an agent with its model that failed of late in a workspace; `runs.circuits` moves it.
 
-    `failures` are the newest of the last minute. From `opened_at` on the circuit is open: nobody calls before
-    `retry_at`, then one call tries, `probe`, and has until `probe_until` to say how it went.
+    One that never failed has no row. `failures` are the newest of the last minute. From `opened_at` on the circuit is
+    open: nobody calls before `retry_at`, then one call or attempt tries, `probe`, and has until `probe_until` to say
+    how it went.
     """
 
     id = models.BigAutoField(primary_key=True)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
-    subject = models.CharField(max_length=400, help_text="provider/model, or tool@version and the host it talks to")
+    subject = models.CharField(max_length=400, help_text="a model, a tool and its host, or an agent and its model")
     failures = ArrayField(models.DateTimeField(), default=list)
     opened_at = models.DateTimeField(null=True, blank=True)
     retry_at = models.DateTimeField(null=True, blank=True)
@@ -191,11 +206,12 @@ class Circuit(models.Model):
 
 
 class Budget(models.Model):
-    """A cap over a period for a workspace or one pipeline. `runs.allowance` keeps its counter."""
+    """A cap over a period: of a workspace, a pipeline, or all runs with a tag. `runs.allowance` keeps its counter."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
     pipeline = models.ForeignKey(Pipeline, null=True, blank=True, on_delete=models.CASCADE)
+    tag = models.CharField(max_length=63, null=True, blank=True)
     period = models.CharField(max_length=8, choices=[("day", "day"), ("month", "month")])
     max_cost_micros = models.BigIntegerField()
     hard = models.BooleanField(default=True)
@@ -205,7 +221,70 @@ class Budget(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["workspace", "pipeline", "period"], nulls_distinct=False, name="one_budget_per_scope"
+                fields=["workspace", "pipeline", "tag", "period"], nulls_distinct=False, name="one_budget_per_scope"
             ),
             models.CheckConstraint(condition=Q(max_cost_micros__gt=0), name="budget_is_positive"),
+            models.CheckConstraint(condition=Q(pipeline=None) | Q(tag=None), name="budget_of_one_scope"),
         ]
+
+
+class BudgetChange(models.Model):
+    """What somebody did to a budget, and why (trigger `immutable_version`).
+
+    `scope` names it as people do ("tag research/month") and outlives it. `was_micros` is None for a new budget,
+    `cap_micros` for a removed one; of `allowed`, which holds for one period, `cap_micros` is what was added.
+    """
+
+    class Act(models.TextChoices):
+        SET = "set"
+        RAISED = "raised"
+        LOWERED = "lowered"
+        CHANGED = "changed"
+        ALLOWED = "allowed"
+        REMOVED = "removed"
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    scope = models.CharField(max_length=200)
+    act = models.CharField(max_length=8, choices=Act.choices)
+    was_micros = models.BigIntegerField(null=True)
+    cap_micros = models.BigIntegerField(null=True)
+    terms = models.JSONField(default=dict, help_text="{hard, on_exceed} from then on")
+    reason = models.CharField(max_length=400, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "-id"], name="budget_changes_newest")]
+
+
+class PriceChange(models.Model):
+    """What a model costs from a moment on, as somebody said (trigger `immutable_version`). Never dated back.
+
+    A run pays what held when its first owner took it (`Run.prices`). `connection` is a name and no key, so that the
+    history outlives it. Amounts are micro-dollars per million tokens, `input` None where nobody knows the price. A
+    change that is not `own` takes the connection's word back: then the packaged price holds again, as it was at that
+    moment.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    connection = models.CharField(max_length=63)
+    model = models.CharField(max_length=128)
+    input = models.BigIntegerField(null=True)
+    output = models.BigIntegerField(null=True)
+    cached_input = models.BigIntegerField(null=True)
+    own = models.BooleanField(default=True)
+    from_at = models.DateTimeField()
+    reason = models.CharField(max_length=400, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(from_at__gte=F("at")), name="price_never_dated_back"),
+            models.CheckConstraint(
+                condition=Q(input=None, output=None) | Q(input__gte=0, output__gte=0), name="price_is_whole"
+            ),
+        ]
+        indexes = [models.Index(fields=["workspace", "connection", "model", "-from_at"], name="price_changes_of_model")]

@@ -5,7 +5,6 @@ container's place, "" for the pipeline's own graph. Nothing here touches the dat
 changed. Whether the result still is a pipeline is for `graph.parse` to say.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ def apply(document: Raw, ops: Sequence[Op]) -> tuple[Raw, list[Op]]:
     """Return the changed document and the ops that undo it; Invalid `bad_op` names the op that cannot be."""
     if not 1 <= len(ops) <= MAX_OPS:
         raise Invalid(f"Send between 1 and {MAX_OPS} ops at once, not {len(ops)}.", code="bad_op", where="/ops")
-    changed = copy.deepcopy(document)
+    changed = _copied(document)
     inverse: list[Op] = []
     for index, op in enumerate(ops):
         handler = _HANDLERS.get(str(op.get("op")))
@@ -42,6 +41,15 @@ def apply(document: Raw, ops: Sequence[Op]) -> tuple[Raw, list[Op]]:
 def is_cosmetic(ops: Sequence[Op]) -> bool:
     """Say whether these ops only move boxes about."""
     return all(op["op"] == "move" for op in ops)
+
+
+def _copied(value: Any) -> Any:
+    """Return a JSON value of its own; a tenth of the time that a copy of anything takes."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value
 
 
 def _bad(message: str, index: int, field: str) -> Invalid:
@@ -75,7 +83,7 @@ def _set_node(document: Raw, op: Op, index: int) -> list[Op]:
     scope, _, name = op["node"].rpartition(".")
     nodes = _scope(document, scope, index, "node")["nodes"]
     before = nodes.get(name)
-    nodes[name] = copy.deepcopy(op["value"])
+    nodes[name] = _copied(op["value"])
     undo: Op = {"op": "remove_node", "node": op["node"]}
     return [undo if before is None else {"op": "set_node", "node": op["node"], "value": before}]
 
@@ -125,7 +133,7 @@ def _set_document(document: Raw, op: Op, index: int) -> list[Op]:
             raise _bad(f"{name!r} cannot be set this way. These can: {', '.join(sorted(SETTABLE))}.", index, "fields")
         before[name] = document.pop(name, None)
         if value is not None:
-            document[name] = copy.deepcopy(value)
+            document[name] = _copied(value)
     return [{"op": "set_document", "fields": before}]
 
 
@@ -143,7 +151,7 @@ def _move(document: Raw, op: Op, index: int) -> list[Op]:
 def _replace(document: Raw, op: Op, index: int) -> list[Op]:
     before = dict(document)
     document.clear()
-    document.update(copy.deepcopy(op["document"]))
+    document.update(_copied(op["document"]))
     return [{"op": "replace", "document": before}]
 
 

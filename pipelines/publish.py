@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from accounts import audit
-from accounts.access import Actor, Capability, require
+from accounts.access import Actor, Capability, require, require_share
 from accounts.errors import Conflict, Invalid, NotFound
+from accounts.roles import Share
+from pipelines import conditions, raising
+from pipelines.conditions import Candidate
 from pipelines.drafts import parsed_or_invalid
 from pipelines.graph import diff, freeze, validate
 from pipelines.graph.canonical import canonical_json
@@ -25,16 +28,29 @@ class _Frozen:
 
 
 @transaction.atomic
-def publish(actor: Actor, pipeline: Pipeline, note: str = "") -> PipelineVersion:
+def publish(
+    actor: Actor, pipeline: Pipeline, note: str = "", revision: int | None = None, reason: str = ""
+) -> PipelineVersion:
     """Publish the draft as the next version and return it; new runs use it, running ones keep theirs.
 
-    Raises Invalid `not_publishable` with `problems` while any is an error, Conflict `archived`, Forbidden. Locks the
+    With `revision`, only a draft that still is at it: what somebody has read is what is published. `reason` is needed
+    where a cap of a run is raised. Raises Invalid `not_publishable` with `problems` while any is an error or what other
+    apps ask of it is not met, Conflict `stale_revision` or `archived`, Forbidden, and as `raising.allow`. Locks the
     draft.
     """
-    require(actor, Capability.PUBLISH)
+    require(actor, Capability.PUBLISH, pipeline)
     draft = _locked(pipeline)
-    frozen = _frozen(pipeline, draft.document)
-    return _add_version(actor, draft, frozen, note, _editors(draft))
+    if revision is not None and draft.revision != revision:
+        raise Conflict(
+            f"Somebody changed this pipeline while you read what changes: it was at revision {revision}, it is now at "
+            f"{draft.revision}. Read what changes now, then publish.",
+            code="stale_revision",
+            revision=draft.revision,
+        )
+    frozen = _frozen(actor, pipeline, draft.document)
+    if unmet := conditions.unmet(Candidate(pipeline, frozen.hash, frozen.lock)):
+        raise _not_publishable(pipeline, unmet, unmet)
+    return _add_version(actor, draft, frozen, note, _editors(draft), reason)
 
 
 @transaction.atomic
@@ -44,15 +60,16 @@ def freeze_draft(actor: Actor, pipeline: Pipeline) -> PipelineVersion:
     Raises Invalid `not_publishable` with `problems` while any is an error, Conflict `archived`, Forbidden. Locks the
     draft.
     """
-    require(actor, Capability.RUN)
+    require(actor, Capability.RUN, pipeline)
     draft = _locked(pipeline)
     return _unnumbered(actor, draft, _editors(draft))
 
 
 @transaction.atomic
-def freeze_hidden(actor: Actor, pipeline: Pipeline, document: Json) -> PipelineVersion:
+def freeze_hidden(actor: Actor, pipeline: Pipeline, document: Json, *, judged: bool = False) -> PipelineVersion:
     """Return an unnumbered version of a document that Baton itself wrote, as the draft of a pipeline nobody edits.
 
+    With `judged` the caller has looked for errors: a step taken out of its draft reads what is not in the document.
     Raises as `freeze_draft`. Locks the draft.
     """
     require(actor, Capability.RUN)
@@ -60,11 +77,11 @@ def freeze_hidden(actor: Actor, pipeline: Pipeline, document: Json) -> PipelineV
     if draft.document != document:
         draft.document = document
         draft.save(update_fields=["document", "updated_at"])
-    return _unnumbered(actor, draft, [actor.user.pk])
+    return _unnumbered(actor, draft, [actor.user.pk], judged=judged)
 
 
-def _unnumbered(actor: Actor, draft: Draft, editors: list[uuid.UUID]) -> PipelineVersion:
-    pipeline, frozen = draft.pipeline, _frozen(draft.pipeline, draft.document)
+def _unnumbered(actor: Actor, draft: Draft, editors: list[uuid.UUID], *, judged: bool = False) -> PipelineVersion:
+    pipeline, frozen = draft.pipeline, _frozen(actor, draft.pipeline, draft.document, judged=judged)
     for version in pipeline.versions.filter(number=None, hash=frozen.hash).order_by("-created_at"):
         if canonical_json(version.lock) == canonical_json(frozen.lock) and set(version.editors) == set(editors):
             return version
@@ -80,17 +97,20 @@ def _unnumbered(actor: Actor, draft: Draft, editors: list[uuid.UUID]) -> Pipelin
 
 
 @transaction.atomic
-def rollback(actor: Actor, pipeline: Pipeline, number: int) -> PipelineVersion:
+def rollback(actor: Actor, pipeline: Pipeline, number: int, reason: str = "") -> PipelineVersion:
     """Publish version `number` again, as the next version, with today's prices; the draft stays as it is.
+
+    What other apps ask of a draft is not asked of it: going back must always be possible. A cap of a run that it raises
+    needs what raising a cap always needs.
 
     Its editors are those of the old version and whoever rolls back. Raises NotFound, and as `publish`.
     """
-    require(actor, Capability.PUBLISH)
+    require(actor, Capability.PUBLISH, pipeline)
     draft = _locked(pipeline)
     old = version_of(pipeline, number)
     editors = sorted({*old.editors, actor.user.pk})
-    frozen = _frozen(pipeline, old.document)
-    return _add_version(actor, draft, frozen, f"Back to version {number}", editors)
+    frozen = _frozen(actor, pipeline, old.document)
+    return _add_version(actor, draft, frozen, f"Back to version {number}", editors, reason)
 
 
 def version_of(pipeline: Pipeline, number: int) -> PipelineVersion:
@@ -113,22 +133,26 @@ def _locked(pipeline: Pipeline) -> Draft:
     return draft
 
 
-def _frozen(pipeline: Pipeline, raw: Json) -> _Frozen:
-    """Return hash and lock of a document that has no errors; Invalid `not_publishable` otherwise."""
+def _frozen(actor: Actor, pipeline: Pipeline, raw: Json, *, judged: bool = False) -> _Frozen:
+    """Return hash and lock of a document that has no errors; Invalid `not_publishable` otherwise, Forbidden where it
+    starts a pipeline that is kept from the actor."""
     document = parsed_or_invalid(raw)
-    library = library_of(pipeline.workspace, document)
-    found = validate.problems(document, library)
+    library = library_of(actor, document)
+    found = [] if judged else validate.problems(document, library)
     errors = [problem for problem in found if problem.severity == "error"]
     if errors:
         raise _not_publishable(pipeline, errors, found)
-    return _Frozen(freeze.content_hash(raw), raw, freeze.lock(document, library).as_json())
+    lock = freeze.lock(document, library)
+    for called in lock.pipelines.values():
+        require_share(actor, Share.RUN, called.pipeline, called.name)
+    return _Frozen(freeze.content_hash(raw), raw, lock.as_json())
 
 
 def _not_publishable(pipeline: Pipeline, errors: list[Problem], found: list[Problem]) -> Invalid:
     first = errors[0]
-    more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+    more = f" There is more: {len(errors) - 1}." if len(errors) > 1 else ""
     return Invalid(
-        f"{pipeline.name} cannot be published yet: {first.message}{more}. Solve the errors first.",
+        f"{pipeline.name} cannot be published yet: {first.message.rstrip('.')}.{more} Solve the errors first.",
         code="not_publishable",
         where=first.where,
         problems=[problem.as_json() for problem in found],
@@ -147,8 +171,11 @@ def _editors(draft: Draft) -> list[uuid.UUID]:
     return sorted(set(edits.values_list("by", flat=True))) or (previous.editors if previous else [])
 
 
-def _add_version(actor: Actor, draft: Draft, frozen: _Frozen, note: str, editors: list[uuid.UUID]) -> PipelineVersion:
+def _add_version(
+    actor: Actor, draft: Draft, frozen: _Frozen, note: str, editors: list[uuid.UUID], reason: str
+) -> PipelineVersion:
     pipeline = draft.pipeline
+    allowed = raising.allow(actor, pipeline, reason, frozen.document)
     newest = pipeline.versions.exclude(number=None).order_by("-number").values_list("number", flat=True).first()
     version = PipelineVersion.objects.create(
         pipeline=pipeline,
@@ -167,6 +194,7 @@ def _add_version(actor: Actor, draft: Draft, frozen: _Frozen, note: str, editors
         actor.user,
         "pipeline.published",
         pipeline.slug,
-        {"version": version.number, "hash": version.hash, "note": note},
+        {"version": version.number, "hash": version.hash},  # the note is content, and stays at the version
     )
+    raising.record(actor, pipeline, allowed, version.number)
     return version

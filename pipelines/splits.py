@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from string import ascii_uppercase
 from uuid import UUID
 
@@ -11,8 +12,9 @@ from django.db import transaction
 from accounts import audit
 from accounts.access import Actor, Capability, require
 from accounts.errors import Conflict, Invalid
+from pipelines import raising
 from pipelines.graph.model import Json
-from pipelines.models import Pipeline
+from pipelines.models import Pipeline, PipelineVersion
 from pipelines.publish import version_of
 
 MOST_ARMS = 10
@@ -20,11 +22,15 @@ MOST_ARMS = 10
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One version's part of the new runs. `name` is A, B, C … in the order in which they were given."""
+    """One version's part of the new runs. `name` is A, B, C … in the order in which they were given.
+
+    `x` is the sum of the percents before it: where its part of a bar begins.
+    """
 
     name: str
     version: int
     percent: int
+    x: int = 0
 
     def as_json(self) -> dict[str, Json]:
         return {"arm": self.name, "version": self.version, "percent": self.percent}
@@ -32,8 +38,10 @@ class Arm:
 
 def arms_of(pipeline: Pipeline) -> list[Arm]:
     """Return the arms that share the pipeline's new runs; none where all get the published version."""
+    starts = accumulate((arm["percent"] for arm in pipeline.split), initial=0)
     return [
-        Arm(name, arm["version"], arm["percent"]) for name, arm in zip(ascii_uppercase, pipeline.split, strict=False)
+        Arm(name, arm["version"], arm["percent"], x)
+        for name, arm, x in zip(ascii_uppercase, pipeline.split, starts, strict=False)
     ]
 
 
@@ -48,12 +56,43 @@ def arm_of(pipeline: Pipeline, run_id: UUID) -> Arm | None:
 
 
 @transaction.atomic
-def put(actor: Actor, pipeline: Pipeline, wanted: Sequence[tuple[int, int]]) -> Pipeline:
+def put(actor: Actor, pipeline: Pipeline, wanted: Sequence[tuple[int, int]], reason: str = "") -> Pipeline:
     """Share new runs between versions, given as (version, percent) pairs that sum to 100; runs under way keep theirs.
 
-    Raises Invalid `bad_split`, NotFound for an unknown version, Conflict `archived`, Forbidden.
+    Raises Invalid `bad_split`, NotFound for an unknown version, Conflict `archived`, Forbidden; and as `raising.allow`
+    where one of them raises a cap of a run over what new runs get now.
     """
-    require(actor, Capability.PUBLISH)
+    documents = [version.document for version in _checked(actor, pipeline, wanted)]
+    allowed = raising.allow(actor, pipeline, reason, *documents)
+    _share(actor, pipeline, wanted)
+    raising.record(actor, pipeline, allowed)
+    return pipeline
+
+
+@transaction.atomic
+def keep_beside(actor: Actor, pipeline: Pipeline, kept: int, version: int, percent: int) -> None:
+    """Give a version that was published just now so many percent of the new runs; the one before keeps the rest.
+
+    Its cap of a run is not raised by that. Raises as `put`.
+    """
+    wanted = [(kept, 100 - percent), (version, percent)]
+    _checked(actor, pipeline, wanted)
+    _share(actor, pipeline, wanted)
+
+
+@transaction.atomic
+def end(actor: Actor, pipeline: Pipeline) -> None:
+    """Let all new runs have the published version again. Publishing does so too."""
+    require(actor, Capability.PUBLISH, pipeline)
+    if pipeline.split:
+        pipeline.split = []
+        pipeline.save(update_fields=["split"])
+        audit.record(actor.workspace, actor.user, "pipeline.split_ended", pipeline.slug)
+
+
+def _checked(actor: Actor, pipeline: Pipeline, wanted: Sequence[tuple[int, int]]) -> list[PipelineVersion]:
+    """Return the versions that are to share new runs."""
+    require(actor, Capability.PUBLISH, pipeline)
     if pipeline.archived_at is not None:
         raise Conflict(f"{pipeline.name} is archived. Restore it first.", code="archived")
     versions, shares = [version for version, _ in wanted], [percent for _, percent in wanted]
@@ -63,19 +102,10 @@ def put(actor: Actor, pipeline: Pipeline, wanted: Sequence[tuple[int, int]]) -> 
     if sum(shares) != 100 or min(shares) < 1:
         message = f"The shares must be whole percents above zero that sum to 100, not {sum(shares)}."
         raise Invalid(message, code="bad_split", where="/arms")
-    for version in versions:
-        version_of(pipeline, version)
+    return [version_of(pipeline, version) for version in versions]
+
+
+def _share(actor: Actor, pipeline: Pipeline, wanted: Sequence[tuple[int, int]]) -> None:
     pipeline.split = [{"version": version, "percent": percent} for version, percent in wanted]
     pipeline.save(update_fields=["split"])
     audit.record(actor.workspace, actor.user, "pipeline.split", pipeline.slug, {"arms": pipeline.split})
-    return pipeline
-
-
-@transaction.atomic
-def end(actor: Actor, pipeline: Pipeline) -> None:
-    """Let all new runs have the published version again. Publishing does so too."""
-    require(actor, Capability.PUBLISH)
-    if pipeline.split:
-        pipeline.split = []
-        pipeline.save(update_fields=["split"])
-        audit.record(actor.workspace, actor.user, "pipeline.split_ended", pipeline.slug)

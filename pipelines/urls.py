@@ -1,5 +1,45 @@
-"""The addresses of this app's pages."""
+"""The addresses of this app's pages. No slug begins with a plus, so that no agent is hidden by a page."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from pipelines.views import agents, editor, gallery, knowledge, new, rows, sharing, start, versions
+
+urlpatterns: list[URLPattern] = [
+    path("agents/", agents.agents, name="agents"),
+    path("agents/+new/", agents.new, name="agent-new"),
+    path("agents/<slug:slug>/", agents.agent, name="agent"),
+    path("agents/<slug:slug>/versions/<int:number>/again/", agents.again, name="agent-again"),
+    path("agents/<slug:slug>/pipelines/<slug:pipeline_slug>/", agents.update, name="agent-update"),
+    path("pipelines/<slug:slug>/", editor.editor, name="pipeline"),
+    path("pipelines/<slug:slug>/outline/", editor.editor, {"outline": True}, name="pipeline-outline"),
+    path("pipelines/<slug:slug>/step/", editor.step, name="draft-step"),
+    path("pipelines/<slug:slug>/change/", editor.change, name="draft-change"),
+    path("pipelines/<slug:slug>/undo/", editor.step_back, {"redo": False}, name="draft-undo"),
+    path("pipelines/<slug:slug>/redo/", editor.step_back, {"redo": True}, name="draft-redo"),
+    path("pipelines/<slug:slug>/news/", editor.look_again, name="draft-news"),
+    path("pipelines/<slug:slug>/publish/", versions.publish, name="publish"),
+    path("pipelines/<slug:slug>/versions/", versions.versions, name="versions"),
+    path("pipelines/<slug:slug>/versions/<int:number>.json", versions.download, name="version-json"),
+    path("pipelines/<slug:slug>/versions/<int:number>/rollback/", versions.roll_back, name="rollback"),
+    path("pipelines/<slug:slug>/versions/<int:number>/edit/", versions.edit_from, name="edit-from"),
+    path("pipelines/<slug:slug>/compare/", versions.compare, name="compare"),
+    path("pipelines/<slug:slug>/split/", versions.split, name="split"),
+    path("pipelines/<slug:slug>/split/end/", versions.end_split, name="end-split"),
+    path("knowledge/", knowledge.collections, name="knowledge"),
+    path("knowledge/<slug:slug>/", knowledge.collection, name="collection"),
+    path("knowledge/<slug:slug>/add/", knowledge.add, name="document-add"),
+    path("knowledge/<slug:slug>/remove/", knowledge.remove, name="collection-remove"),
+    path("knowledge/<slug:slug>/<uuid:document_id>/remove/", knowledge.remove_document, name="document-remove"),
+    path("templates/", gallery.templates, name="templates"),
+    path("templates/<slug:name>/", gallery.template, name="template"),
+    path("templates/<slug:name>/use/", gallery.use, name="template-use"),
+    path("start/", start.start, name="start"),
+    path("new/", new.new, name="new"),
+    path("new/blank/", new.blank, name="new-blank"),
+    path("new/import/", new.import_document, name="new-import"),
+    path("pipelines/<slug:slug>/sharing/", sharing.sharing_page, name="pipeline-sharing"),
+    path("pipelines/<slug:slug>/duplicate/", rows.duplicate, name="pipeline-duplicate"),
+    path("pipelines/<slug:slug>/archive/", rows.archive, name="pipeline-archive"),
+    path("pipelines/<slug:slug>/restore/", rows.restore, name="pipeline-restore"),
+    path("pipelines/<slug:slug>/export/", rows.export, name="pipeline-export"),
+]

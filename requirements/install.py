@@ -25,7 +25,8 @@ def main() -> None:
     _make_environment()
     print(f"baton: installing {lock.name}", flush=True)  # noqa: T201 the first thing a person sees
     pip = [VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*pip, "--require-hashes", "-r", lock], check=False)
+    # The lock is complete: an older pip that resolves it anew takes a package's extras for a requirement without a pin.
+    done = subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", lock], check=False)
     if done.returncode != 0:
         sys.exit(f"Could not install {lock.name}; pip's message stands above.")
     stamp.write_text(state)

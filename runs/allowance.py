@@ -1,7 +1,8 @@
-"""What a workspace and a pipeline may still spend in a day or a month: calls are held to it before they are made.
+"""What a workspace, a pipeline and a tag may still spend in a day or a month; calls are held to it beforehand.
 
 A budget's period has one counter, moved only here and by the commit that settles a call. Whoever moves several
-counters locks them in the order of their ids, so that no two can wait for each other. Raw SQL: this is the hot path of
+counters locks them after the run, in the order of their ids and in one statement of a transaction, so that no two can
+wait for each other. Raw SQL: this is the hot path of
 runs that have such a budget, and one round trip.
 """
 
@@ -35,7 +36,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A budget's present period, in micro-dollars; `pipeline` is a name, or None where it covers the whole workspace.
+    """A budget's present period, in micro-dollars; without `pipeline` (its name) and `tag` it is the whole workspace's.
 
     `spent` is settled, `used` is that and what open calls hold.
     """
@@ -43,6 +44,7 @@ class Period:
     budget_id: str
     workspace: str
     pipeline: str | None
+    tag: str | None
     period: str
     start: dt.date
     cap: int
@@ -51,7 +53,9 @@ class Period:
 
     @property
     def scope(self) -> str:
-        return "workspace" if self.pipeline is None else "pipeline"
+        if self.pipeline is not None:
+            return "pipeline"
+        return "workspace" if self.tag is None else "tag"
 
     @property
     def left(self) -> int:
@@ -60,7 +64,8 @@ class Period:
     @property
     def words(self) -> str:
         """Whose money of which days: "the $5 that Acme may spend on 20 November 2026"."""
-        whose = self.workspace if self.pipeline is None else f"the pipeline {self.pipeline}"
+        named = {"workspace": self.workspace, "pipeline": f"the pipeline {self.pipeline}"}
+        whose = named.get(self.scope, f"runs with the tag {self.tag}")
         when = f"on {self.start.day} {self.start:%B %Y}" if self.period == "day" else f"in {self.start:%B %Y}"
         return f"the ${dollars(self.cap)} that {whose} may spend {when}"
 
@@ -76,6 +81,7 @@ class Alert:
     def payload(self) -> dict[str, Json]:
         return {
             "scope": self.period.scope,
+            **({"tag": self.period.tag} if self.period.tag is not None else {}),
             "period": self.period.period,
             "period_start": self.period.start.isoformat(),
             "at": self.share,
@@ -97,14 +103,14 @@ class Held:
 
 
 _DUE = """
-  select b.id as budget_id, b.workspace_id, b.pipeline_id, w.name as workspace, p.name as pipeline, b.period,
+  select b.id as budget_id, b.workspace_id, b.pipeline_id, b.tag, w.name as workspace, p.name as pipeline, b.period,
     b.max_cost_micros as cap, b.hard, b.on_exceed, b.alert_at,
     date_trunc(b.period, now() at time zone w.zone)::date as start,
     date_trunc(b.period, now() at time zone w.zone) at time zone w.zone as opened
   from runs_run r
   join accounts_workspace w on w.id = r.workspace_id
   join pipelines_budget b on b.workspace_id = r.workspace_id
-    and (b.pipeline_id is null or b.pipeline_id = r.pipeline_id)
+    and (b.pipeline_id is null or b.pipeline_id = r.pipeline_id) and (b.tag is null or b.tag = any(r.tags))
   left join pipelines_pipeline p on p.id = b.pipeline_id
   where r.id = %(run)s and r.epoch = %(epoch)s
 """
@@ -154,10 +160,10 @@ moved as (
   from verdict, news j left join held on held.budget_id = j.budget_id and held.period_start = j.period_start
   where c.id = j.id and verdict.complete and (held.budget_id is not null or cardinality(j.alerts) > 0)
 )
-select due.budget_id, due.workspace, due.pipeline, due.period, due.start, coalesce(j.cap, due.cap) as cap, j.spent,
-  j.used, j.id is not null as opened, coalesce(j.refuses, false) as refuses, due.on_exceed, j.alerts
+select due.budget_id, due.workspace, due.pipeline, due.tag, due.period, due.start, coalesce(j.cap, due.cap) as cap,
+  j.spent, j.used, j.id is not null as opened, coalesce(j.refuses, false) as refuses, due.on_exceed, j.alerts
 from due left join news j on j.budget_id = due.budget_id
-order by due.pipeline_id is null, due.period
+order by due.pipeline_id is null, due.tag is null, due.tag, due.period
 """
 
 # A budget made in the middle of its period knows what was spent before (what the spans of calls that began in it say,
@@ -169,7 +175,7 @@ unspanned as materialized (
   select due.budget_id, due.start, c.run_id, c.key as call, c.state, c.reserved_micros as micros
   from due
   join runs_run r on r.workspace_id = due.workspace_id and (due.pipeline_id is null or r.pipeline_id = due.pipeline_id)
-    and (r.owner is not null or r.unconfirmed_micros > 0)
+    and (due.tag is null or due.tag = any(r.tags)) and (r.owner is not null or r.unconfirmed_micros > 0)
   join runs_call c on c.run_id = r.id and c.kind = 'model'
     and (c.state = 'started' or (c.state = 'lost' and c.started_at >= due.opened))
   where not exists (
@@ -182,6 +188,7 @@ opened as (
       select coalesce(sum(s.cost_micros), 0) from runs_span s
       where s.workspace_id = due.workspace_id and s.model is not null and s."end" >= due.opened
         and s.start >= due.opened and (due.pipeline_id is null or s.pipeline_id = due.pipeline_id)
+        and (due.tag is null or exists (select from runs_run r where r.id = s.run_id and due.tag = any(r.tags)))
     ) + (select coalesce(sum(micros), 0) from unspanned u where u.budget_id = b.id and u.state = 'lost'),
     (select coalesce(sum(micros), 0) from unspanned u where u.budget_id = b.id and u.state = 'started'), 0, 0, 0
   from pipelines_budget b join due on due.budget_id = b.id
@@ -234,18 +241,19 @@ async def budgeted(connection: AsyncConnection[Any], run_ids: Sequence[str]) -> 
 
 IS_BUDGETED = (
     "exists (select from pipelines_budget b where b.workspace_id = r.workspace_id "
-    "and (b.pipeline_id is null or b.pipeline_id = r.pipeline_id))"
+    "and (b.pipeline_id is null or b.pipeline_id = r.pipeline_id) and (b.tag is null or b.tag = any(r.tags)))"
 )
 """Whether a budget covers the run `r`, as SQL."""
 
 
-def closing(calls: str) -> str:
+def closing(calls: str, more: str = "") -> str:
     """Return the common table expressions that close the holds of calls and move their counters.
 
     `calls` is a query of (run_id, call, cost_micros, lost): a lost call counts as spent with all it held, a call
     without cost gives everything back. Counters move by what the deletion returns, so a hold counts once, whoever
-    closes it.
+    closes it. `more` is a query of (budget_id, period_start, extra): what a manager allowed moves them as well.
     """
+    allowed = f" union all select m.budget_id, m.period_start, 0, 0, m.extra from ({more}) m" if more else ""
     return f"""
 closing as ({calls}),
 closed as (
@@ -254,15 +262,17 @@ closed as (
     case when x.lost then h.amount_micros else coalesce(x.cost_micros, 0) end as spent
 ),
 counter as materialized (
-  select c.id, m.held, m.spent
+  select c.id, m.held, m.spent, m.extra
   from runs_budgetcounter c join (
-    select budget_id, period_start, sum(held)::bigint as held, sum(spent)::bigint as spent from closed group by 1, 2
+    select budget_id, period_start, sum(held)::bigint as held, sum(spent)::bigint as spent, sum(extra)::bigint as extra
+    from (select budget_id, period_start, held, spent, 0::bigint as extra from closed{allowed}) moved group by 1, 2
   ) m on m.budget_id = c.budget_id and m.period_start = c.period_start
   order by c.id for update of c
 ),
 counted as (
   update runs_budgetcounter c
-  set reserved_micros = c.reserved_micros - counter.held, spent_micros = c.spent_micros + counter.spent
+  set reserved_micros = c.reserved_micros - counter.held, spent_micros = c.spent_micros + counter.spent,
+    extra_micros = c.extra_micros + counter.extra
   from counter where c.id = counter.id
 )"""
 
@@ -277,6 +287,16 @@ _LEFT_BEHIND = """
   from runs_budgethold h left join runs_run r on r.id = h.run_id
   left join runs_call c on c.run_id = h.run_id and c.key = h.call
   where r.id is null or (r.owner is null and r.state in ('succeeded', 'failed', 'cancelled'))
+"""
+_LINE = """
+insert into pipelines_budgetchange (workspace_id, scope, act, was_micros, cap_micros, terms, reason, by_id)
+select b.workspace_id, coalesce('pipeline ' || p.slug, 'tag ' || b.tag, 'workspace') || '/' || b.period, 'allowed',
+  b.max_cost_micros, %(extra)s, '{}',
+  concat_ws(' · ', nullif(left(%(reason)s, 300), ''), left('asked by run #' || r.number || ' of ' || of.name, 90)),
+  (select id from accounts_user where email = %(by)s)
+from pipelines_budget b left join pipelines_pipeline p on p.id = b.pipeline_id
+  join runs_run r on r.id = %(run)s join pipelines_pipeline of on of.id = r.pipeline_id
+where b.id = %(budget)s
 """
 _RELEASE = f"with {closing(_UNANNOUNCED)} select"
 _SWEEP = f"with {closing(_LEFT_BEHIND)} select"
@@ -294,7 +314,7 @@ def sweep() -> None:
 
 
 def _period(row: dict[str, Any]) -> Period:
-    names = ("workspace", "pipeline", "period", "start", "cap", "spent", "used")
+    names = ("workspace", "pipeline", "tag", "period", "start", "cap", "spent", "used")
     return Period(budget_id=str(row["budget_id"]), **{name: row[name] for name in names})
 
 
@@ -325,4 +345,17 @@ def _beyond(period: Period, wanted: Wanted, error: StepError, on_exceed: str) ->
 def more_for(event: Event, run: RunFacts) -> list[Row]:
     """Return what a manager's yes changes in the budget's present period (`budget_raised`)."""
     budget_id, _, start = str(event.payload["cap"]).removeprefix(PERIOD).partition(":")
-    return [AddMoney(budget_id, start, int(event.payload["amount_micros"]))]
+    by, reason = str(event.payload.get("by", "")), str(event.payload.get("reason", ""))
+    return [AddMoney(budget_id, start, int(event.payload["amount_micros"]), by, reason)]
+
+
+def added(run_id: str, more: AddMoney) -> dict[str, Json]:
+    """Return what a manager allowed as a row beside the holds that a commit closes."""
+    period = {"budget_id": more.budget_id, "period_start": more.period_start}
+    return {"run_id": run_id, **period, "extra": more.micros}
+
+
+async def keep_line(connection: AsyncConnection[Any], run_id: str, more: AddMoney) -> None:
+    """Write in the budget's history who allowed it more at whose asking; nothing once the budget is gone."""
+    given = {"run": run_id, "budget": more.budget_id, "extra": more.micros, "by": more.by, "reason": more.reason}
+    await connection.execute(_LINE, given)

@@ -6,12 +6,21 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from runs import allowance, boards, cache, circuits, dispatch, effects, limits, locks, talks, topics
+        from pipelines.library import price_changes
+        from runs import allowance, boards, cache, circuits, dispatch, effects, limits, locks, months, talks, topics
+        from runs.execution.otlp import sending
+        from runs.spending import booking, retention
+        from runs.triggers import firing, schedules
 
-        for sweep in (allowance.sweep, limits.sweep, circuits.sweep, cache.sweep, topics.sweep, talks.sweep):
-            dispatch.on_poll(sweep)
-        for look in (topics.look, locks.look):
+        for tidy in (limits, circuits, cache, topics, talks, schedules, retention):
+            dispatch.on_poll(tidy.sweep, every=60)
+        dispatch.on_poll(months.sweep, every=3600)
+        for keep in (allowance.sweep, booking.book, price_changes.apply_due):
+            dispatch.on_poll(keep)
+        for look in (topics.look, locks.look, schedules.look, firing.look):
             dispatch.on_poll(look)
+        dispatch.on_poll(sending.wake)
+        topics.on_sent(firing.heard)
         for handler in (topics.waits_for, locks.ask):
             effects.on("step_waiting")(handler)
         effects.on("wait_ended")(topics.ended)

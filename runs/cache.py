@@ -8,9 +8,10 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from pipelines.graph.model import Json
+from runs import artifacts
 
 _LOOK_UP = """
-select run_id, path, output, meta, ports, model, cost_micros from runs_cacheentry
+select run_id, path, output, meta, ports, model, cost_micros, large from runs_cacheentry
 where workspace_id = %s and key = %s and expires_at > now()
 """
 _SWEEP = "delete from runs_cacheentry where id in (select id from runs_cacheentry where expires_at < now() limit 1000)"
@@ -30,11 +31,14 @@ class Kept:
 
 
 async def look_up(connection: AsyncConnection[Any], workspace_id: str, key: str) -> Kept | None:
-    """Return the result under this key, unless it has expired. One query."""
+    """Return the result under this key, unless it has expired. One query, two for a large one."""
     cursor = connection.cursor(row_factory=dict_row)
     await cursor.execute(_LOOK_UP, (workspace_id, key), prepare=True)
     row = await cursor.fetchone()
-    return Kept(**{**row, "run_id": str(row["run_id"]), "ports": tuple(row["ports"])}) if row else None
+    if row is None:
+        return None
+    await artifacts.put_back(connection, row["run_id"], [row])
+    return Kept(**{**row, "run_id": str(row["run_id"]), "ports": tuple(row["ports"])})
 
 
 def sweep() -> None:

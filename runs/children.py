@@ -18,10 +18,10 @@ from pipelines.graph.model import Json
 from runs.dispatch import fact_row
 from runs.effects import Insert, StartRun
 from runs.engine import allotting
-from runs.engine.decision import AskAbove, ChildStart, Tell
+from runs.engine.decision import AskAbove, ChildStart, Decision, Tell
 from runs.engine.facts import Answered, CancelRequested, ChildEnded, MoreWanted, to_json
 from runs.engine.state import Execution
-from runs.models import Run
+from runs.models import Run, Via
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,18 @@ class Above:
     editors: tuple[str, ...]
 
 
+def relatives(
+    above: Above, decision: Decision, execution: Execution, revision: int, now: datetime
+) -> list[StartRun | Insert]:
+    """Return what a decision means for the runs below and above: those it starts, and what it tells and asks others."""
+    return [
+        *births(above, decision.children, now),
+        *told(str(above.row["id"]), decision.tells, revision),
+        *asked(above.row, decision.asks),
+        *(ended(above.row, execution) if decision.ends else ()),
+    ]
+
+
 def births(above: Above, starts: Iterable[ChildStart], now: datetime) -> list[StartRun]:
     """Return the runs that a decision starts. Starter, tags and rehearsal are those of the run above."""
     return [_birth(above, start, now) for start in starts]
@@ -40,7 +52,9 @@ def births(above: Above, starts: Iterable[ChildStart], now: datetime) -> list[St
 
 def told(run_id: str, tells: Iterable[Tell], revision: int) -> list[Insert]:
     """Return what a decision leaves in the inboxes of children; a repeated commit leaves it once."""
-    return [fact_row(tell.child, tell.fact, _key(run_id, tell, revision)) for tell in tells]
+    return [
+        fact_row(tell.child, tell.fact, _key(run_id, tell, f"{revision}:{number}")) for number, tell in enumerate(tells)
+    ]
 
 
 def ended(row: Mapping[str, Any], execution: Execution) -> list[Insert]:
@@ -86,6 +100,8 @@ def _birth(above: Above, start: ChildStart, now: datetime) -> StartRun:
             "tags": row["tags"],
             "rehearsal": row["rehearsal"],
             "started_by_id": row["started_by_id"],
+            "via": Via.PIPELINE,
+            "board_id": str(row["board_id"]) if start.origin.shares_board else start.id,
             "parent_id": str(row["id"]),
             "parent_path": start.path,
             "parent_count": start.number,
@@ -105,13 +121,13 @@ def _defaults() -> Mapping[str, Json]:
     return {str(field.column): field.get_default() for field in fields}
 
 
-def _key(run_id: str, tell: Tell, revision: int) -> str:
-    """A run is cancelled once, by whomever; pauses and resumes alternate."""
+def _key(run_id: str, tell: Tell, place: str) -> str:
+    """A run is cancelled once, by whomever; pauses and resumes alternate, in one decision too."""
     if isinstance(tell.fact, CancelRequested):
         return "cancel"
     if isinstance(tell.fact, Answered):
         return f"answered:{run_id}:{digest(tell.fact.request)[7:23]}"
-    return f"{to_json(tell.fact)['fact']}:{run_id}:{revision}"
+    return f"{to_json(tell.fact)['fact']}:{run_id}:{place}"
 
 
 def _end_key(run_id: Any) -> str:

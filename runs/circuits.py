@@ -1,7 +1,8 @@
 """Circuit breakers: what fails again and again is left alone for a while, by all workers, and then tried by one call.
 
-Five failures within a minute open a circuit. After thirty seconds one call may try: its success closes the circuit, its
-failure leaves it open for another thirty seconds. The row of a circuit is moved here only, by the database's clock.
+Five failures within a minute open a circuit. After thirty seconds one call, or one attempt of an agent, may try: its
+success closes the circuit, its failure leaves it open for another thirty seconds. The row of a circuit is moved here
+only, by the database's clock.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ PROBE_AGAIN_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a circuit is about: `name` is provider/model, or tool@version and the host it talks to."""
+    """What a circuit is about: `name` is provider/model, tool@version and the host it talks to, or agent@version and
+    the model that it uses."""
 
     workspace_id: str
     name: str

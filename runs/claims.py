@@ -1,7 +1,7 @@
 """Who owns a run: claims, leases and what a new owner reads. All compare-and-set on the database's clock."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from psycopg import AsyncConnection, Connection
 from psycopg.rows import dict_row
 
 from pipelines.graph.model import Json
-from runs import allowance, children
+from runs import allowance, artifacts, children
 from runs.models import Call, Run
 from runs.store import Fenced
 
@@ -27,6 +27,30 @@ def _columns(model: type[Model], alias: str) -> str:
     return ", ".join(f"{alias}.{field.column}" for field in model._meta.concrete_fields)
 
 
+# The price of a model is pinned to the run when its first owner takes it: the version's lock, but for what people have
+# said of it since. A word that was taken back counts only if the lock is older: a newer one holds the packaged price.
+# A run that has begun without any goes on with those of its lock, whatever was said meanwhile. A run that a step
+# started is a part of the run above it: what that one pays for a model, it pays too, however long after it begins.
+_PRICES = """
+coalesce(r.prices, case when r.revision > 0 then jsonb '{}' end, (
+  select coalesce(jsonb_object_agg(p.ref, case when p.input is not null then
+    jsonb_build_object('input', p.input, 'output', p.output, 'cached_input', p.cached_input) end), '{}')
+  from (
+    select distinct on (c.connection, c.model) c.connection || '/' || c.model as ref, c.input, c.output,
+      c.cached_input, c.own, c.from_at
+    from pipelines_pricechange c where c.workspace_id = r.workspace_id and c.from_at <= now()
+    order by c.connection, c.model, c.from_at desc, c.id desc
+  ) p join pipelines_pipelineversion v on v.id = r.version_id
+  where v.lock -> 'prices' ? p.ref and (p.own or p.from_at > v.created_at)
+) || coalesce((
+  select jsonb_object_agg(p.ref, p.price) from runs_run above
+  join pipelines_pipelineversion w on w.id = above.version_id
+  cross join jsonb_each(coalesce(w.lock -> 'prices', '{}') || coalesce(above.prices, '{}')) as p (ref, price)
+  join pipelines_pipelineversion v on v.id = r.version_id
+  where above.id = r.parent_id and v.lock -> 'prices' ? p.ref
+), '{}'))
+"""
+
 _CLAIM = f"""
 with old as (
   select id, owner from runs_run
@@ -36,17 +60,17 @@ with old as (
 )
 update runs_run r
 set owner = %(owner)s, epoch = r.epoch + 1, lease_until = now() + make_interval(secs => %(lease)s),
-    crashes = r.crashes + (old.owner is not null)::int
+    crashes = r.crashes + (old.owner is not null)::int, prices = {_PRICES}
 from old where r.id = old.id
 returning {_columns(Run, "r")}, old.owner is not null as crashed, {allowance.IS_BUDGETED} as budgeted, (
-  select coalesce(jsonb_agg(jsonb_build_array(i.id, i.fact) order by i.id), '[]') from runs_inbox i
+  select coalesce(jsonb_agg(jsonb_build_array(i.id, i.fact, i.large) order by i.id), '[]') from runs_inbox i
   where i.run_id = r.id and i.taken_at is null
 ) as inbox
 """  # noqa: S608  (what is put in is a constant)
 
 _STEPS = """
 select path, node, kind, title, state, wait_reason, attempt, flags, port, input, output, meta, error, memo, position,
-  cost_micros, unpriced_calls, started_at, finished_at
+  cost_micros, unpriced_calls, started_at, finished_at, large
 from runs_step where run_id = %s order by position
 """
 _CALLS = f"""
@@ -54,7 +78,7 @@ select {_columns(Call, "c")}, coalesce(l.amount_micros, 0) as still_reserved fro
 left join runs_ledgerentry l on l.run_id = c.run_id and l.call = c.key and l.kind = 'reserved' and c.state = 'started'
 where c.run_id = %s order by c.id
 """  # noqa: S608  (what is put in is a constant)
-_INBOX = "select id, fact from runs_inbox where run_id = %s and taken_at is null order by id"
+_INBOX = "select id, fact, large from runs_inbox where run_id = %s and taken_at is null order by id"
 _VERSION = "select document, lock, editors from pipelines_pipelineversion where id = %s"
 
 CRASHES_BEFORE_QUARANTINE = 2
@@ -112,13 +136,25 @@ async def claim(connection: AsyncConnection[Any], wanted: Claim) -> Claimed | No
         await allowance.release(connection, wanted.run_id)
     steps = [] if fresh else await _fetch(connection, _STEPS, run["id"])
     calls = [] if fresh else await _fetch(connection, _CALLS, run["id"])
-    return Claimed(run, crashed, steps, calls, [(row_id, fact) for row_id, fact in inbox], budgeted)
+    await artifacts.put_back(connection, run["id"], [*steps, *calls])
+    return Claimed(run, crashed, steps, calls, await _facts(connection, inbox), budgeted)
 
 
 async def read_inbox(connection: AsyncConnection[Any], run_id: UUID | str) -> list[tuple[int, Json]]:
     """Return the facts that wait for the run, oldest first."""
     cursor = await connection.execute(_INBOX, (run_id,), prepare=True)
-    return [(row[0], row[1]) for row in await cursor.fetchall()]
+    return await _facts(connection, await cursor.fetchall())
+
+
+async def _facts(connection: AsyncConnection[Any], rows: Iterable[Sequence[Any]]) -> list[tuple[int, Json]]:
+    """Return facts whole: what was too large for the inbox stays with the run that told it."""
+    facts = []
+    for row_id, fact, large in rows:
+        if large:
+            fact["large"] = large
+            await artifacts.put_back(connection, large["output"]["run"], [fact])
+        facts.append((row_id, fact))
+    return facts
 
 
 async def read_version(connection: AsyncConnection[Any], version_id: UUID) -> dict[str, Any]:
@@ -152,13 +188,13 @@ async def claimable(connection: AsyncConnection[Any], owner: str, limit: int) ->
     return [(str(row[0]), row[1]) for row in await cursor.fetchall()]
 
 
-async def clock(connection: AsyncConnection[Any]) -> tuple[datetime, float]:
-    """Return the database's time and the monotonic second it belongs to, to within half the time of one question."""
+async def clock(connection: AsyncConnection[Any]) -> tuple[datetime, float, float]:
+    """Return the database's time, and the monotonic seconds before the question and after the answer."""
     asked = time.monotonic()
     cursor = await connection.execute("select clock_timestamp()")
     row = await cursor.fetchone()
     read: datetime = row[0] if row else datetime.now(UTC)
-    return read, (asked + time.monotonic()) / 2
+    return read, asked, time.monotonic()
 
 
 _SETTLE_ABANDONED = f"""

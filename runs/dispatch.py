@@ -5,7 +5,9 @@ may be lost, doubled or late, because every worker also looks into the inboxes e
 """
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -20,7 +22,17 @@ log = logging.getLogger("baton.dispatch")
 
 SHARED_QUEUE = "baton"
 
-_POLLS: list[Callable[[], None]] = []
+
+@dataclass(slots=True)
+class _Poll:
+    """A job of the poll and when, on this process's clock, its next turn comes."""
+
+    job: Callable[[], None]
+    every: float
+    turn_at: float = 0.0
+
+
+_POLLS: list[_Poll] = []
 
 
 def report(run_id: UUID, fact: OutsideFact, key: str) -> bool:
@@ -78,12 +90,25 @@ def _send(run_id: UUID | str, queue: str, *, forwarded: bool) -> None:
         log.warning("The broker did not take the bell for run %s: %s", run_id, error)
 
 
-def on_poll(job: Callable[[], None]) -> Callable[[], None]:
-    """Register a job that every worker runs every two seconds in a thread: short, and safe when two run at once."""
-    if job not in _POLLS:
-        _POLLS.append(job)
+def on_poll(job: Callable[[], None], *, every: float = 0.0) -> Callable[[], None]:
+    """Register a job that every worker runs in a thread with its poll of two seconds: short, safe when two run at once.
+
+    One that nobody waits for may say after how many seconds, at the earliest, its turn comes again.
+    """
+    if all(poll.job != job for poll in _POLLS):
+        _POLLS.append(_Poll(job, every))
     return job
 
 
 def poll_jobs() -> tuple[Callable[[], None], ...]:
-    return tuple(_POLLS)
+    """Return every job there is, due or not."""
+    return tuple(poll.job for poll in _POLLS)
+
+
+def due_jobs() -> Iterator[Callable[[], None]]:
+    """Give the jobs whose turn has come, one after the other; a job that was not asked for keeps its turn."""
+    now = time.monotonic()
+    for poll in _POLLS:
+        if poll.turn_at <= now:
+            poll.turn_at = now + poll.every
+            yield poll.job

@@ -26,6 +26,7 @@ class RunFacts:
     now: datetime
     board_id: str = ""
     rehearsal: bool = False
+    unattended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,13 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class AddMoney:
-    """Allow a budget more in one of its periods, in micro-dollars."""
+    """Allow a budget more in one of its periods, in micro-dollars, and keep who allowed it (an email) and why."""
 
     budget_id: str
     period_start: str
     micros: int
+    by: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 A call is booked once, in the run that made it. What a run comes to with its children is added up when it is read.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet
 
+from accounts.access import Actor, scoped
 from pipelines.graph.model import Json
 from runs.models import Run, Totals
 
@@ -41,9 +42,10 @@ def add_up(runs: Iterable[Run]) -> None:
         run.totals = _sum(run, below.get(run.pk, Totals()))
 
 
-def started_by(run: Run, path: str) -> "QuerySet[Run]":
-    """Return the runs that a step has started, the newest first."""
-    return Run.objects.filter(parent=run, parent_path=path).select_related("pipeline").order_by("-parent_count")
+def started_by(actor: Actor, run: Run, paths: Collection[str]) -> "QuerySet[Run]":
+    """Return the runs that these steps have started, as far as the actor sees them, the newest first."""
+    rows = scoped(Run, actor).filter(parent=run, parent_path__in=paths)
+    return rows.select_related("pipeline").order_by("-parent_count")
 
 
 def ids_from(run: Run) -> list[UUID]:

@@ -1,4 +1,4 @@
-"""One reader of a run's events per web process, shared by all its sockets."""
+"""One reader of a run's events, shared by all who follow it in this process."""
 
 import asyncio
 from collections import deque
@@ -22,7 +22,6 @@ class Feed:
         self._lock = asyncio.Lock()
         self._begun = self._ended = 0
         self._whole = False  # whether the log went no further when its newest kept event was read
-        self.readers = 0
 
     async def refresh(self) -> None:
         """Read what is new. Callers at the same moment share one query, but never one that began before they called:
@@ -56,20 +55,3 @@ class Feed:
         if events and events[-1]["seq"] == self._events[-1]["seq"]:
             self._whole = len(events) < live.PAGE
         return events
-
-
-_FEEDS: dict[str, Feed] = {}
-
-
-def join(run_id: str) -> Feed:
-    """Return the process's feed of a run; every `join` needs its `leave`."""
-    feed = _FEEDS.setdefault(run_id, Feed(run_id))
-    feed.readers += 1
-    return feed
-
-
-def leave(run_id: str) -> None:
-    feed = _FEEDS[run_id]
-    feed.readers -= 1
-    if feed.readers == 0:
-        del _FEEDS[run_id]

@@ -10,11 +10,11 @@ from accounts.errors import Invalid
 from pipelines import schema_form
 from pipelines.graph.model import Json, Kind
 from pipelines.schema_form import Field
-from runs import forks, inspection
-from runs.canvas import HEAVY
+from runs import drawer, forks, inspection
 from runs.forks import Fork, Savings
 from runs.inspection import StepRow
 from runs.models import Run, Step
+from runs.tallies import HEAVY
 
 MOST_STEPS = 200
 
@@ -46,7 +46,7 @@ def edit(actor: Actor, run_id: UUID, path: str, posted: Mapping[str, str] | None
 
     Raises NotFound for a step that the run does not have.
     """
-    view = inspection.step_view(actor, run_id, path)
+    view = drawer.step_view(actor, run_id, path)
     step, run = view.row.step, view.run
     fields = _start_fields(run) if step.kind == Kind.INPUT else []
     is_text = isinstance(step.output, str) or (step.output is None and step.kind == Kind.AGENT)

@@ -15,7 +15,7 @@ from accounts import audit
 from accounts.access import Actor, Capability, require
 from accounts.errors import Conflict, Invalid
 from accounts.ids import new_id
-from pipelines.graph import canonical
+from pipelines.graph import canonical, sharing
 from pipelines.graph.freeze import agents_of, pipelines_of, tools_of
 from pipelines.graph.lock import Lock
 from pipelines.graph.model import Document, Graph, Json, Kind, Node
@@ -23,28 +23,31 @@ from pipelines.graph.money import dollars
 from pipelines.graph.problems import pointer
 from pipelines.graph.tools import Effect
 from pipelines.models import PipelineVersion
-from runs import boards, dispatch, services
+from pipelines.sharing import require_all_below
+from runs import artifacts, boards, dispatch, services
 from runs.engine import forking, given, paths, spread
 from runs.engine.decision import StepRecord
 from runs.engine.facts import RunRequested
 from runs.engine.forking import Takeover
 from runs.engine.scope import MADE
 from runs.engine.status import StepState
-from runs.models import Event, Run, Step
+from runs.models import Event, Run, Step, Via
 
 _LIGHT = ("path", "node", "kind", "title", "state", "flags", "port", "position")
 
 # Copied inside the database: the outputs of ten thousand steps need not pass through this process. What a step had
-# cost, and where, comes along; consent, retries and whatever else it remembered stay behind.
+# cost, and where, comes along, and so does what it wrote on the board, and what its item came to by the board; consent,
+# retries and whatever else it remembered stay behind.
 _COPY = """
-insert into runs_step (run_id, path, node, kind, title, state, attempt, flags, port, input, output, meta, error, memo,
-  cost_micros, unpriced_calls, position, started_at, finished_at)
+insert into runs_step (run_id, path, node, kind, title, state, attempt, flags, port, input, output, meta, large, error,
+  memo, cost_micros, unpriced_calls, position, started_at, finished_at)
 select %(fork)s, path, node, kind, title, state, attempt,
-  case when 'reused' = any(flags) then flags else flags || 'reused'::varchar end, port, input, output, meta, error,
+  case when 'reused' = any(flags) then flags else flags || 'reused'::varchar end, port, input, output, meta,
+  large, error,
   jsonb_strip_nulls(jsonb_build_object('failed_input', memo->'failed_input', 'made', memo->'made',
     'reused_from', coalesce(memo->'reused_from',
       jsonb_build_object('run', %(run)s::text, 'number', %(number)s, 'cost_micros', cost_micros))))
-    || case when memo ? 'board' then jsonb_build_object('board', memo->'board') else '{}' end,
+    || coalesce((select jsonb_object_agg(key, value) from jsonb_each(memo) where key in ('board', 'verdict')), '{}'),
   0, 0, position, started_at, finished_at
 from runs_step where run_id = %(run)s::uuid and path = any(%(paths)s)
 """
@@ -90,7 +93,7 @@ def fork(actor: Actor, run: Run, order: Fork) -> Run:
     (`step_changed`, `step_running`, `part_of_run`, `archived`), NotFound for an unknown version, Forbidden. Locks the
     run's row, so that none of its decisions falls between what is read and what is copied.
     """
-    require(actor, Capability.RUN)
+    require(actor, Capability.RUN, run.pipeline)
     services.refuse_archived(run.pipeline)
     if is_item(run):
         message = f"Run {run.number} is one item of another run. Fork that one from its step {run.parent_path}."
@@ -102,6 +105,7 @@ def fork(actor: Actor, run: Run, order: Fork) -> Run:
             .get(pk=run.pk)
         )
         version = run.version if order.version is None else services.version_of(actor, run.pipeline, order.version)
+        require_all_below(actor, version)
         document = services.document_of(version.pk)
         old = _old(run)
         outputs, values = _by_hand(run, version, document, order)
@@ -145,7 +149,10 @@ def _old(run: Run) -> _Old:
     rows = list(Step.objects.filter(run=run).annotate(paid=paid).values(*_LIGHT, "paid"))
     needed = Q(kind=Kind.EACH) | Q(kind=Kind.TOOL, state=StepState.RUNNING)
     found = Step.objects.filter(needed, run=run).annotate(made=KeyTransform(MADE, "memo"))
-    more = {path: (input_, made) for path, input_, made in found.values_list("path", "input", "made")}
+    more = {
+        path: (artifacts.whole(run.pk, large, "input", input_), made)
+        for path, input_, large, made in found.values_list("path", "input", "large", "made")
+    }
     records = {row["path"]: _record(row, *more.get(row["path"], (None, None))) for row in rows}
     return _Old(records, {row["path"]: row["paid"] for row in rows})
 
@@ -281,11 +288,22 @@ def _new_run(actor: Actor, run: Run, version: PipelineVersion, document: Documen
         budget=run.budget if version == run.version else services.tightened(document.budget, {}),
         rehearsal=run.rehearsal,
         started_by=actor.user,
+        via=Via.FORK,
         forked_from=run,
-        origin={name: run.origin[name] for name in ("labels", "editors") if name in run.origin},
+        origin=_origin(run),
         seq=1,
         created_at=timezone.now(),
     )
+
+
+_KEPT_OF_ORIGIN = ("labels", "editors", "ancestors", "max_depth")  # who sees the fork of a child sees what is above it
+
+
+def _origin(run: Run) -> dict[str, Json]:
+    """Return what a fork knows of the runs above. Its board is its own, and rows where the other run's was."""
+    kept = {name: run.origin[name] for name in _KEPT_OF_ORIGIN if name in run.origin}
+    shares = run.origin.get("shares_board") or sharing.shares_board(services.document_of(run.version_id))
+    return {**kept, "shares_board": True} if shares else kept
 
 
 def _write_steps(run: Run, new: Run, found: Takeover) -> None:
@@ -293,11 +311,14 @@ def _write_steps(run: Run, new: Run, found: Takeover) -> None:
         with connection.cursor() as cursor:
             names: dict[str, UUID | str | int | list[str]] = {"fork": new.pk, "run": str(run.pk), "number": run.number}
             cursor.execute(_COPY, {**names, "paths": found.carried})
-        boards.copy(run, new, found.carried)
+        artifacts.copy(run.pk, new.pk)
+    boards.copy(run, new, found.carried)
     Step.objects.bulk_create([_row(new, record) for record in found.begun], batch_size=1_000)
 
 
 def _row(run: Run, record: StepRecord) -> Step:
+    row, large = artifacts.take_out({"input": record.input}, ("input",), str(run.pk))
+    artifacts.keep(large)
     return Step(
         run=run,
         path=record.path,
@@ -306,7 +327,7 @@ def _row(run: Run, record: StepRecord) -> Step:
         title=record.title,
         state=record.state,
         attempt=record.attempt,
-        input=record.input,
+        **row,
         memo=record.memo,
         position=record.position,
         started_at=record.started_at,

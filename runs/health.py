@@ -5,30 +5,35 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, Sum
-from django.db.models.fields.json import KeyTransform
-from django.db.models.functions import TruncDate
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
+from accounts.access import Actor, scoped
 from accounts.models import Workspace
+from pipelines import homes
+from pipelines.ahead import ahead
 from pipelines.graph.model import Json
 from pipelines.graph.money import micros
-from pipelines.models import Draft, Pipeline
-from runs import family
+from pipelines.models import Pipeline
+from runs import family, glance
 from runs.charts import Rect
 from runs.costs import Period
-from runs.engine.status import StepState
 from runs.models import OPEN_RUN_STATES, Run, Step
-from runs.words import PERSON_WAITS, Badge, badge_of, run_badge
+from runs.spending import counts
+from runs.words import Badge, run_badge
 
 DAYS = 14
 SHORT = 60
-SEGMENTS = 12
 HEALTH_HEIGHT = 21
+_CAP = KeyTextTransform("max_cost_usd", KeyTransform("budget", "published__document"))
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One pipeline of the list. `peak_micros` is the month's dearest run, `cap_micros` the cap of a run."""
+    """One pipeline of the list. `peak_micros` is the month's dearest run, `cap_micros` the cap of a run.
+
+    Rehearsals are runs like others in `last`, and are left out of the figures.
+    """
 
     pipeline: Pipeline
     draft_is_ahead: bool
@@ -83,53 +88,46 @@ def about(given: Json, required: Json) -> str:
     return next((text for text in texts if isinstance(text, str) and 0 < len(text) <= SHORT), "")
 
 
-def with_person_waits(runs: "QuerySet[Run]") -> "QuerySet[Run]":
-    """Add `needs_person` to runs: one of their steps waits for somebody."""
-    waiting = Step.objects.filter(run=OuterRef("pk"), state=StepState.WAITING, wait_reason__in=PERSON_WAITS)
-    return runs.annotate(needs_person=Exists(waiting))
-
-
 def listed(runs: "QuerySet[Run]") -> "QuerySet[Run]":
     """Return runs with what a list shows of them, in one query."""
     heavy = ("output", "version__document", "version__lock", "parent__input", "parent__output", "parent__origin")
     required = KeyTransform("required", KeyTransform("inputs", "version__document"))
-    return with_person_waits(runs.select_related("pipeline", "version", "started_by", "parent").defer(*heavy)).annotate(
-        asked=required
-    )
+    return runs.select_related("pipeline", "version", "started_by", "parent").defer(*heavy).annotate(asked=required)
 
 
-def recent(workspace: Workspace, limit: int, **filters: object) -> "QuerySet[Run]":
-    """Return the newest runs of a workspace."""
-    return listed(Run.objects.filter(workspace=workspace, **filters)).order_by("-created_at")[:limit]
+def recent(actor: Actor, limit: int, **filters: object) -> "QuerySet[Run]":
+    """Return the newest runs that this person sees."""
+    return listed(scoped(Run, actor).filter(**filters)).order_by("-created_at")[:limit]
 
 
 def progress(runs: Iterable[Run]) -> list[Progress]:
-    """Return the progress of runs that came from `recent`. At most two queries for all of them."""
+    """Return the progress of runs. At most two queries for all of them, whatever the number of their steps."""
     found = list(runs)
     family.add_up(found)
-    steps: dict[object, list[Step]] = {}
-    columns = ("run_id", "state", "wait_reason", "flags", "title", "node", "kind", "port", "error", "position")
-    for step in Step.objects.filter(run__in=found).only(*columns).order_by("position", "id"):
-        steps.setdefault(step.run_id, []).append(step)
-    return [_progress(run, steps.get(run.pk, [])) for run in found]
+    glances = glance.of_runs([run.pk for run in found])
+    return [_progress(run, glances.get(run.pk, glance.Glance())) for run in found]
 
 
 def one(run: Run) -> Progress:
-    """Return one run's progress, with its `needs_person`."""
-    waits = Step.objects.filter(run=run, state=StepState.WAITING, wait_reason__in=PERSON_WAITS)
-    run.needs_person = waits.exists()  # type: ignore[attr-defined]  # as `with_person_waits` sets it
+    """Return one run's progress."""
     return progress([run])[0]
 
 
-def pipelines(workspace: Workspace, now: dt.datetime) -> list[Health]:
-    """Return the workspace's pipelines, the last run first. Five queries, whatever their number."""
-    found = list(Pipeline.objects.filter(workspace=workspace, archived_at=None).select_related("published"))
+def pipelines(actor: Actor, now: dt.datetime, *, archived: bool = False) -> list[Health]:
+    """Return the pipelines that this person sees, or of them those that were archived, the last run first.
+
+    Five queries, whatever their number; no document is read.
+    """
+    workspace = actor.workspace
+    of_workspace = homes.of_people(scoped(Pipeline, actor)).filter(archived_at__isnull=not archived)
+    heavy = ("published__document", "published__lock")
+    found = list(of_workspace.select_related("published").defer(*heavy).annotate(cap_usd=_CAP))
     period = Period.around(workspace, now)
-    months = _months(Run.objects.filter(workspace=workspace), period)
-    last = {line.run.pipeline_id: line for line in progress(_last_runs(workspace))}
-    ahead = _drafts_ahead(found)
+    months = _months(workspace, period)
+    last = {line.run.pipeline_id: line for line in progress(_last_runs(actor))}
+    differ = ahead(found)
     first_day = period.today.date() - dt.timedelta(days=DAYS - 1)
-    lines = [_health(one, months.get(one.pk, _Month()), last.get(one.pk), one.pk in ahead, first_day) for one in found]
+    lines = [_health(one, months.get(one.pk, _Month()), last.get(one.pk), one.pk in differ, first_day) for one in found]
     never = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(lines, key=lambda line: line.last.run.created_at if line.last else never, reverse=True)
 
@@ -137,85 +135,47 @@ def pipelines(workspace: Workspace, now: dt.datetime) -> list[Health]:
 def of(pipeline: Pipeline, now: dt.datetime) -> Health:
     """Return one pipeline's health, without its last run."""
     period = Period.around(pipeline.workspace, now)
-    month = _months(Run.objects.filter(pipeline=pipeline), period).get(pipeline.pk, _Month())
+    month = _months(pipeline.workspace, period, pipeline_id=pipeline.pk).get(pipeline.pk, _Month())
     first_day = period.today.date() - dt.timedelta(days=DAYS - 1)
-    return _health(pipeline, month, None, bool(_drafts_ahead([pipeline])), first_day)
+    document = pipeline.published.document if pipeline.published else {}
+    pipeline.cap_usd = (document.get("budget") or {}).get("max_cost_usd")  # type: ignore[attr-defined]  # as `pipelines`
+    return _health(pipeline, month, None, bool(ahead([pipeline])), first_day)
 
 
-def _progress(run: Run, steps: Sequence[Step]) -> Progress:
-    needs_person = bool(getattr(run, "needs_person", False))
-    badges = [badge_of(step) for step in steps]
-    done = sum(StepState(step.state).is_terminal for step in steps)
-    return Progress(
-        run=run,
-        badge=run_badge(run.state, run.reason, needs_person=needs_person),
-        segments=_segments([badge.segment for badge in badges]),
-        done=done,
-        total=len(steps),
-        doing=_doing(steps),
-    )
+def progress_of(run: Run, steps: Sequence[Step]) -> Progress:
+    """Return the progress of a run with these steps, in their order."""
+    return _progress(run, glance.of_steps(steps))
 
 
-def _segments(states: Sequence[str]) -> list[str]:
-    """Return at most `SEGMENTS` segments; a segment of several steps shows the most telling of them."""
-    if len(states) <= SEGMENTS:
-        return list(states)
-    size = len(states) / SEGMENTS
-    rank = ("bad", "wait", "run", "dg", "", "ok", "off")
-    parts = [
-        states[int(index * size) : max(int((index + 1) * size), int(index * size) + 1)] for index in range(SEGMENTS)
-    ]
-    return [min(part, key=rank.index) for part in parts]
+def _progress(run: Run, seen: glance.Glance) -> Progress:
+    badge = run_badge(run.state, run.reason, needs_person=seen.needs_person)
+    return Progress(run, badge, seen.segments, seen.done, seen.total, seen.doing)
 
 
-def _doing(steps: Sequence[Step]) -> str:
-    for states in ((StepState.WAITING,), (StepState.RUNNING, StepState.RETRYING)):
-        busy = [step for step in steps if step.state in states]
-        if busy:
-            name = busy[0].title or busy[0].node.replace("_", " ").capitalize()
-            return f"{name} and {len(busy) - 1} more" if busy[1:] else name
-    return ""
-
-
-def _months(runs: "QuerySet[Run]", period: Period) -> dict[object, _Month]:
-    since = period.today - dt.timedelta(days=DAYS - 1)
+def _months(workspace: Workspace, period: Period, **only: object) -> dict[object, _Month]:
+    """Return what the figures of pipelines say, by the pipeline's id, from the counts of days. One query."""
+    month, since = period.month.date(), period.today.date() - dt.timedelta(days=DAYS - 1)
+    runs = counts.Runs(workspace, min(month, since), {"rehearsal": False, **only})
     months: dict[object, _Month] = {}
-    totals = (
-        runs.filter(created_at__gte=period.month)
-        .order_by()
-        .values_list("pipeline_id")
-        .annotate(Count("id"), Sum("cost_micros"), Max("cost_micros"))
-    )
-    for pipeline_id, total, cost, peak in totals:
-        months[pipeline_id] = _Month(total, cost or 0, peak or 0)
-    days = (
-        runs.filter(created_at__gte=since)
-        .order_by()
-        .annotate(day=TruncDate("created_at", tzinfo=period.zone))
-        .values_list("pipeline_id", "day")
-        .annotate(all=Count("id"), failed=Count("id", filter=Q(state="failed")))
-    )
-    for pipeline_id, day, total, failed in days:
-        months.setdefault(pipeline_id, _Month()).days[day] = (total, failed)
+    for (pipeline_id, day, state), found in counts.count(runs, ("pipeline", "day", "state")).items():
+        one = months.setdefault(pipeline_id, _Month())
+        if day >= month:
+            one.runs, one.cost, one.peak = one.runs + found.runs, one.cost + found.cost, max(one.peak, found.peak)
+        if day >= since:
+            total, failed = one.days.get(day, (0, 0))
+            one.days[day] = (total + found.runs, failed + found.runs * (state == "failed"))
     return months
 
 
-def _last_runs(workspace: Workspace) -> "QuerySet[Run]":
-    newest = Run.objects.filter(pipeline=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
-    ids = Pipeline.objects.filter(workspace=workspace, archived_at=None).values_list(Subquery(newest), flat=True)
-    return with_person_waits(Run.objects.filter(pk__in=[pk for pk in ids if pk]).select_related("pipeline", "parent"))
-
-
-def _drafts_ahead(found: Sequence[Pipeline]) -> set[object]:
-    """Return the pipelines whose draft was changed after their last publication."""
-    drafts = Draft.objects.filter(pipeline__in=found).values_list("pipeline_id", "updated_at")
-    published = {one.pk: one.published.created_at for one in found if one.published}
-    return {pk for pk, changed in drafts if pk in published and changed > published[pk]}
+def _last_runs(actor: Actor) -> "QuerySet[Run]":
+    newest = scoped(Run, actor).filter(pipeline=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
+    ids = scoped(Pipeline, actor).filter(archived_at=None).values_list(Subquery(newest), flat=True)
+    runs = Run.objects.filter(pk__in=[pk for pk in ids if pk]).select_related("pipeline", "parent")
+    return runs.defer("output", "origin", "parent__input", "parent__output", "parent__origin")
 
 
 def _health(pipeline: Pipeline, month: _Month, last: Progress | None, ahead: bool, first_day: dt.date) -> Health:
-    document = pipeline.published.document if pipeline.published else {}
-    cap = (document.get("budget") or {}).get("max_cost_usd")
+    cap = getattr(pipeline, "cap_usd", None)
     return Health(
         pipeline=pipeline,
         draft_is_ahead=ahead,
@@ -250,7 +210,14 @@ def live(workspace: Workspace) -> int:
     return Run.objects.filter(workspace=workspace, parent=None, state__in=OPEN_RUN_STATES).count()
 
 
-def states(runs: "QuerySet[Run]") -> Counter[str]:
-    """Return how many of these runs are in each state."""
-    rows = runs.order_by().values_list("state").annotate(Count("id"))
+def states(workspace: Workspace, *, with_children: bool = False) -> Counter[str]:
+    """Return how many runs of a workspace are in each state; without those that steps started, unless asked for."""
+    only = {} if with_children else {"is_child": False}
+    found = counts.count(counts.Runs(workspace, only=only), ("state",))
+    return Counter({str(state): one.runs for (state,), one in found.items()})
+
+
+def states_below(actor: Actor, run: Run) -> Counter[str]:
+    """Return how many of the runs that a run's steps started are in each state, of those that this person sees."""
+    rows = scoped(Run, actor).filter(parent=run).order_by().values_list("state").annotate(Count("id"))
     return Counter(dict(rows))

@@ -1,37 +1,28 @@
-"""One run as its page shows it, tab by tab, and one step as its drawer shows it."""
+"""One run as its page shows it, tab by tab."""
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
-from django.urls import reverse
 from django.utils import timezone
 
-from accounts.access import Actor, Capability, get
-from accounts.errors import NotFound
-from pipelines.canvas import Picture, spoken
-from pipelines.graph.model import Json, Kind
-from runs import canvas, delegations, family, forks, health, live, receipt
-from runs.canvas import HEAVY, Card
-from runs.engine import paths
-from runs.engine.given import NOT_BY_HAND
+from accounts.access import Actor, Capability, get, may
+from pipelines.canvas import Picture
+from pipelines.words import Look, look_of
+from runs import canvas, forks, health, live, receipt, replay
+from runs.canvas import Card
 from runs.engine.status import RunState
-from runs.engine.talk import words_of
-from runs.models import Call, Event, Run, Span, Step
+from runs.models import Event, Run, Step
 from runs.receipt import Receipt
-from runs.remarks import remarks
-from runs.sentences import FAILED, instance_of, sentence, waits_for
+from runs.sentences import sentence
 from runs.snapshot import one_snapshot
+from runs.tallies import HEAVY
 from runs.timeline import Waterfall, waterfall
-from runs.words import Badge, Look, badge_of, look_of, step_badge
+from runs.words import Badge, badge_of, step_title
 
 LOG_LINES = 200
 STEP_ROWS = 500
-MOST_TURNS = 500
-CHILDREN = 20
 NAMED = ("pipeline", "version", "started_by", "forked_from", "parent")
 
 
@@ -82,6 +73,12 @@ class RunView:
     with_waiting: bool = True
     older: int | None = None
     receipt: Receipt | None = None
+    moment: replay.Moment | None = None
+
+    @property
+    def past(self) -> bool:
+        """Tell whether the page shows a moment before the newest event."""
+        return self.moment is not None and not self.moment.is_now
 
     @property
     def ended(self) -> bool:
@@ -92,84 +89,6 @@ class RunView:
         """What this run is about: the first short text its form asks for, else the pipeline's name."""
         required = (self.run.version.document.get("inputs") or {}).get("required")
         return health.about(self.run.input, required) or self.run.pipeline.name
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One model or tool call of a step, as the journal has it."""
-
-    call: Call
-    badge: Badge
-    seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One step that a Team or a Supervisor made, and the words of what it came to."""
-
-    row: StepRow
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class StepView:
-    run: Run
-    row: StepRow
-    calls: Sequence[Attempt]
-    model: str
-    input_tokens: int
-    output_tokens: int
-    prompt: str
-    savings: forks.Savings | None
-    may_edit: bool
-    turns: Sequence[Turn] = ()
-    work: delegations.Work = delegations.NO_WORK
-    children: Sequence[health.Progress] = ()
-
-    @property
-    def reused_from(self) -> Mapping[str, Json]:
-        """The run whose output this step reuses: {run, number, cost_micros}; empty where it ran itself."""
-        memo = self.row.step.memo
-        return (memo or {}).get("reused_from") or {}
-
-    @property
-    def cost_micros(self) -> int | None:
-        """What the step cost, with all that it made; None where nobody knows any of it."""
-        rows = (self.row, *(turn.row for turn in self.turns))
-        known = sum(row.cost_micros or 0 for row in rows)
-        return None if not known and any(row.cost_micros is None for row in rows) else known
-
-    @property
-    def waits_for(self) -> str:
-        """What the step waits for, in words; "" when it does not wait."""
-        step = self.row.step
-        if step.wait_reason is None:
-            return ""
-        given = step.input if isinstance(step.input, dict) else {}
-        lock = (step.memo or {}).get("lock") or {}
-        told = {"reason": step.wait_reason, "events": given.get("events"), "lock": lock.get("name")}
-        until = given.get("until") if step.wait_reason in ("event", "timer") else None
-        return f"{waits_for(told)}{f', at the latest until {_moment(until)}' if until else ''}"
-
-    @property
-    def origin(self) -> str:
-        """The address of the step whose kept result this one was given; "" when it was carried out itself."""
-        step = self.row.step
-        found = step.meta.get("cached") if "cached" in step.flags and isinstance(step.meta, dict) else None
-        if not found:
-            return ""
-        return f"{reverse('run-step', args=[found['run']])}?{urlencode({'path': found['path']})}"
-
-    @property
-    def remarks(self) -> Sequence[str]:
-        """What is worth saying about how the step came to its output."""
-        return remarks(self.row.step.meta)
-
-    @property
-    def failed_how(self) -> str:
-        """The class of the step's error as the start of a sentence."""
-        error = self.row.step.error
-        return FAILED.get(str(error.get("class")), "It failed.") if isinstance(error, dict) else ""
 
 
 def run_view(actor: Actor, run_id: UUID, tab: str, options: Mapping[str, str]) -> RunView:
@@ -203,7 +122,7 @@ def may_control(actor: Actor, run: Run) -> bool:
 
 
 def may_fork(actor: Actor, run: Run) -> bool:
-    return actor.can(Capability.RUN) and run.pipeline.archived_at is None and not forks.is_item(run)
+    return may(actor, Capability.RUN, run.pipeline) and run.pipeline.archived_at is None and not forks.is_item(run)
 
 
 def elapsed(run: Run) -> float | None:
@@ -215,7 +134,7 @@ def elapsed(run: Run) -> float | None:
 
 def step_rows(steps: Sequence[Step]) -> list[StepRow]:
     """Return steps as rows of the list."""
-    return [_row(step) for step in steps]
+    return [step_row(step) for step in steps]
 
 
 def events(run: Run, after: int, until: int) -> list[Event]:
@@ -235,58 +154,6 @@ def log_lines(run: Run, events: Sequence[Event]) -> list[LogLine]:
     ]
 
 
-def step_title(step: Step) -> str:
-    """Return a step's title, with the item and round it belongs to."""
-    title, instance = step.title or spoken(step.node), instance_of(step.path)
-    return f"{title}, {instance}" if instance else title
-
-
-def step_view(actor: Actor, run_id: UUID, path: str) -> StepView:
-    """Return one step with its calls; raise NotFound for an unknown path. Five queries, six for a Team."""
-    run = run_of(actor, run_id)
-    step = Step.objects.filter(run=run, path=path[:400]).first() if "\0" not in path else None
-    if step is None:
-        raise NotFound
-    calls = list(Call.objects.filter(run=run, path=path).order_by("id")[:100])
-    spans = list(Span.objects.filter(run=run, path=path, model__isnull=False))
-    may = may_fork(actor, run) and forks.can_begin_at(path)
-    return StepView(
-        run=run,
-        row=_row(step),
-        calls=[_attempt(call) for call in calls],
-        model=", ".join(dict.fromkeys(span.model or "" for span in spans)),
-        input_tokens=sum(span.input_tokens or 0 for span in spans),
-        output_tokens=sum(span.output_tokens or 0 for span in spans),
-        prompt=_prompt(step.input),
-        savings=forks.savings(run, path) if may else None,
-        may_edit=may and step.kind not in NOT_BY_HAND,
-        turns=_turns(run, step),
-        work=delegations.work_of(run, step),
-        children=health.progress(family.started_by(run, path)[:CHILDREN]) if run.children else (),
-    )
-
-
-def _turns(run: Run, step: Step) -> list[Turn]:
-    """Return what was said in a Team so far, in order; nothing of any other step."""
-    if step.kind != Kind.TEAM:
-        return []
-    inside = Step.objects.filter(run=run, path__startswith=f"{step.path}~").defer("input", "meta", "memo")
-    made = [one for one in inside.order_by("position", "id")[:MOST_TURNS] if _is_directly_in(one.path, step.path)]
-    return [Turn(_row(one), _said(one.output)) for one in made]
-
-
-def _is_directly_in(path: str, container: str) -> bool:
-    return next(paths.containers_of(path), None) == container
-
-
-def _said(output: Json) -> str:
-    """Return what a member said, or whom somebody chose and why."""
-    if isinstance(output, dict) and isinstance(output.get("reason"), str):
-        chosen = output.get("next")
-        return f"{chosen}: {output['reason']}" if chosen and not output.get("done") else str(output["reason"])
-    return words_of(output)
-
-
 def run_of(actor: Actor, run_id: UUID) -> Run:
     """Return a run with what its pages name; raise NotFound where it is not this workspace's."""
     return get(Run.objects.select_related(*NAMED), actor, pk=run_id)
@@ -294,8 +161,11 @@ def run_of(actor: Actor, run_id: UUID) -> Run:
 
 def _canvas(run: Run, options: Mapping[str, str]) -> dict[str, Any]:
     drawn = canvas.picture_of(run)
-    cards = canvas.cards(run, drawn)
-    return {"picture": drawn, "cards": cards, "edges": canvas.edge_states(drawn, cards)}
+    if not run.seq:
+        cards = canvas.cards(run, drawn)
+        return {"picture": drawn, "cards": cards, "edges": canvas.edge_states(drawn, cards)}
+    found = replay.moment(run, drawn, live.seq_of(options.get("at")) or run.seq)
+    return {"picture": drawn, "cards": found.cards, "edges": found.edges, "moment": found}
 
 
 def _timeline(run: Run, options: Mapping[str, str]) -> dict[str, Any]:
@@ -315,23 +185,9 @@ def _log(run: Run, options: Mapping[str, str]) -> dict[str, Any]:
     return {"log": log_lines(run, events), "older": older}
 
 
-def _row(step: Step) -> StepRow:
+def step_row(step: Step) -> StepRow:
     ended = step.finished_at
     seconds = (ended - step.started_at).total_seconds() if ended and step.started_at else None
     badge = badge_of(step)
     depth = min(step.path.count(".") + step.path.count("/"), 5)
     return StepRow(step, badge, look_of(step.kind), depth, seconds)
-
-
-def _moment(iso: str) -> str:
-    return f"{dt.datetime.fromisoformat(iso).astimezone(dt.UTC):%d %B %Y, %H:%M:%S} UTC"
-
-
-def _attempt(call: Call) -> Attempt:
-    state = {"started": "running", "finished": "succeeded"}.get(call.state, "failed")
-    took = (call.finished_at - call.started_at).total_seconds() if call.finished_at else None
-    return Attempt(call, step_badge(state), took)
-
-
-def _prompt(given: Json) -> str:
-    return str(given.get("prompt", "")) if isinstance(given, dict) else ""

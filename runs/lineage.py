@@ -5,12 +5,13 @@ say which models, tools and people had a part in it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
+from accounts.access import Actor
 from accounts.errors import NotFound
 from pipelines.graph import parse
 from pipelines.graph.expressions import ExpressionError, expression_references, references
@@ -23,6 +24,7 @@ from runs.engine import paths
 from runs.engine.origin import document_at
 from runs.engine.scope import MADE
 from runs.engine.status import StepState
+from runs.family import started_by
 from runs.models import Call, Event, Run, Step
 
 MOST_STEPS = 1_000
@@ -47,6 +49,10 @@ class Origin:
     runs: Sequence[Mapping[str, Json]] = ()
 
     @property
+    def place(self) -> str:
+        return paths.place_of(self.step.path)
+
+    @property
     def reused_from(self) -> str | None:
         """The run in which the step did its work, where a fork took it over: its lineage goes on there."""
         return getattr(self.step, "reused_from", None)
@@ -60,10 +66,11 @@ class Lineage:
     truncated: bool
 
 
-def lineage(run: Run, path: str) -> Lineage:
+def lineage(actor: Actor, run: Run, path: str) -> Lineage:
     """Return where the output of the step at `path` came from; NotFound where the run has no such step.
 
-    `run` comes with its version. At most five queries, whatever the number of steps.
+    `run` comes with its version; of the runs that its steps started, those that the actor sees. At most five queries,
+    whatever the number of steps.
     """
     family = _Family(run)
     if path not in family.steps:
@@ -76,7 +83,7 @@ def lineage(run: Run, path: str) -> Lineage:
                 found[source] = family.sources(source, inside=source in paths.containers_of(near))
                 waiting.append(source)
     cut_off = any(source not in found for sources in found.values() for source in sources.all)
-    return Lineage(_origins(family, found), cut_off)
+    return Lineage(_origins(family, found, _started(actor, run, found)), cut_off)
 
 
 @dataclass(slots=True)
@@ -220,16 +227,22 @@ def _references(hole: Hole) -> Iterator[tuple[str, str]]:
         yield reference.root, str(segments[0]) if segments else ""
 
 
-def _origins(family: _Family, found: Mapping[str, _Sources]) -> list[Origin]:
+def _started(actor: Actor, run: Run, found: Collection[str]) -> Mapping[str | None, Sequence[Mapping[str, Json]]]:
+    started: defaultdict[str | None, list[Mapping[str, Json]]] = defaultdict(list)
+    children = started_by(actor, run, found).order_by("parent_count") if run.children else ()
+    for child in children:
+        named = {"run": str(child.pk), "number": child.number, "pipeline": child.pipeline.slug, "state": child.state}
+        started[child.parent_path].append(named)
+    return started
+
+
+def _origins(
+    family: _Family, found: Mapping[str, _Sources], started: Mapping[str | None, Sequence[Mapping[str, Json]]]
+) -> list[Origin]:
     calls: defaultdict[str, list[Call]] = defaultdict(list)
     rows = Call.objects.filter(run=family.run, path__in=list(found)).only("path", "kind", "name", "state", "approval")
     for call in rows.order_by("id"):
         calls[call.path].append(call)
-    started: defaultdict[str | None, list[Mapping[str, Json]]] = defaultdict(list)
-    children = Run.objects.filter(parent=family.run, parent_path__in=list(found)).select_related("pipeline")
-    for child in children.order_by("parent_count") if family.run.children else ():
-        named = {"run": str(child.pk), "number": child.number, "pipeline": child.pipeline.slug, "state": child.state}
-        started[child.parent_path].append(named)
     events = list(Event.objects.filter(run=family.run, type="approval_decided").order_by("seq"))
     by = {event.payload.get("approval"): event.payload.get("by") for event in events}
     decisions: defaultdict[str | None, list[Mapping[str, Json]]] = defaultdict(list)
@@ -244,7 +257,7 @@ def _origins(family: _Family, found: Mapping[str, _Sources]) -> list[Origin]:
             models=list(dict.fromkeys(call.name for call in calls[path] if call.kind == "model")),
             tools=[_tool(call, by) for call in calls[path] if call.kind == "tool"],
             decisions=decisions[path],
-            runs=started[path],
+            runs=started.get(path, ()),
         )
         for path, sources in found.items()
     ]

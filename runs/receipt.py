@@ -53,7 +53,7 @@ def _stopped_by(error: Json) -> Json:
     cap = dict(error["cap"])
     name = str(cap.pop("cap"))
     if name.startswith(PERIOD):
-        scope = "pipeline" if error["code"] == "pipeline_cap" else "workspace"
+        scope = {"pipeline_cap": "pipeline", "tag_cap": "tag"}.get(str(error["code"]), "workspace")
     else:
         scope = name if name == "run" else f"step {name}"
     return {"scope": scope, **cap, "code": error["code"], "message": error["message"]}

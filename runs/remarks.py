@@ -16,7 +16,9 @@ def _said(meta: Mapping[str, Json]) -> Iterator[str]:
     if isinstance(winner, str):
         reason = f": {meta['reason']}" if isinstance(meta.get("reason"), str) else "."
         yield f"“{spoken(winner)}” won{reason}"
-        if isinstance(tied, list) and tied:
+        if meta.get("agreed") is False:
+            yield "Asked again in the other order, the judge chose another; of those it named the one listed first won."
+        elif isinstance(tied, list) and tied:
             yield f"As good, but listed later: {', '.join(spoken(str(name)) for name in tied)}."
     elif tied is True:
         yield "The vote was a tie; of equals the one listed first won."

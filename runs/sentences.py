@@ -166,12 +166,17 @@ def _decided(step: str, payload: Payload) -> str:
     return f"{_who(payload, 'Somebody')} {said}{': ' if reason else ''}{reason}"
 
 
+_CAPPED = {"calls": "model calls", "seconds": "seconds of machine time"}
+
+
 def _alert(step: str, payload: Payload) -> str:
     if payload.get("above_reservation"):
         cost, reserved = payload.get("cost_usd"), payload.get("reserved_usd")
         return f"A call of “{step}” cost ${cost}, more than the ${reserved} reserved"
     share = payload.get("at")
     part = f"{share:.0%}" if isinstance(share, int | float) else "A part"
+    if what := payload.get("what"):
+        return f"{part} of the cap of {payload.get('cap')} {_CAPPED.get(str(what), what)} is used"
     return f"{part} of the cap of ${payload.get('cap_usd')} is spent"
 
 

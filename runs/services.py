@@ -12,16 +12,16 @@ from accounts import audit
 from accounts.access import Actor, Capability, require
 from accounts.errors import Conflict, Invalid
 from accounts.ids import new_id
-from pipelines import publish, splits
+from pipelines import publish, sharing, splits
 from pipelines.graph import canonical, parse, schemas
-from pipelines.graph.kinds import BUDGET
+from pipelines.graph.common import BUDGET
 from pipelines.graph.model import Budget, Document, Json
 from pipelines.graph.problems import Refusal, pointer
 from pipelines.models import Pipeline, PipelineVersion
 from runs import dispatch
 from runs.engine.facts import CancelRequested, PauseRequested, ResumeRequested, RunRequested, StopRequested
 from runs.engine.status import StepState
-from runs.models import Event, Run, Step
+from runs.models import Event, Run, Step, Via
 
 MAX_INPUT_BYTES = 256 * 1024
 ENDED = [state.value for state in StepState if state.is_terminal]
@@ -29,13 +29,19 @@ ENDED = [state.value for state in StepState if state.is_terminal]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How a run is asked for. `version` is a number, "draft", or None for the published one."""
+    """How a run is asked for. `version` is a number, "draft", or None for the published one.
+
+    `origin` is that of a run of one part of its document (`runs.engine.origin`), {} for a run of all of it.
+    `via` says how it is asked for: a `Via`, or `by_trigger`.
+    """
 
     input: Json = field(default_factory=dict)
     version: int | str | None = None
     tags: tuple[str, ...] = ()
     budget: dict[str, Any] = field(default_factory=dict)
     rehearsal: bool = False
+    origin: dict[str, Json] = field(default_factory=dict)
+    via: str = Via.API
 
 
 def start_run(actor: Actor, pipeline: Pipeline, order: Order) -> Run:
@@ -44,7 +50,7 @@ def start_run(actor: Actor, pipeline: Pipeline, order: Order) -> Run:
     Raises Invalid (`invalid_input`, `input_too_large`, `invalid_budget`, `not_publishable`), Conflict
     (`not_published`, `archived`), NotFound for an unknown version, Forbidden.
     """
-    require(actor, Capability.RUN)
+    require(actor, Capability.RUN, pipeline)
     refuse_archived(pipeline)
     with transaction.atomic():
         run_id = new_id()
@@ -58,6 +64,7 @@ def start_version(
 ) -> Run:
     """Start a run of exactly this version; the caller has checked that it may run and whose it is."""
     pipeline = version.pipeline
+    sharing.require_all_below(actor, version)
     with transaction.atomic():
         document = document_of(version.pk)
         values = checked_input(document.inputs, order.input)
@@ -73,7 +80,9 @@ def start_version(
             tags=list(order.tags),
             budget=tightened(document.budget, order.budget),
             rehearsal=order.rehearsal,
+            origin=order.origin,
             started_by=actor.user,
+            via=order.via,
             seq=1,
             created_at=now,
         )
@@ -94,7 +103,7 @@ def cancel(actor: Actor, run: Run, reason: str = "") -> None:
     _refuse_ended(run)
     with transaction.atomic():
         dispatch.report(run.id, CancelRequested(by=actor.user.email, reason=reason), key="cancel")
-        audit.record(run.workspace, actor.user, "run.cancelled", str(run.id), {"reason": reason})
+        audit.record(run.workspace, actor.user, "run.cancelled", str(run.id))
 
 
 def pause(actor: Actor, run: Run) -> None:
@@ -134,7 +143,7 @@ def stop_step(actor: Actor, run: Run, path: str, reason: str = "") -> None:
     with transaction.atomic():
         stop = StopRequested(path=clean, by=actor.user.email, reason=reason)
         dispatch.report(run.id, stop, key=f"stop:{new_id()}")
-        audit.record(run.workspace, actor.user, "step.stopped", str(run.id), {"path": clean, "reason": reason})
+        audit.record(run.workspace, actor.user, "step.stopped", str(run.id), {"path": clean})
 
 
 def _require_control(actor: Actor, run: Run) -> None:

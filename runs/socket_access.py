@@ -1,79 +1,53 @@
-"""Who may open a live socket: a session or a token, in the workspace it asks about."""
+"""Who may follow a run or a workspace: `accounts.socket_access`, asked for the workspace of each run."""
 
-from importlib import import_module
-from types import SimpleNamespace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from django.conf import settings
-from django.contrib.auth import get_user
-from django.core.exceptions import ValidationError
-from django.http import parse_cookie
-
-from accounts import tokens
-from accounts.access import Actor, Capability, actor_for
-from accounts.errors import NotFound
-from accounts.models import User
+from accounts import access, second_line, socket_access
+from accounts.access import Actor
+from accounts.socket_access import Answer
 from runs.models import Run
 
-SIGN_IN_AGAIN, NOT_YOURS = 4401, 4403
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """What a socket shows, and the run or the workspace it asks for. Equal knocks get equal answers."""
+
+    session: str
+    token: str
+    run: UUID | None = None
+    workspace: str | None = None
 
 
-class SocketRefused(Exception):
-    """`code` is the websocket close code: 4401 sign in again, 4403 not yours or not there."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"socket refused with {code}")
-        self.code = code
+def knock(scope: dict[str, Any], query: dict[str, str], run: UUID | None = None, workspace: str | None = None) -> Knock:
+    """Return what the socket of this scope shows."""
+    shown = socket_access.knock(scope, query)
+    return Knock(shown.session, shown.token, run, workspace)
 
 
-def admit_to_run(scope: dict[str, Any], query: dict[str, str], run_id: str) -> Actor:
-    """Return who follows this run; raise SocketRefused. Called again every few seconds."""
-    try:
-        slug = Run.objects.values_list("workspace__slug", flat=True).get(pk=run_id)
-    except (Run.DoesNotExist, ValidationError):
-        _actor(scope, query, None)
-        raise SocketRefused(NOT_YOURS) from None
-    return _actor(scope, query, slug)
+def answers(knocks: Sequence[Knock]) -> list[Answer]:
+    """Return for each knock who follows, or the code with which its socket closes. Four queries, and one a token."""
+    runs = _runs({one.run for one in knocks if one.run})
+    slugs = [_workspace_of(runs.get(one.run)) if one.run else one.workspace for one in knocks]
+    asked = zip(knocks, slugs, strict=True)
+    found = socket_access.answers([socket_access.Knock(one.session, one.token, slug) for one, slug in asked])
+    return [_of_run(answer, runs.get(one.run)) for one, answer in zip(knocks, found, strict=True)]
 
 
-def admit_to_workspace(scope: dict[str, Any], query: dict[str, str], slug: str) -> Actor:
-    return _actor(scope, query, slug)
+def _of_run(answer: Answer, run: Run | None) -> Answer:
+    """Return who follows the run: not who sees no content, nor from whom its pipeline is kept."""
+    if run is None or not isinstance(answer, Actor):
+        return answer
+    return socket_access.keep_out(answer) if access.sees_run(answer, run) else socket_access.NOT_YOURS
 
 
-def _actor(scope: dict[str, Any], query: dict[str, str], slug: str | None) -> Actor:
-    bare = _token(scope, query)
-    actor = tokens.resolve(bare) if bare else _session_actor(scope, slug)
-    if actor is None:
-        raise SocketRefused(SIGN_IN_AGAIN)
-    if (slug is not None and actor.workspace.slug != slug) or not actor.can(Capability.READ):
-        raise SocketRefused(NOT_YOURS)
-    return actor
+def _workspace_of(run: Run | None) -> str | None:
+    return run.workspace.slug if run else None
 
 
-def _session_actor(scope: dict[str, Any], slug: str | None) -> Actor | None:
-    user = _user(scope)
-    if user is None:
-        return None
-    try:
-        return actor_for(user, slug)
-    except NotFound:
-        raise SocketRefused(NOT_YOURS) from None
-
-
-def _user(scope: dict[str, Any]) -> User | None:
-    """Return whose session the cookie names, as it is now: it may have ended, or the password have changed."""
-    key = parse_cookie(_header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME)
-    if not key:
-        return None
-    session = import_module(settings.SESSION_ENGINE).SessionStore(key)
-    user = get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]  # it reads nothing but the session
-    return user if isinstance(user, User) else None
-
-
-def _token(scope: dict[str, Any], query: dict[str, str]) -> str:
-    scheme, _, bare = _header(scope, b"authorization").partition(" ")
-    return bare.strip() if scheme.lower() == "bearer" else query.get("token", "")
-
-
-def _header(scope: dict[str, Any], name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in scope.get("headers", ()) if key == name), "")
+@second_line.everywhere()
+def _runs(runs: Collection[UUID]) -> dict[UUID | None, Run]:
+    rows = Run.objects.filter(pk__in=runs).select_related("workspace").only("pipeline_id", "origin", "workspace__slug")
+    return {row.pk: row for row in rows}

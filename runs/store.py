@@ -5,17 +5,18 @@ owner's commit therefore writes nothing at all. Several decisions may travel in 
 fence. Raw SQL because this is the hot path; everything else reads the rows with the ORM.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, AsyncRawCursor, sql
 
 from pipelines.graph import canonical
 from pipelines.graph.model import Json
-from runs import allowance, births
+from runs import allowance, artifacts, births
+from runs.artifacts import Large
 from runs.effects import AddMoney, Close, Insert, Remove, Row, StartRun
 
 
@@ -56,36 +57,44 @@ RUN = _columns(
     "cost_micros bigint, reserved_micros bigint, unconfirmed_micros bigint, saved_micros bigint, unpriced_calls int,"
     "llm_calls int,"
     "input_tokens bigint, output_tokens bigint, machine_ms bigint, children int, seq bigint, wake_at timestamptz,"
-    "started_at timestamptz, finished_at timestamptz"
+    "started_at timestamptz, finished_at timestamptz, large jsonb"
 )
 _FENCE_ONLY = ("id", "owner", "epoch", "release")
 
+CLOSE = """update approvals_approval set state = 'cancelled', decided_at = now(), held_until = null
+where run_id = %s and request = %s and state = 'open'"""
 EVENT = _columns("run_id uuid, seq bigint, type text, path text, at timestamptz, payload jsonb")
 STEP = _columns(
     "run_id uuid, path text, node text, kind text, title text, state text, wait_reason text, attempt int,"
     "flags text[], port text, input jsonb, output jsonb, meta jsonb, error jsonb, memo jsonb, cost_micros bigint,"
-    "unpriced_calls int, position int, started_at timestamptz, finished_at timestamptz"
+    "unpriced_calls int, position int, started_at timestamptz, finished_at timestamptz, large jsonb"
 )
 CALL = _columns(
     "run_id uuid, key text, path text, attempt int, n int, kind text, name text, state text, request_hash text,"
     "request jsonb, response jsonb, error jsonb, effect text, delivery text, idempotency_key text, approval uuid,"
     "reserved_micros bigint, cost_micros bigint, input_tokens bigint, output_tokens bigint,"
-    "started_at timestamptz, finished_at timestamptz"
+    "started_at timestamptz, finished_at timestamptz, large jsonb"
 )
 LEDGER = _columns("run_id uuid, kind text, path text, call text, model text, amount_micros bigint, at timestamptz")
 SPAN = _columns(
     "run_id uuid, workspace_id uuid, pipeline_id uuid, span_id text, parent_span_id text, name text, kind text,"
     'path text, node text, agent text, start timestamptz, "end" timestamptz, status text, attributes jsonb,'
-    "model text, input_tokens bigint, output_tokens bigint, cost_micros bigint"
+    "model text, input_tokens bigint, output_tokens bigint, cost_micros bigint, again text"
 )
-HOLD = _columns("run_id uuid, call text, cost_micros bigint, lost bool")
+HOLD = _columns(
+    "run_id uuid, call text, cost_micros bigint, lost bool, budget_id uuid, period_start date, extra bigint"
+)
+_MORE = "select budget_id, period_start, extra from closing where budget_id is not null"
 RESULT = _columns(
     "run_id uuid, workspace_id uuid, key text, path text, output jsonb, meta jsonb, ports text[], model text,"
-    "cost_micros bigint, created_at timestamptz, expires_at timestamptz"
+    "cost_micros bigint, created_at timestamptz, expires_at timestamptz, large jsonb"
 )
 TURN = _columns(
     "run_id uuid, workspace_id uuid, key text, path text, prompt text, answer text, trust text, created_at timestamptz"
 )
+
+
+_ROWS = "$rows"  # where a part's own rows go; the fence's parameters are $1 (runs), $2 (their ids), $3 (inbox rows)
 
 
 def _names(columns: Sequence[Column], prefix: str = "") -> str:
@@ -93,7 +102,7 @@ def _names(columns: Sequence[Column], prefix: str = "") -> str:
 
 
 def _recordset(columns: Sequence[Column]) -> str:
-    return f"jsonb_to_recordset(%s::jsonb) as x({', '.join(f'{c.name} {c.type}' for c in columns)})"
+    return f"jsonb_to_recordset({_ROWS}::jsonb) as x({', '.join(f'{c.name} {c.type}' for c in columns)})"
 
 
 def _insert(name: str, table: str, columns: Sequence[Column], conflict: str) -> str:
@@ -124,16 +133,16 @@ def _keep_results() -> str:
 _RUN_SETS = ", ".join(f"{c.name} = d.{c.name}" for c in RUN if c.name not in _FENCE_ONLY)
 
 _FENCE = f"""
-with d as materialized (select * from {_recordset(RUN)}),
+with d as materialized (select * from {_recordset(RUN).replace(_ROWS, "$1")}),
 fence as (
   update runs_run r set {_RUN_SETS},
     owner = case when d.release then null else r.owner end,
     lease_until = case when d.release then null else r.lease_until end
-  from d where r.id = any(%s::uuid[]) -- without it the planner expects 100 runs and reads the whole table
+  from d where r.id = any($2::uuid[]) -- without it the planner expects 100 runs and reads the whole table
     and r.id = d.id and r.owner = d.owner and r.epoch = d.epoch and r.revision = d.revision - 1
   returning r.id
 ), taken as (
-  update runs_inbox i set taken_at = now() from fence where i.run_id = fence.id and i.id = any(%s)
+  update runs_inbox i set taken_at = now() from fence where i.run_id = fence.id and i.id = any($3::bigint[])
 )"""
 
 _PARTS = {
@@ -147,7 +156,8 @@ _PARTS = {
         CALL,
         "on conflict (run_id, key) do update set state = excluded.state, response = excluded.response, "
         "error = excluded.error, cost_micros = excluded.cost_micros, input_tokens = excluded.input_tokens, "
-        "output_tokens = excluded.output_tokens, finished_at = excluded.finished_at",
+        "output_tokens = excluded.output_tokens, finished_at = excluded.finished_at, "
+        "large = coalesce(runs_call.large || excluded.large, runs_call.large, excluded.large)",
     ),
     "ledger": _insert("ledger", "runs_ledgerentry", LEDGER, "on conflict (run_id, call, kind) do nothing"),
     "spans": _insert("spans", "runs_span", SPAN, "on conflict (run_id, span_id) do nothing"),
@@ -158,19 +168,22 @@ _PARTS = {
         TURN,
         _upsert("run_id, path", TURN, ("run_id", "path", "workspace_id", "key", "created_at")),
     ),
-    "holds": f", {allowance.closing(f'select x.* from {_recordset(HOLD)} join fence on fence.id = x.run_id')}",
+    "holds": f", {allowance.closing(f'select x.* from {_recordset(HOLD)} join fence on fence.id = x.run_id', _MORE)}",
 }
 _END = """
 select fence.id, exists (
-  select from runs_inbox i where i.run_id = fence.id and i.taken_at is null and not i.id = any(%s)
+  select from runs_inbox i where i.run_id = fence.id and i.taken_at is null and not i.id = any($3)
 ) from fence"""
 
-_STATEMENTS: dict[tuple[str, ...], str] = {}
+_STATEMENTS: dict[tuple[str, ...], bytes] = {}
 
 
-def _statement(parts: tuple[str, ...]) -> str:
+def _statement(parts: tuple[str, ...]) -> bytes:
+    """Return the statement that writes these parts, in PostgreSQL's own words and always the same object: it is sent
+    as it is, and found among the prepared ones without reading its ten thousand characters again."""
     if parts not in _STATEMENTS:
-        _STATEMENTS[parts] = _FENCE + "".join(_PARTS[part] for part in parts) + _END
+        written = (_PARTS[part].replace(_ROWS, f"${number}") for number, part in enumerate(parts, 4))
+        _STATEMENTS[parts] = (_FENCE + "".join(written) + _END).encode()
     return _STATEMENTS[parts]
 
 
@@ -183,21 +196,41 @@ async def write(connection: AsyncConnection[Any], commits: Sequence[Commit]) -> 
     columns: dict[str, list[dict[str, Json]]] = {
         part: [row for commit in commits for row in getattr(commit, part)] for part in _PARTS
     }
+    columns["holds"] += [
+        allowance.added(commit.run["id"], row) for commit in commits for row in commit.rows if isinstance(row, AddMoney)
+    ]
     parts = tuple(part for part, rows in columns.items() if rows)
     taken = [inbox_id for commit in commits for inbox_id in commit.taken]
     ids = [commit.run["id"] for commit in commits]
-    parameters: list[Any] = [_text([commit.run for commit in commits]), ids, taken]
-    parameters += [_text(columns[part]) for part in parts]
-    parameters.append(taken)
+    large: list[Large] = []
+    parameters: list[Any] = [_in_rows("runs", [commit.run for commit in commits], large), ids, taken]
+    parameters += [_in_rows(part, columns[part], large) for part in parts]
     extra = sorted(((commit.run["id"], row) for commit in commits for row in commit.rows), key=_turn)
-    if not extra:
+    if not extra and not large:
         return await _execute(connection, parts, parameters)
     async with connection.transaction():
         held = await _execute(connection, parts, parameters)
+        await artifacts.write(connection, [value for value in large if value.run_id in held])
         for run_id, row in extra:
             if run_id in held:
-                await _write_row(connection, row)
+                await _write_row(connection, run_id, row)
     return held
+
+
+def _in_rows(part: str, rows: list[dict[str, Json]], large: list[Large]) -> str:
+    """Return the JSON of rows without the values that are too large to stand in them, which join `large`.
+
+    Nothing is looked at where all of it together is small.
+    """
+    text = _text(rows)
+    if len(text) <= artifacts.INLINE or part not in artifacts.COLUMNS:
+        return text
+    kept = []
+    for row in rows:
+        small, values = artifacts.take_out(row, artifacts.COLUMNS[part], row["run_id" if "run_id" in row else "id"])
+        kept.append(small)
+        large.extend(values)
+    return _text(kept)
 
 
 def _turn(entry: tuple[str, Row]) -> tuple[bool, str]:
@@ -208,13 +241,15 @@ def _turn(entry: tuple[str, Row]) -> tuple[bool, str]:
 
 
 async def _execute(connection: AsyncConnection[Any], parts: tuple[str, ...], parameters: list[Any]) -> dict[str, bool]:
-    cursor = await connection.execute(_statement(parts), parameters, prepare=True)
+    cursor = await AsyncRawCursor(connection).execute(_statement(parts), parameters, prepare=True)
     return {str(run_id): mail for run_id, mail in await cursor.fetchall()}
 
 
-async def _write_row(connection: AsyncConnection[Any], row: Row) -> None:
+async def _write_row(connection: AsyncConnection[Any], run_id: str, row: Row) -> None:
     match row:
         case Insert(table, values):
+            if "fact" in values:
+                values = await _without_large(connection, run_id, values)
             statement = sql.SQL(
                 "insert into {table} ({names}) select {names} from jsonb_populate_record(null::{table}, %s::jsonb) "
                 "on conflict do nothing"
@@ -223,22 +258,26 @@ async def _write_row(connection: AsyncConnection[Any], row: Row) -> None:
         case StartRun():
             await births.write(connection, row)
         case Close(run_id, request):
-            await connection.execute(
-                "update approvals_approval set state = 'cancelled', decided_at = now() "
-                "where run_id = %s and request = %s and state = 'open'",
-                (run_id, request),
-            )
+            await connection.execute(CLOSE, (run_id, request))
         case Remove(table, where):
             names = sql.SQL(" and ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in where)
             await connection.execute(
                 sql.SQL("delete from {} where {}").format(sql.Identifier(table), names), tuple(where.values())
             )
-        case AddMoney(budget_id, period_start, micros):
-            await connection.execute(
-                "update runs_budgetcounter set extra_micros = extra_micros + %s "
-                "where budget_id = %s and period_start = %s",
-                (micros, budget_id, period_start),
-            )
+        case AddMoney():
+            await allowance.keep_line(connection, run_id, row)
+
+
+async def _without_large(
+    connection: AsyncConnection[Any], run_id: str, values: Mapping[str, Json]
+) -> Mapping[str, Json]:
+    """Return a fact for another run without an output too large for an inbox: that stays with the run that tells it."""
+    fact, large = artifacts.take_out(values["fact"], ("output",), run_id)
+    if not large:
+        return values
+    await artifacts.write(connection, large)
+    told = {name: {**reference, "run": run_id} for name, reference in fact.pop("large").items()}
+    return {**values, "fact": fact, "large": told}
 
 
 async def is_written(connection: AsyncConnection[Any], commit: Commit) -> bool:

@@ -9,18 +9,25 @@ from django import db
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from pipelines.graph.canonical import canonical_json
+from pipelines.graph.canonical import canonical_json, digest
 from pipelines.graph.model import Json
 
 MOST_TURNS = 200
 MOST_CHARACTERS = 64_000
 """How much of one prompt or answer is heard again."""
 KEPT_DAYS = 90
+MOST_SUMMARIES = 20
 
 _HEARD = """
-select path, left(input->>'prompt', %(most)s) as prompt,
-  left(case jsonb_typeof(output) when 'string' then output #>> '{}' else output::text end, %(most)s) as answer
-from runs_step where run_id = %(run)s and path = any(%(paths)s) and state = 'succeeded' order by position
+select path, left(given->>'prompt', %(most)s) as prompt,
+  left(case jsonb_typeof(came) when 'string' then came #>> '{}' else came::text end, %(most)s) as answer
+from (
+  select s.path, s.position, coalesce(s.input, i.value) as given, coalesce(s.output, o.value) as came
+  from runs_step s
+  left join runs_artifact i on i.run_id = s.run_id and i.hash = s.large #>> '{input,hash}'
+  left join runs_artifact o on o.run_id = s.run_id and o.hash = s.large #>> '{output,hash}'
+  where s.run_id = %(run)s and s.path = any(%(paths)s) and s.state = 'succeeded'
+) step order by position
 """
 _SAID = """
 select prompt, answer, trust from (
@@ -36,6 +43,18 @@ delete from runs_turn where id in (
 """  # noqa: S608  (what is put in is a constant)
 
 
+_SUMMARIES = """
+select covers, text from runs_summary where workspace_id = %s and key = %s order by id desc limit %s
+"""
+_SWEEP_SUMMARIES = f"""
+delete from runs_summary where id in (
+  select id from (
+    select id, created_at, row_number() over (partition by workspace_id, key order by id desc) as nth from runs_summary
+  ) summaries where nth > {MOST_SUMMARIES} or created_at < now() - interval '{KEPT_DAYS} days' limit 1000
+)
+"""  # noqa: S608  (what is put in is a constant)
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One exchange: what an agent was asked, whose words that was (`trust`), and what it answered."""
@@ -46,6 +65,22 @@ class Turn:
 
     def as_json(self) -> dict[str, Json]:
         return asdict(self)
+
+    @property
+    def mark(self) -> str:
+        """Return what tells this turn from others."""
+        return digest(self.as_json()).removeprefix("sha256:")[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What some turns were summed up to; `covers` has their marks."""
+
+    covers: tuple[str, ...]
+    text: str
+
+    def as_json(self) -> dict[str, Json]:
+        return {"covers": list(self.covers), "text": self.text}
 
 
 def kept(value: Json) -> str:
@@ -72,10 +107,17 @@ async def said(connection: AsyncConnection[Any], workspace_id: str, key: str) ->
     return [Turn(*row) for row in await cursor.fetchall()]
 
 
+async def summaries(connection: AsyncConnection[Any], workspace_id: str, key: str) -> list[Summary]:
+    """Return what a talk of this workspace was summed up to, newest first. One query."""
+    cursor = await connection.execute(_SUMMARIES, (workspace_id, key, MOST_SUMMARIES), prepare=True)
+    return [Summary(tuple(covers), text) for covers, text in await cursor.fetchall()]
+
+
 def sweep() -> None:
-    """Forget turns that are old, or too many in one session, a thousand at a time."""
+    """Forget turns and summaries that are old, or too many in one session, a thousand at a time."""
     with db.connection.cursor() as cursor:
         cursor.execute(_SWEEP)
+        cursor.execute(_SWEEP_SUMMARIES)
 
 
 def from_json(found: Json) -> Sequence[Turn]:

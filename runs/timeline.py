@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from django.utils import timezone
 
 from pipelines.canvas import spoken
-from runs.canvas import HEAVY
+from pipelines.words import Look, look_of
 from runs.engine import paths
 from runs.engine.status import RunState, StepState, WaitReason
 from runs.models import Event, Run, Span, Step
 from runs.sentences import instance_of
-from runs.words import PERSON_WAITS, Badge, Look, badge_of, look_of
+from runs.tallies import HEAVY
+from runs.words import PERSON_WAITS, Badge, badge_of
 
 MAX_ROWS = 1_000
 _INSTANCE = re.compile(r"[\[#~>]")

@@ -5,7 +5,7 @@ not seen by then (each in its own transaction) is seen by the look that follows 
 the workers' poll in any case. A run is given an event by a fact in its inbox, once per wait.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -31,6 +31,7 @@ MAX_BYTES = 256 * 1024
 BATCH = 200
 # Longer than any wait may look back, so that none misses what it asked to have kept.
 KEPT = timedelta(seconds=LONGEST_KEEP) + timedelta(hours=1)
+_HEARERS: list[Callable[[Actor, SentEvent], None]] = []
 _WAITS, _TAKEN, _SENT = "runs_eventwait", "runs_takenevent", "runs_sentevent"
 
 
@@ -50,6 +51,12 @@ class Sent:
 
     event: SentEvent
     waits: int
+
+
+def on_sent(hearer: Callable[[Actor, SentEvent], None]) -> None:
+    """Register who hears every event that a person or program sends, once, in the transaction that sends it."""
+    if hearer not in _HEARERS:
+        _HEARERS.append(hearer)
 
 
 def send(actor: Actor, new: NewEvent) -> Sent:
@@ -77,6 +84,8 @@ def send(actor: Actor, new: NewEvent) -> Sent:
             _refuse_other(event, new)
             return Sent(event, 0)
         waits = sum(_give(wait, event) for wait in _waits_at(event))
+        for hear in _HEARERS:
+            hear(actor, event)
         transaction.on_commit(look, robust=True)
     return Sent(event, waits)
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
+from pipelines.canvas import spoken
 from runs.engine.status import RunState, StepState, WaitReason
 from runs.models import Step
+from runs.sentences import instance_of
 
 PERSON_WAITS = frozenset(
     {WaitReason.APPROVAL, WaitReason.ANSWER, WaitReason.FAILURE, WaitReason.BUDGET, WaitReason.OUTCOME_UNKNOWN}
@@ -23,15 +26,6 @@ class Badge:
     tone: str
     segment: str = ""
     others: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a kind of step is drawn: `tile` is the CSS class of its coloured tile."""
-
-    word: str
-    icon: str
-    tile: str
 
 
 QUEUED = Badge("Queued", "circle", "")
@@ -71,33 +65,31 @@ _RUNS = {
     RunState.CANCELLING: STOPPING,
     RunState.CANCELLED: CANCELLED,
 }
-_KINDS = {
-    "input": Look("Start", "zap", "k-trigger"),
-    "output": Look("Result", "flag", "k-output"),
-    "agent": Look("Agent", "bot", "k-agent"),
-    "tool": Look("Action", "wrench", "k-tool"),
-    "decide": Look("Route", "split", "k-control"),
-    "each": Look("For each", "layers", "k-control"),
-    "combine": Look("Combine", "merge", "k-control"),
-    "repeat": Look("Repeat", "repeat", "k-judge"),
-    "team": Look("Team", "users", "k-agent"),
-    "supervisor": Look("Supervisor", "network", "k-agent"),
-    "pipeline": Look("Sub-pipeline", "workflow", "k-subflow"),
-    "human": Look("Person", "hand", "k-human"),
-    "wait": Look("Wait", "clock", "k-control"),
-    "transform": Look("Transform", "braces", "k-data"),
-    "check": Look("Check", "scale", "k-judge"),
-    "board": Look("Board", "clipboard-list", "k-data"),
-}
-_UNKNOWN_KIND = Look("Step", "circle", "k-control")
 
 
-def look_of(kind: str) -> Look:
-    """Return how a kind of step is drawn."""
-    return _KINDS.get(kind, _UNKNOWN_KIND)
+class Stands(Protocol):
+    """What a badge needs to know of a step."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def port(self) -> str | None: ...
+
+    @property
+    def wait_reason(self) -> str | None: ...
+
+    @property
+    def flags(self) -> Iterable[str]: ...
+
+    @property
+    def error(self) -> Any: ...
 
 
-def badge_of(step: Step) -> Badge:
+def badge_of(step: Stands) -> Badge:
     """Return the badge of a step; a person's no is no success, though the step itself is done."""
     if step.kind == "human" and step.state == StepState.SUCCEEDED:
         return {"rejected": REJECTED, "expired": EXPIRED}.get(step.port or "", DONE)
@@ -141,3 +133,9 @@ def run_badge(state: str, reason: str | None = None, *, needs_person: bool = Fal
             return NEEDS_YOU
         case other:
             return _RUNS[other]
+
+
+def step_title(step: Step) -> str:
+    """Return a step's title, with the item and round it belongs to."""
+    title, instance = step.title or spoken(step.node), instance_of(step.path)
+    return f"{title}, {instance}" if instance else title

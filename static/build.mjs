@@ -1,18 +1,22 @@
 // Builds static/dist from static/js, static/css, the fonts and the icons the pages use. `--watch` rebuilds on change.
 
-import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
+import subset from "subset-font";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const dist = path.join(root, "static/dist");
 const modules = path.join(root, "node_modules");
 const watching = process.argv.includes("--watch");
 
+// What the Latin files of Fontsource hold, and of it what the pages switch on: half the weight of the whole file.
+const LATIN = [[0x20, 0x7e], [0xa0, 0xff], [0x2000, 0x206f], "ıŒœʻʼˆ˚˜\u0304\u0308\u0329€™↑↓−∕\uFEFF\uFFFD"];
+const WEIGHTS = { wght: { min: 400, max: 700, default: 400 } };
 const FONTS = {
-  "inter-latin.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
-  "jetbrains-mono-latin.woff2": "@fontsource-variable/jetbrains-mono/files/jetbrains-mono-latin-wght-normal.woff2",
+  "inter-latin.woff2": ["@fontsource-variable/inter/files/inter-latin-wght-normal.woff2", ["kern", "ccmp", "mark", "mkmk", "calt", "tnum", "cv11", "ss03"]],
+  "jetbrains-mono-latin.woff2": ["@fontsource-variable/jetbrains-mono/files/jetbrains-mono-latin-wght-normal.woff2", ["ccmp", "mark", "mkmk"]],
 };
 
 const shared = { absWorkingDir: root, bundle: true, minify: !watching, logLevel: "warning", legalComments: "none" };
@@ -23,8 +27,9 @@ const bundles = [
     outdir: dist,
     format: "esm",
     target: "es2022",
-    splitting: true, // the layout library arrives only when somebody tidies a canvas
+    splitting: true, // the editor arrives only on its own page
     chunkNames: "chunks/[name]-[hash]",
+    metafile: true,
   },
   {
     ...shared,
@@ -51,7 +56,7 @@ async function drawings() {
 }
 
 async function usedIcons(known) {
-  const apps = ["accounts", "pipelines", "runs", "approvals", "orchestrator_site"].map((app) => path.join(root, app));
+  const apps = ["accounts", "pipelines", "runs", "approvals", "notices", "evals", "orchestrator_site"].map((app) => path.join(root, app));
   const python = (await Promise.all(apps.map((app) => files(app, ".py")))).flat();
   const pages = [...(await files(path.join(root, "templates"), ".html")), ...(await files(path.join(root, "static/js"), ".js"))];
   const used = new Set();
@@ -76,17 +81,44 @@ async function buildSprite() {
   await writeFile(path.join(dist, "icons.svg"), `<svg xmlns="http://www.w3.org/2000/svg" hidden>${symbols.join("")}</svg>\n`);
 }
 
-async function copyFonts() {
+function range(first, last) {
+  return Array.from({ length: last - first + 1 }, (_, index) => String.fromCodePoint(first + index)).join("");
+}
+
+async function buildFonts() {
   await mkdir(path.join(dist, "fonts"), { recursive: true });
-  for (const [name, source] of Object.entries(FONTS)) await cp(path.join(modules, source), path.join(dist, "fonts", name));
+  const letters = LATIN.map((part) => (typeof part === "string" ? part : range(...part))).join("");
+  for (const [name, [source, keepFeatures]] of Object.entries(FONTS)) {
+    const whole = await readFile(path.join(modules, source));
+    const lean = await subset(whole, letters, { targetFormat: "woff2", keepFeatures, variationAxes: WEIGHTS });
+    await writeFile(path.join(dist, "fonts", name), lean);
+  }
+}
+
+// What a page that needs a part of the script can ask for with the page: {"app": […], "editor": […], "run": […]}, each
+// the chunks that this part stands on, itself first where it is one. Else the browser learns of each from the one before.
+async function writeChunks({ outputs }) {
+  const needed = (name, found = new Set()) => {
+    for (const { path: next, kind } of [{ path: name }, ...outputs[name].imports]) {
+      if (kind !== "dynamic-import" && !found.has(next)) found.add(next), needed(next, found);
+    }
+    return found;
+  };
+  const parts = Object.entries(outputs).filter(([, { entryPoint }]) => entryPoint);
+  const listed = parts.map(([name, { entryPoint }]) => {
+    const part = path.basename(entryPoint) === "index.js" ? path.basename(path.dirname(entryPoint)) : path.parse(entryPoint).name;
+    return [part, [...needed(name)].map((file) => path.relative("static", file))];
+  });
+  await writeFile(path.join(dist, "chunks.json"), JSON.stringify(Object.fromEntries(listed)));
 }
 
 await rm(dist, { recursive: true, force: true });
 await mkdir(dist, { recursive: true });
-await Promise.all([copyFonts(), buildSprite()]);
+await Promise.all([buildFonts(), buildSprite()]);
 if (watching) {
   for (const bundle of bundles) await (await esbuild.context(bundle)).watch();
 } else {
   const results = await Promise.allSettled(bundles.map((bundle) => esbuild.build(bundle)));
   if (results.some((result) => result.status === "rejected")) process.exitCode = 1; // esbuild has said why
+  else await writeChunks(results[0].value.metafile);
 }

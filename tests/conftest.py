@@ -1,5 +1,6 @@
 """Fixtures that every test may use: a clean database, a real browser, and Baton's own processes running."""
 
+import gc
 import os
 import shutil
 import socket
@@ -9,18 +10,28 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pytest
 from asgiref.sync import SyncToAsync
-from django.db import OperationalError, connection, connections, transaction
-from django.db.backends.postgresql.operations import DatabaseOperations
+from django.db import connection, connections
+from django.test import TransactionTestCase
+from django.test.client import ClientHandler
+from hypothesis import settings as hypothesis_settings
 
 from orchestrator_site.processes import Child, Program
+from tests.emptying import empties_after_a_test
+from tests.migrated import Turn
+from tests.order import spread_waiting
+from tests.web_role import as_the_web
 
 # The browser's driver keeps an event loop in this thread, which Django takes for asynchronous code.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+
+# How long an example takes says how busy the machine is.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -33,10 +44,29 @@ BROWSER_FLAGS = [
     "--no-first-run",
 ]
 START_SECONDS = 60
+REFUSED = "Refused by the policy: "
+WATCH_POLICY = f"""document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`{REFUSED}${{event.violatedDirective}} ${{event.blockedURI}} at ${{event.sourceFile}}`))"""
 
 
 def browser_path() -> str | None:
     return os.environ.get("CHROMIUM") or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+# Garbage
+
+MADE_BETWEEN_COLLECTIONS = 50_000
+
+
+def pytest_configure() -> None:
+    gc.set_threshold(MADE_BETWEEN_COLLECTIONS, 10, 10)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end: no later collection of garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 # What is skipped, and why
@@ -44,6 +74,7 @@ def browser_path() -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests come last: their driver's event loop stays, and no asynchronous test could run after it."""
+    spread_waiting(items)
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     if browser_path() is None:
         missing = pytest.mark.skip(reason="Chromium is not installed")
@@ -82,36 +113,48 @@ def _no_connection_of_an_earlier_test() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _flush_past_the_audit_log() -> Iterator[None]:
-    """Let a transactional test empty every table: the audit log refuses TRUNCATE to everybody else."""
-
-    def execute_sql_flush(self: DatabaseOperations, sql_list: list[str]) -> None:
-        for attempt in range(5):
-            try:
-                with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
-                    cursor.execute("SET LOCAL session_replication_role = replica")
-                    for sql in sql_list:
-                        cursor.execute(sql)
-                return
-            except OperationalError:  # a deadlock with a worker that polls meanwhile
-                if attempt == 4:
-                    raise
-                time.sleep(0.2)
-
+def _transactional_tests_empty_the_database() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "execute_sql_flush", execute_sql_flush)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empties_after_a_test)
         yield
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def _turn() -> Turn:
+    return Turn()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, django_db_blocker: Any, _turn: Turn) -> None:
+    with django_db_blocker.unblock():
+        _turn.take()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any, _turn: Turn) -> Iterator[None]:
     """End what still holds the database before it is dropped: threads of asynchronous tests keep their connections."""
+    with django_db_blocker.unblock():
+        _turn.end()
     yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity "
             "where datname = current_database() and pid <> pg_backend_pid()"
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _requests_act_as_the_web_does() -> Iterator[None]:
+    """Let what a test asks by Django's client run as the web's database role, under the second line of defence."""
+    asked = ClientHandler.__call__
+
+    def ask(self: ClientHandler, environ: dict[str, Any]) -> Any:
+        with as_the_web():
+            return asked(self, environ)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClientHandler, "__call__", ask)
+        yield
 
 
 def database_url() -> str:
@@ -131,11 +174,29 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     return {**browser_type_launch_args, "executable_path": browser_path(), "args": [*BROWSER_FLAGS, *sandbox]}
 
 
+@pytest.fixture
+def new_context(new_context: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens a browser; whatever a page's policy has refused by the end fails the test."""
+    refused: list[str] = []
+
+    def opened(**wishes: Any) -> Any:
+        context = new_context(**wishes)
+        context.on("console", lambda said: refused.append(said.text) if said.text.startswith(REFUSED) else None)
+        context.add_init_script(WATCH_POLICY)
+        return context
+
+    yield opened
+    assert refused == []
+
+
 # Baton's own processes
 
 
 class LiveStack:
     """The web server and one worker, as processes, on the test database; each acts as its database role."""
+
+    left: ClassVar["LiveStack | None"] = None
+    """The one of this session, running or not."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -188,9 +249,18 @@ class LiveStack:
 
 @pytest.fixture(scope="session")
 def _live_stack(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    stack = LiveStack(tmp_path_factory.mktemp("stack"))
+    LiveStack.left = stack = LiveStack(tmp_path_factory.mktemp("stack"))
     yield stack
     stack.stop()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else_works_here(request: pytest.FixtureRequest) -> None:
+    """Stop what an earlier test left running before a test whose rows it would see: it would act on what is due."""
+    marked = request.node.get_closest_marker("django_db")
+    committed = "transactional_db" in request.fixturenames or (marked and marked.kwargs.get("transaction"))
+    if committed and "live_stack" not in request.fixturenames and LiveStack.left is not None:
+        LiveStack.left.stop()
 
 
 @pytest.fixture
@@ -198,12 +268,6 @@ def live_stack(transactional_db: None, _live_stack: LiveStack) -> LiveStack:
     """Return the running web and worker; a test may kill either, the next test finds both running again."""
     _live_stack.start()
     return _live_stack
-
-
-@pytest.fixture
-def no_live_stack(transactional_db: None, _live_stack: LiveStack) -> None:
-    """Stop the web and worker that earlier tests left running: this test brings workers of its own."""
-    _live_stack.stop()
 
 
 def free_port() -> int:

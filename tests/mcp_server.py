@@ -27,7 +27,8 @@ class McpServer:
     """`tools` are what it offers, by name and in the protocol's words; `calls` what it was asked to do.
 
     `answers` maps a tool to what its call comes to (default: its text). `faults` maps a method of the protocol to raw
-    ASGI that answers instead. `legacy` makes it know only the handshake. `token`, if any, is asked for.
+    ASGI that answers instead. `legacy` makes it know only the handshake. `token`, if any, is asked for, as a
+    bearer's or in `header`.
     """
 
     def __init__(self, *tools: dict[str, Any], legacy: bool = False, token: str = "") -> None:
@@ -36,7 +37,7 @@ class McpServer:
         self.methods: list[str] = []
         self.answers: dict[str, Callable[[dict[str, Any]], types.CallToolResult]] = {}
         self.faults: dict[str, Callable[[Send], Awaitable[None]]] = {}
-        self.legacy, self.token = legacy, token
+        self.legacy, self.token, self.header = legacy, token, ""
         protocol: Any = Protocol("test", on_list_tools=self._list, on_call_tool=self._call)
         self._app = protocol.streamable_http_app(session_idle_timeout=None)
         config = uvicorn.Config(
@@ -83,7 +84,8 @@ class McpServer:
         method = json.loads(body).get("method", "") if body else scope["method"]
         self.methods.append(method)
         headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
-        if self.token and headers.get("authorization") != f"Bearer {self.token}":
+        key = headers.get(self.header) if self.header else headers.get("authorization", "").removeprefix("Bearer ")
+        if self.token and key != self.token:
             await answered(send, 401, b"{}")
         elif method in self.faults:
             await self.faults[method](send)

@@ -145,7 +145,7 @@ class ModelServer:
 async def _answer(reply: Reply, body: dict[str, Any]) -> Response:
     if reply.kind.isdigit():
         retry = {"Retry_After": reply.retry_after} if reply.retry_after else {}
-        error = {"message": f"scripted {reply.kind}", "type": "scripted", "code": None}
+        error = {"message": reply.text or f"scripted {reply.kind}", "type": "scripted", "code": None}
         return Response.of({"error": error}, int(reply.kind), **retry)
     if reply.kind == "hang":
         await asyncio.sleep(3600)

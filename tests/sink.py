@@ -3,18 +3,21 @@
 `python -m tests.sink HTTP_PORT SMTP_PORT` (0: any) prints {"http": port, "smtp": port} and then serves:
   anything but /admin  counts as an effect, answered {"ok": true}; /lose counts and hangs up; /fail?status=503 answers
                        so once per idempotency key and then succeeds; /big?bytes=N, /gzip?bytes=N, /redirect?to=URL,
-                       /loop, /wait?seconds=N
+                       /loop, /wait?seconds=N; /echo?code=N sends headers and target back, spelled in three ways
   GET  /admin/effects  [{"method", "path", "headers", "body", "key"}]   ·   GET /admin/mails  [{"to", "id", "text"}]
   POST /admin/reset
-Mail to refuse@… is refused with 550, to later@… with 451; mail to silent@… is counted and never acknowledged.
+Mail to refuse@… is refused with 550, to later@… with 451; mail to silent@… is counted and never acknowledged;
+after mail to rude@… the goodbye is answered with 421.
 """
 
 import asyncio
+import base64
 import gzip
 import json
 import re
 import sys
 from typing import Any
+from urllib.parse import quote
 
 from tests.loopback import HangUp, Request, Response, port_of, serve
 
@@ -91,6 +94,10 @@ class Sink:
                 return Response(302, b"", (("Location", request.query["to"]),))
             case "/loop":
                 return Response(302, b"", (("Location", "/loop"),))
+            case "/echo":
+                said = json.dumps({**request.headers, "target": request.target})
+                spelled = {"url": quote(said, safe=""), "base64": base64.b64encode(said.encode()).decode()}
+                return Response.of(spelled | {"raw": said}, int(request.query.get("code", 200)))
             case "/status":
                 return Response.of({"status": request.query["code"]}, int(request.query["code"]))
         return Response.of({"ok": True})
@@ -123,7 +130,7 @@ class Sink:
                     raise HangUp
                 say("250 taken")
             elif verb == "QUIT":
-                say("221 bye")
+                say("421 busy" if to.startswith("rude@") else "221 bye")
                 break
             else:
                 say("250 ok")

@@ -2,23 +2,28 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
 
-from accounts import tokens
+from accounts import content, rates, second_line, tokens
 from accounts.access import Actor, session_actor
 from accounts.errors import Forbidden, NotFound, NotSignedIn
 
 
 def authenticate(request: HttpRequest) -> Actor:
-    """Return who acts, found once per request; raises NotSignedIn, Forbidden (`csrf`) or NotFound."""
+    """Return who acts, found once per request; raises NotSignedIn, TooMany, Forbidden (`csrf`, `content_hidden`) or
+    NotFound.
+    """
     known = getattr(request, "auth", None)
     if isinstance(known, Actor):
         return known
     header = request.headers.get("Authorization")
     actor = _by_token(request, header) if header else _by_session(request)
+    content.admit(actor, request.resolver_match.route if request.resolver_match else "")
     request.auth = actor  # type: ignore[attr-defined]
+    second_line.enter(actor.workspace.pk)
     return actor
 
 
@@ -29,6 +34,7 @@ def _by_token(request: HttpRequest, header: str) -> Actor:
     actor = tokens.resolve(bare.strip())
     if actor is None:
         raise NotSignedIn("This token is unknown, expired or revoked. Make a new one under Settings, API tokens.")
+    rates.admit(f"{actor.user.pk}:{actor.workspace.pk}")  # not the token: one can make many
     if request.GET.get("workspace", actor.workspace.slug) != actor.workspace.slug:
         raise NotFound
     return actor
@@ -58,7 +64,7 @@ class SessionAuth(AuthBase):
 
     openapi_type = "apiKey"
     openapi_in = "cookie"
-    openapi_name = "sessionid"
+    openapi_name = settings.SESSION_COOKIE_NAME
 
     def __call__(self, request: HttpRequest) -> Any:
         return authenticate(request)

@@ -5,11 +5,11 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from accounts import members
+from accounts import content, members
 from accounts.access import Capability, actor_of, require, scoped
 from accounts.models import Membership
 from accounts.paging import page
-from accounts.schemas import Member, MemberList, MemberRoles, NewMember
+from accounts.schemas import ContentAccess, Member, MemberList, MemberRoles, MemberState, NewMember
 
 router = Router()
 
@@ -35,6 +35,13 @@ def change_roles(request: HttpRequest, email: str, payload: MemberRoles) -> Any:
     return _show(members.change_roles(actor_of(request), email, payload.roles))
 
 
+@router.patch("/members/{email}", response=Member)
+def change_state(request: HttpRequest, email: str, payload: MemberState) -> Any:
+    """Shut a member out (`"active": false`) or let them in again: their sockets close, their tokens are revoked."""
+    change = members.activate if payload.active else members.deactivate
+    return _show(change(actor_of(request), email))
+
+
 @router.delete("/members/{email}", response={204: None})
 def remove_member(request: HttpRequest, email: str) -> Any:
     """End a membership."""
@@ -42,6 +49,20 @@ def remove_member(request: HttpRequest, email: str) -> Any:
     return Status(204, None)
 
 
+@router.get("/content", response=ContentAccess)
+def read_content_access(request: HttpRequest) -> Any:
+    """Which roles see what things cost, and nothing of what runs say."""
+    actor = actor_of(request)
+    require(actor, Capability.READ)
+    return {"hidden_from": actor.workspace.without_content}
+
+
+@router.put("/content", response=ContentAccess)
+def change_content_access(request: HttpRequest, payload: ContentAccess) -> Any:
+    """Show these roles costs alone, and the others content."""
+    return {"hidden_from": content.hide_from(actor_of(request), payload.hidden_from)}
+
+
 def _show(membership: Membership) -> dict[str, Any]:
     user = membership.user
-    return {"email": user.email, "name": user.name, "roles": membership.roles}
+    return {"email": user.email, "name": user.name, "roles": membership.roles, "active": membership.is_active}

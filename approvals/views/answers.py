@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
+from django.http import QueryDict
+
 from accounts.errors import Invalid
+from approvals.bulk import Item
 from approvals.policy import BOUND_KINDS, Choice, Decision
-from approvals.services import tool_of
-from approvals.views.desk import Detail
+from approvals.questions import tool_of
+from approvals.views.question import Detail
 from pipelines import schema_form
 from pipelines.graph.model import Json
 
@@ -19,6 +22,12 @@ def decision_from(detail: Detail, posted: Mapping[str, str]) -> Decision:
         payload=_payload(detail, choice, posted),
         reason=posted.get("reason", ""),
     )
+
+
+def picked(posted: QueryDict) -> list[Item]:
+    """Return the questions that were ticked, each as "id fingerprint"."""
+    pairs = (text.partition(" ") for text in posted.getlist("item"))
+    return [Item(found, payload_hash) for found, _, payload_hash in pairs]
 
 
 def _payload(detail: Detail, choice: str, posted: Mapping[str, str]) -> Json:

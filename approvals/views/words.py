@@ -1,5 +1,7 @@
 """What each kind of question is called, and its icon."""
 
+from approvals.models import DecisionRecord
+
 ICONS = {
     "approve": "hand",
     "edit": "pencil",
@@ -26,3 +28,9 @@ SAID = {
     "skip": "skipped the step",
     "stop": "stopped the run",
 }
+
+
+def said(record: DecisionRecord) -> str:
+    """Return what somebody answered, in words."""
+    done = SAID.get(record.decision, record.decision)
+    return f"{done} and took it back" if record.withdrawn_at else done

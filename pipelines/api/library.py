@@ -1,4 +1,4 @@
-"""Routes of what pipelines are made from and held to: agents, connections, budgets."""
+"""Routes of what pipelines are made from: agents and connections."""
 
 from typing import Any
 
@@ -8,14 +8,13 @@ from ninja import Router, Status
 from pydantic import Field
 
 from accounts.access import get, scoped
-from accounts.errors import Invalid, NotFound
+from accounts.errors import NotFound
 from accounts.paging import page
 from accounts.schemas import Body
-from pipelines import budgets
 from pipelines.api import shapes
 from pipelines.api.caller import caller
 from pipelines.library import agents, circuits, connections
-from pipelines.models import Agent, AgentVersion, Budget, Connection
+from pipelines.models import Agent, AgentVersion, Connection
 
 router = Router(tags=["library"])
 
@@ -104,28 +103,6 @@ def set_prices(request: HttpRequest, name: str, body: PricesIn) -> Any:
 @router.delete("/connections/{name}", response={204: None}, summary="Remove a connection")
 def remove_connection(request: HttpRequest, name: str) -> Status[None]:
     connections.remove(caller(request), get(Connection, caller(request), name=name))
-    return Status(204, None)
-
-
-@router.get("/budgets", response=shapes.Page[shapes.BudgetOut], summary="List the caps over days and months")
-def list_budgets(request: HttpRequest, cursor: str | None = None, limit: int | None = None) -> Any:
-    rows = scoped(Budget, caller(request)).select_related("pipeline")
-    return page(rows, cursor, limit, "id", shapes.budget)
-
-
-@router.post("/budgets", response={201: shapes.BudgetOut}, summary="Set a cap, instead of the one before")
-def put_budget(request: HttpRequest, body: shapes.BudgetIn) -> Status[Any]:
-    if body.scope not in ("workspace", "pipeline") or (body.scope == "pipeline") != (body.pipeline is not None):
-        raise Invalid('The scope is "workspace", or "pipeline" with the slug of a pipeline.', where="/scope")
-    fields = budgets.BudgetFields(
-        body.period, body.max_cost_usd, body.pipeline, body.hard, tuple(body.alert_at), body.on_exceed
-    )
-    return Status(201, shapes.budget(budgets.put(caller(request), fields)))
-
-
-@router.delete("/budgets/{budget_id}", response={204: None}, summary="Remove a cap")
-def remove_budget(request: HttpRequest, budget_id: str) -> Status[None]:
-    budgets.remove(caller(request), get(Budget, caller(request), pk=budget_id))
     return Status(204, None)
 
 

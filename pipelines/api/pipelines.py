@@ -1,5 +1,6 @@
 """Routes of pipelines: create, edit the draft, publish, compare, go back."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from django.db.models import QuerySet
@@ -7,17 +8,27 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Status
 from pydantic import Field, StrictInt
 
-from accounts.access import get, scoped
+from accounts.access import get, hidden_from, scoped
 from accounts.errors import Invalid, Refused
+from accounts.ids import new_id
 from accounts.paging import page
 from accounts.schemas import Body
-from pipelines import drafts, publish, splits
+from pipelines import budgets, bundles, drafts, homes, publish, sharing, splits
 from pipelines.api import shapes
 from pipelines.api.caller import caller
 from pipelines.graph.model import Json
 from pipelines.models import Draft, Pipeline
 
 router = Router(tags=["pipelines"])
+
+
+_IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "required": True,
+    "description": "the revision that was changed, bare or in quotes",
+    "schema": {"type": "string", "minLength": 1},
+}
 
 
 class DocumentIn(Body):
@@ -30,12 +41,17 @@ class OpsIn(Body):
     ops: list[dict[str, Any]]
 
 
+_WHY = "needed where a cap of a run is higher than what new runs get now, or gone"
+
+
 class NoteIn(Body):
     note: str = Field("", max_length=2000)
+    reason: str = Field("", max_length=budgets.LONGEST_REASON, description=_WHY)
 
 
 class RollbackIn(Body):
     version: int
+    reason: str = Field("", max_length=budgets.LONGEST_REASON, description=_WHY)
 
 
 class ArmIn(Body):
@@ -45,6 +61,7 @@ class ArmIn(Body):
 
 class SplitIn(Body):
     arms: list[ArmIn] = Field(max_length=10)
+    reason: str = Field("", max_length=budgets.LONGEST_REASON, description=_WHY)
 
 
 class RevisionRequired(Refused):
@@ -62,7 +79,7 @@ def create(request: HttpRequest, body: DocumentIn) -> Status[Any]:
 def list_pipelines(
     request: HttpRequest, archived: bool = False, cursor: str | None = None, limit: int | None = None
 ) -> Any:
-    rows = scoped(_shown(), caller(request)).filter(archived_at__isnull=not archived)
+    rows = homes.of_people(scoped(_shown(), caller(request))).filter(archived_at__isnull=not archived)
     return page(rows, cursor, limit, "slug", shapes.pipeline)
 
 
@@ -85,19 +102,24 @@ def restore(request: HttpRequest, slug: str) -> Any:
 
 @router.get("/pipelines/{slug}/draft", response=shapes.DraftOut, summary="Read the draft (ETag: its revision)")
 def read_draft(request: HttpRequest, response: HttpResponse, slug: str) -> Any:
-    return _draft(response, Draft.objects.select_related("pipeline__workspace").get(pipeline=_pipeline(request, slug)))
+    return _draft(request, response, Draft.objects.get(pipeline=_pipeline(request, slug)))
 
 
-@router.put("/pipelines/{slug}/draft", response=shapes.DraftOut, summary="Replace the draft (If-Match: revision)")
+@router.put(
+    "/pipelines/{slug}/draft",
+    response=shapes.DraftOut,
+    summary="Replace the draft (If-Match: revision)",
+    openapi_extra={"parameters": [_IF_MATCH]},
+)
 def save_draft(request: HttpRequest, response: HttpResponse, slug: str, body: DocumentIn) -> Any:
     pipeline = _pipeline(request, slug)
-    return _draft(response, drafts.save(caller(request), pipeline, body.document, _revision(request)))
+    return _draft(request, response, drafts.save(caller(request), pipeline, body.document, _revision(request)))
 
 
 @router.post("/pipelines/{slug}/draft/ops", response=shapes.DraftOut, summary="Change the draft step by step")
 def apply_ops(request: HttpRequest, response: HttpResponse, slug: str, body: OpsIn) -> Any:
     pipeline = _pipeline(request, slug)
-    return _draft(response, drafts.apply_ops(caller(request), pipeline, body.rev, body.op_id, body.ops))
+    return _draft(request, response, drafts.apply_ops(caller(request), pipeline, body.rev, body.op_id, body.ops))
 
 
 @router.get(
@@ -106,18 +128,22 @@ def apply_ops(request: HttpRequest, response: HttpResponse, slug: str, body: Ops
     summary="List what publishing would complain about",
 )
 def problems(request: HttpRequest, slug: str) -> Any:
-    return {"items": [problem.as_json() for problem in drafts.problems(_pipeline(request, slug))], "next": None}
+    found = drafts.problems(caller(request), _pipeline(request, slug))
+    return {"items": [problem.as_json() for problem in found], "next": None}
 
 
 @router.post("/pipelines/{slug}/publish", response={201: shapes.VersionOut}, summary="Publish the draft")
 def publish_draft(request: HttpRequest, slug: str, body: NoteIn | None = None) -> Status[Any]:
-    note = body.note if body else ""
-    return Status(201, shapes.version(publish.publish(caller(request), _pipeline(request, slug), note)))
+    """Raising a cap of a run over what new runs get now is for who sets budgets, and needs a reason."""
+    said = body or NoteIn.model_validate({})
+    made = publish.publish(caller(request), _pipeline(request, slug), said.note, reason=said.reason)
+    return Status(201, shapes.version(made))
 
 
 @router.post("/pipelines/{slug}/rollback", response={201: shapes.VersionOut}, summary="Publish an old version again")
 def rollback(request: HttpRequest, slug: str, body: RollbackIn) -> Status[Any]:
-    return Status(201, shapes.version(publish.rollback(caller(request), _pipeline(request, slug), body.version)))
+    made = publish.rollback(caller(request), _pipeline(request, slug), body.version, body.reason)
+    return Status(201, shapes.version(made))
 
 
 @router.get(
@@ -132,13 +158,14 @@ def versions(request: HttpRequest, slug: str, cursor: str | None = None, limit: 
 
 @router.get("/pipelines/{slug}/versions/{number}", response=shapes.VersionDetail, summary="Read a version")
 def read_version(request: HttpRequest, slug: str, number: int) -> Any:
-    return shapes.version_detail(publish.version_of(_pipeline(request, slug), number))
+    version = publish.version_of(_pipeline(request, slug), number)
+    return shapes.version_detail(version, sharing.seen_of(caller(request), version.lock))
 
 
 @router.put("/pipelines/{slug}/split", response=shapes.PipelineOut, summary="Share new runs between versions")
 def put_split(request: HttpRequest, slug: str, body: SplitIn) -> Any:
     arms = [(arm.version, arm.percent) for arm in body.arms]
-    splits.put(caller(request), _pipeline(request, slug), arms)
+    splits.put(caller(request), _pipeline(request, slug), arms, body.reason)
     return read(request, slug)
 
 
@@ -146,6 +173,36 @@ def put_split(request: HttpRequest, slug: str, body: SplitIn) -> Any:
 def end_split(request: HttpRequest, slug: str) -> Status[None]:
     splits.end(caller(request), _pipeline(request, slug))
     return Status(204, None)
+
+
+@router.get("/pipelines/{slug}/sharing", response=shapes.SharingBody, summary="For whom a pipeline is kept")
+def read_sharing(request: HttpRequest, slug: str) -> Any:
+    return asdict(sharing.read(caller(request), _pipeline(request, slug)))
+
+
+@router.put("/pipelines/{slug}/sharing", response=shapes.SharingBody, summary="Keep a pipeline for some")
+def put_sharing(request: HttpRequest, slug: str, body: shapes.SharingBody) -> Any:
+    """Roles and members' addresses. An empty list leaves it to the roles. From now on; what is under way goes on."""
+    lists = sharing.Lists(tuple(body.see), tuple(body.run), tuple(body.edit))
+    return asdict(sharing.put(caller(request), _pipeline(request, slug), lists))
+
+
+@router.get("/pipelines/{slug}/export", response=Any, summary="Export a pipeline with its agents and children")
+def export(
+    request: HttpRequest,
+    slug: str,
+    version: Annotated[str, Query(description='a number or "draft"')] = "draft",
+) -> Any:
+    pipeline = _pipeline(request, slug)
+    hidden = hidden_from(caller(request)).values()
+    return bundles.exported(pipeline, _document(pipeline, version, "version"), hidden)
+
+
+@router.post("/imports", response={201: shapes.ImportOut}, summary="Make a draft from a bundle or a document")
+def import_bundle(request: HttpRequest, body: DocumentIn) -> Status[Any]:
+    actor = caller(request)
+    found = bundles.taken_in(actor, body.document, f"api-{new_id()}")
+    return Status(201, shapes.imported(found, drafts.problems(actor, found.pipeline)))
 
 
 @router.get("/pipelines/{slug}/diff", response=Any, summary="Say in words what changed between two versions")
@@ -170,9 +227,9 @@ def _pipeline(request: HttpRequest, slug: str) -> Pipeline:
     return get(Pipeline.objects.select_related("workspace"), caller(request), slug=slug)
 
 
-def _draft(response: HttpResponse, draft: Draft) -> Any:
+def _draft(request: HttpRequest, response: HttpResponse, draft: Draft) -> Any:
     response["ETag"] = f'"{draft.revision}"'
-    return shapes.draft(draft, drafts.problems_of(draft.pipeline, draft))
+    return shapes.draft(draft, drafts.problems_of(caller(request), draft))
 
 
 def _revision(request: HttpRequest) -> int:

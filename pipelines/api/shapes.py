@@ -10,12 +10,14 @@ from ninja import Schema
 from pydantic import Field
 
 from accounts.schemas import Body
-from pipelines import splits
+from pipelines import budgets, splits
+from pipelines.bundles import Imported
+from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
 from pipelines.graph.problems import Problem
 from pipelines.graph.tools import ToolSpec
 from pipelines.library import circuits
-from pipelines.models import AgentVersion, Budget, Circuit, Connection, Draft, Pipeline, PipelineVersion
+from pipelines.models import AgentVersion, Budget, BudgetChange, Circuit, Connection, Draft, Pipeline, PipelineVersion
 
 Item = TypeVar("Item")
 
@@ -36,6 +38,12 @@ class PipelineOut(Schema):
     created_by: str | None
     created_at: datetime
     archived_at: datetime | None
+
+
+class SharingBody(Body):
+    see: list[str] = []
+    run: list[str] = []
+    edit: list[str] = []
 
 
 class ProblemOut(Schema):
@@ -63,6 +71,14 @@ class VersionOut(Schema):
 class VersionDetail(VersionOut):
     document: Any
     lock: Any = Field(description="every agent, tool and model price it names, by exact version")
+
+
+class ImportOut(Schema):
+    pipeline: PipelineOut
+    made: list[str] = Field(description="pipelines by slug and agents by slug@number")
+    reused: list[str] = Field(description="what said the same already")
+    missing_secrets: list[str] = Field(description="names that agents are granted and the workspace does not have")
+    problems: list[ProblemOut]
 
 
 class AgentFieldsIn(Body):
@@ -104,6 +120,7 @@ class AgentOut(Schema):
 class PriceIn(Body):
     input_per_million: str
     output_per_million: str
+    cached_input_per_million: str | None = Field(None, description="of what a provider read from its cache")
     context_window: int | None = Field(None, description="tokens it reads and writes in one call")
 
 
@@ -112,6 +129,7 @@ class ConnectionIn(Body):
     kind: str = "openai"
     base_url: str = ""
     secret: str | None = Field("", description="name of a secret, never its value")
+    secret_header: str = Field("", description="the header an MCP server wants it in; else Authorization: Bearer")
     prices: dict[str, PriceIn] = Field(default_factory=dict)
     trusted_address: bool | None = Field(None, description="may lead to a private address")
     max_concurrent: int | None = None
@@ -130,6 +148,7 @@ class ConnectionOut(Schema):
     kind: str
     base_url: str
     secret: str
+    secret_header: str
     prices: dict[str, dict[str, str | int]]
     trusted_address: bool
     max_concurrent: int | None
@@ -139,13 +158,17 @@ class ConnectionOut(Schema):
 
 
 class BudgetIn(Body):
-    scope: str
+    scope: str = Field(description="workspace, pipeline or tag")
     pipeline: str | None = None
+    tag: str | None = Field(None, description="one of the runs' tags; a run is held to the budgets of all it has")
     period: str
     max_cost_usd: str
     hard: bool = True
     alert_at: list[float] = Field(default=[0.5, 0.8, 1.0], max_length=10)
     on_exceed: str = Field("stop", description="stop, ask_human or cheaper_model")
+    reason: str = Field(
+        "", max_length=budgets.LONGEST_REASON, description="needed to raise a cap, or to make a hard one soft"
+    )
 
 
 class ToolOut(Schema):
@@ -165,11 +188,22 @@ class BudgetOut(Schema):
     id: str
     scope: str
     pipeline: str | None
+    tag: str | None
     period: str
     max_cost_usd: str
     hard: bool
     on_exceed: str
     alert_at: list[float]
+
+
+class BudgetChangeOut(Schema):
+    scope: str = Field(description='as people call it: "tag research/month"')
+    act: str = Field(description="set, raised, lowered, changed, allowed (for one period) or removed")
+    was_usd: str | None
+    cap_usd: str | None
+    reason: str
+    by: str | None
+    at: datetime
 
 
 def pipeline(row: Pipeline) -> dict[str, Any]:
@@ -184,6 +218,16 @@ def pipeline(row: Pipeline) -> dict[str, Any]:
         "created_by": row.created_by.email if row.created_by else None,
         "created_at": row.created_at,
         "archived_at": row.archived_at,
+    }
+
+
+def imported(found: Imported, problems: Sequence[Problem]) -> dict[str, Any]:
+    return {
+        "pipeline": pipeline(found.pipeline),
+        "made": found.made,
+        "reused": found.reused,
+        "missing_secrets": found.missing,
+        "problems": [problem.as_json() for problem in problems],
     }
 
 
@@ -205,8 +249,8 @@ def version(row: PipelineVersion) -> dict[str, Any]:
     }
 
 
-def version_detail(row: PipelineVersion) -> dict[str, Any]:
-    return {**version(row), "document": row.document, "lock": row.lock}
+def version_detail(row: PipelineVersion, lock: Json) -> dict[str, Any]:
+    return {**version(row), "document": row.document, "lock": lock}
 
 
 def agent(row: AgentVersion) -> dict[str, Any]:
@@ -232,7 +276,7 @@ def agent(row: AgentVersion) -> dict[str, Any]:
 
 def connection(row: Connection, open_circuits: Sequence[Circuit] | None = None) -> dict[str, Any]:
     """Return a connection; `open_circuits` are its workspace's where the caller has read them for many connections."""
-    names = ("name", "kind", "base_url", "secret", "prices", "trusted_address", "max_concurrent", "rpm", "tpm")
+    names = tuple(name for name in ConnectionOut.model_fields if name != "circuit")
     found = circuits.opened(row.workspace_id) if open_circuits is None else open_circuits
     prefix = f"{row.name}/"
     mine = {one.subject.removeprefix(prefix): _circuit(one) for one in found if one.subject.startswith(prefix)}
@@ -251,11 +295,24 @@ def tool(spec: ToolSpec) -> dict[str, Any]:
 def budget(row: Budget) -> dict[str, Any]:
     return {
         "id": str(row.pk),
-        "scope": "pipeline" if row.pipeline else "workspace",
+        "scope": "pipeline" if row.pipeline else "workspace" if row.tag is None else "tag",
         "pipeline": row.pipeline.slug if row.pipeline else None,
+        "tag": row.tag,
         "period": row.period,
         "max_cost_usd": dollars(row.max_cost_micros),
         "hard": row.hard,
         "on_exceed": row.on_exceed,
         "alert_at": row.alert_at,
+    }
+
+
+def budget_change(row: BudgetChange) -> dict[str, Any]:
+    return {
+        "scope": row.scope,
+        "act": row.act,
+        "was_usd": dollars(row.was_micros),
+        "cap_usd": dollars(row.cap_micros),
+        "reason": row.reason,
+        "by": row.by.email if row.by else None,
+        "at": row.at,
     }

@@ -21,9 +21,25 @@ def canonical_json(value: Json) -> bytes:
     return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS)
 
 
+def compact_json(value: Json) -> str:
+    """Return a value from the database as JSON, with its keys as they come.
+
+    The database gives 1e20 back as an integer, which the encoder refuses beyond 64 bits.
+    """
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return orjson.dumps(_plain(value)).decode()
+
+
 def digest(value: Json) -> str:
     """Return "sha256:" and the hex SHA-256 of the canonical bytes."""
-    return "sha256:" + hashlib.sha256(canonical_json(value)).hexdigest()
+    return digest_of(canonical_json(value))
+
+
+def digest_of(written: bytes) -> str:
+    """Return the digest of a value whose canonical bytes are at hand."""
+    return "sha256:" + hashlib.sha256(written).hexdigest()
 
 
 def sanitise(value: Json) -> tuple[Json, bool]:

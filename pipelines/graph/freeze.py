@@ -104,7 +104,8 @@ def pipelines_among(tools: Iterable[str]) -> tuple[str, ...]:
 def models_of(node: Node) -> tuple[str, ...]:
     """Return the models a step names itself, fallbacks included."""
     fallbacks = tuple(fallback.ref for fallback in node.on_error.fallback if fallback.kind == "model")
-    own = (node.config.get("model"), *(rule["model"] for rule in node.rubrics))
+    rubrics = (*node.rubrics, *node.output_rubrics)
+    own = (node.config.get("model"), *(rule["model"] for rule in rubrics))
     return (*(model for model in own if model), *fallbacks)
 
 

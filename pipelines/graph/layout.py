@@ -5,65 +5,40 @@ as near to their neighbours as they can. Integers only. Containers are boxes tha
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
 
+from pipelines.graph.byhand import ByHand
+from pipelines.graph.crew import room_for
+from pipelines.graph.geometry import GAP_X, GAP_Y, HEADER, HEIGHT, MARGIN, WIDTH, Box, Layout, Line, Point, port_offset
 from pipelines.graph.model import Document, Edge, Graph
 
-WIDTH = 180
-HEIGHT = 84
-GAP_X = 36
-GAP_Y = 56
-MARGIN = 24
-HEADER = 48
 SWEEPS = 4
 # Long edges get a bend in every layer they cross, unless that would be more bends than a picture can show.
 MAX_BENDS = 4_000
 
-Point = tuple[int, int]
 # A step's name, or a bend: (index of its edge, its layer).
 Member = str | tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    x: int
-    y: int
-    w: int
-    h: int
+def layout(document: Document, pins: Mapping[str, Point] | None = None, *, with_crews: bool = False) -> Layout:
+    """Return the picture of the whole document. `pins` are boxes that somebody has moved, by dotted place: where their
+    upper left corners stand in the picture of their scope. `with_crews` leaves room for who works in a Team or a
+    Supervisor."""
+    return _layered(document.graph, "", pins or {}, with_crews)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """An edge between two places as the corners of an orthogonal line, from the source down to the target."""
-
-    source: str
-    port: str
-    target: str
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Boxes by dotted place, all in one coordinate system whose origin is the top left corner."""
-
-    nodes: Mapping[str, Box]
-    edges: tuple[Line, ...]
-    width: int
-    height: int
-
-
-def layout(document: Document) -> Layout:
-    """Return the picture of the whole document."""
-    return layered(document.graph)
-
-
-def layered(graph: Graph, prefix: str = "") -> Layout:
+def _layered(graph: Graph, prefix: str, pins: Mapping[str, Point], with_crews: bool) -> Layout:
     """Return the picture of one scope and of all scopes inside it; places begin with `prefix`."""
-    inner = {name: layered(node.graph, f"{prefix}{name}.") for name, node in graph.nodes.items() if node.graph}
-    sizes = {name: _size(inner.get(name)) for name in graph.nodes}
-    picture = _Picture(graph, sizes)
+    inner = {
+        name: _layered(node.graph, f"{prefix}{name}.", pins, with_crews)
+        for name, node in graph.nodes.items()
+        if node.graph
+    }
+    crews = {name: room for name, node in graph.nodes.items() if (room := room_for(node))} if with_crews else {}
+    sizes = {name: crews.get(name) or _size(inner.get(name)) for name in graph.nodes}
+    moved = {name: pins[prefix + name] for name in graph.nodes if prefix + name in pins}
+    picture = ByHand(graph, sizes, moved) if moved else _Picture(graph, sizes)
     nodes: dict[str, Box] = {}
     edges: list[Line] = []
     for name in graph.nodes:
@@ -75,7 +50,7 @@ def layered(graph: Graph, prefix: str = "") -> Layout:
         Line(prefix + edge.source, edge.port, prefix + edge.target, picture.points(index))
         for index, edge in enumerate(graph.edges)
     )
-    return Layout(nodes, tuple(edges), picture.width, picture.height)
+    return Layout(nodes, tuple(edges), picture.width, picture.height, picture.left, picture.top)
 
 
 def _size(inside: Layout | None) -> Point:
@@ -85,7 +60,7 @@ def _size(inside: Layout | None) -> Point:
 
 
 def _place_inside(inside: Layout, box: Box, nodes: dict[str, Box], edges: list[Line]) -> None:
-    right, down = box.x + (box.w - inside.width) // 2, box.y + HEADER
+    right, down = box.x + (box.w - inside.width) // 2 - inside.left, box.y + HEADER - inside.top
     for place, held in inside.nodes.items():
         nodes[place] = Box(held.x + right, held.y + down, held.w, held.h)
     for line in inside.edges:
@@ -95,6 +70,8 @@ def _place_inside(inside: Layout, box: Box, nodes: dict[str, Box], edges: list[L
 
 class _Picture:
     """One scope, laid out: reads off where each box stands and how each edge bends."""
+
+    left = top = 0
 
     def __init__(self, graph: Graph, sizes: Mapping[str, Point]) -> None:
         self._graph = graph
@@ -121,7 +98,7 @@ class _Picture:
         """Return the corners of an edge: down, sideways in the gap above each bend and above the target, down."""
         edge = self._graph.edges[index]
         start, end = self.box(edge.source), self.box(edge.target)
-        x = self._centre[edge.source]
+        x = start.x + port_offset(self._graph.nodes[edge.source], edge.port, start.w)
         corners: list[Point] = [(x, start.y + start.h)]
         for layer, member in [*self._net.bends.get(index, ()), (self._rank[edge.target], edge.target)]:
             if self._centre[member] != x:

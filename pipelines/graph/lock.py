@@ -20,6 +20,10 @@ def _number(exact: str) -> int:
     return int(version) if version.isdecimal() else 0
 
 
+# What an answer may have at most where nobody says otherwise, in tokens (engine.md §3).
+MAX_OUTPUT = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """Micro-dollars per million tokens."""
@@ -43,7 +47,7 @@ class AgentSpec:
     instructions: str = ""
     tools: tuple[str, ...] = ()
     output_schema: Json = None
-    max_output: int = 4096
+    max_output: int = MAX_OUTPUT
     temperature: float | None = None
     max_cost_micros: int | None = None
     fallback: tuple[str, ...] = ()

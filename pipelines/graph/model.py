@@ -151,8 +151,14 @@ class Node:
 
     @property
     def rubrics(self) -> tuple[Json, ...]:
-        """Return the rules of the step, as a Check or on its output, that a model must judge."""
-        rules = (*self.checks, *(self.config.get("rules") or ()))
+        """Return the rules that a model must judge within an attempt: a Check's own, and those on an agent's answer."""
+        rules = self.config["rules"] if self.kind is Kind.CHECK else self.checks if self.kind is Kind.AGENT else ()
+        return tuple(rule for rule in rules if rule["rule"] == "ai_rubric")
+
+    @property
+    def output_rubrics(self) -> tuple[Json, ...]:
+        """Return the rules on the output of any other step that a model must judge when it is there."""
+        rules = () if self.kind is Kind.AGENT else self.checks
         return tuple(rule for rule in rules if rule["rule"] == "ai_rubric")
 
 

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.graph import hygiene
-from pipelines.graph.kinds import BUDGET, COMMON, CONTAINERS, DOCUMENT, FIELDS, UNTIMED
+from pipelines.graph.common import BUDGET, COMMON
+from pipelines.graph.composite import Field, Record
+from pipelines.graph.kinds import CONTAINERS, DOCUMENT, FIELDS, UNTIMED
 from pipelines.graph.model import (
     ApprovalPolicy,
     Budget,
@@ -22,7 +24,7 @@ from pipelines.graph.model import (
     Retry,
 )
 from pipelines.graph.problems import Refusal, pointer, shown
-from pipelines.graph.shape import NAME_PATTERN, Field, Record, Text, wrong_type
+from pipelines.graph.shape import NAME_PATTERN, Text, wrong_type
 
 FORMAT = "baton.pipeline"
 FORMAT_MAJOR = "1"

@@ -7,12 +7,13 @@ arrow between two tasks if and only if one uses what the other brings.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.graph.kinds import NAME
+from pipelines.graph.common import NAME
+from pipelines.graph.composite import Field, Listing, Record
 from pipelines.graph.lock import Library, Lock
 from pipelines.graph.model import Json
 from pipelines.graph.parse import FORMAT, parse
 from pipelines.graph.problems import Refusal, shown
-from pipelines.graph.shape import MAX_TEXT, Anything, Field, Listing, Record, Text
+from pipelines.graph.shape import MAX_TEXT, Anything, Text
 from pipelines.graph.validate import problems
 from pipelines.graph.workers import Worker, step_for, takes_task
 

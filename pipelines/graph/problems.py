@@ -1,7 +1,7 @@
 """How the graph package says no: a refusal stops the reading, a problem is shown beside the step and saved."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 # A key of a megabyte is not repeated in the answer.
@@ -26,7 +26,8 @@ class Refusal(Exception):
 class Problem:
     """Something to mend before (error) or worth knowing when (warning) a pipeline is published.
 
-    `where` is a JSON pointer into the document, `node` the dotted place of the step or None.
+    `where` is a JSON pointer into the document, `node` the dotted place of the step or None; `reads` is the value,
+    as expressions name it, whose reading is the problem.
     """
 
     code: str
@@ -34,6 +35,7 @@ class Problem:
     where: str
     node: str | None
     message: str
+    reads: str = field(default="", compare=False)
 
     def as_json(self) -> dict[str, str | None]:
         return {

@@ -8,10 +8,11 @@ from importlib.resources import files
 
 import orjson
 
-from pipelines.graph.kinds import COMMON, CONTAINERS, DOCUMENT, FIELDS, NAMED_RECORDS
+from pipelines.graph.common import COMMON
+from pipelines.graph.composite import Record
+from pipelines.graph.kinds import CONTAINERS, DOCUMENT, FIELDS, NAMED_RECORDS
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.parse import EDGE, FORMAT, FORMAT_MAJOR, MAX_EDGES, MAX_NODES, NODE_NAME, SLUG
-from pipelines.graph.shape import Record
 
 TITLE = "baton.pipeline 1.0"
 

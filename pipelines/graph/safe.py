@@ -23,6 +23,8 @@ def zones(document: Document) -> Mapping[str, str]:
 
 def _contained(graph: Graph) -> frozenset[str]:
     """Return the nodes from which every way forward meets a tolerant combine before it ends."""
+    if not any(map(_tolerates, graph.nodes.values())):
+        return frozenset()
     safe: set[str] = set()
     for name in reversed(graph.order):
         ahead = [graph.nodes[graph.edges[index].target] for index in graph.outs[name]]

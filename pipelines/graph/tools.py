@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from pipelines.graph.model import Json
 
+# Servers of several kinds take a request with one of these for one of the method that it names.
+_METHOD_HEADERS = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+
 
 class Effect(StrEnum):
     NONE = "none"
@@ -57,7 +60,7 @@ class ToolSpec:
         return self.delivery
 
     def _is_safe(self, args: Mapping[str, Json]) -> bool:
-        return str(args.get("method", "")).upper() in self.safe_methods
+        return str(args.get("method", "")).upper() in self.safe_methods and not names_another_method(args)
 
     def as_json(self) -> dict[str, Json]:
         return {
@@ -79,3 +82,11 @@ class ToolSpec:
         fields["effect"], fields["delivery"] = Effect(data["effect"]), Delivery(data["delivery"])
         fields["safe_methods"] = tuple(data["safe_methods"])
         return cls(**fields)
+
+
+def names_another_method(args: Mapping[str, Json]) -> bool:
+    """Tell whether a header asks the other side to take the request for one of another method."""
+    named = [
+        name for kind in ("headers", "secret_headers") if isinstance(args.get(kind), Mapping) for name in args[kind]
+    ]
+    return any(str(name).strip().lower().replace("_", "-") in _METHOD_HEADERS for name in named)

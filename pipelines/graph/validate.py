@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pipelines.graph.lock import Library
 from pipelines.graph.model import Document
 from pipelines.graph.problems import Problem
-from pipelines.graph.rules.available import RUNNABLE, check_available
 from pipelines.graph.rules.caching import check_cache
 from pipelines.graph.rules.judgement import check_judgement
 from pipelines.graph.rules.names import check_cap, check_names, check_prices, check_values
@@ -18,11 +17,10 @@ from pipelines.graph.rules.supervising import check_supervisors
 from pipelines.graph.rules.teams import check_teams
 from pipelines.graph.rules.waiting import check_waiting
 
-__all__ = ["RUNNABLE", "Library", "problems"]
+__all__ = ["Library", "problems"]
 MAX_PROBLEMS = 500
 _RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_structure,
-    check_available,
     check_judgement,
     check_names,
     check_pipelines,

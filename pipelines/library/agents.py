@@ -15,7 +15,7 @@ from pipelines.graph.freeze import is_pipeline
 from pipelines.graph.hosts import is_host
 from pipelines.graph.lock import AgentSpec
 from pipelines.graph.model import Json
-from pipelines.graph.money import micros
+from pipelines.graph.money import dollars, micros
 from pipelines.library import mcp
 from pipelines.library.models import DEMO_PRICES, is_simulated
 from pipelines.library.tools import TOOLS
@@ -26,6 +26,7 @@ _MODEL = re2.compile(r"^[a-z][a-z0-9-]{0,62}/[^\s/][^\s]{0,126}$")
 _PIPELINE = re2.compile(r"^pipeline:[a-z][a-z0-9_-]{0,62}(@[1-9][0-9]{0,8})?$")
 _SECRET = re2.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
 _MAX_TEXT = 100_000
+_MAX_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,16 @@ def new_version(actor: Actor, agent: Agent, fields: AgentFields) -> AgentVersion
     return _add_version(actor, agent, (newest or 0) + 1, columns)
 
 
+@transaction.atomic
+def rename(actor: Actor, agent: Agent, name: str) -> None:
+    """Call an agent otherwise; its slug, by which pipelines name it, stays. Invalid for no name or a long one."""
+    require(actor, Capability.EDIT)
+    if not 1 <= len(name) <= _MAX_NAME:
+        raise Invalid(f"Give the agent a name of at most {_MAX_NAME} characters.", where="/name")
+    if Agent.objects.filter(pk=agent.pk).exclude(name=name).update(name=name):
+        audit.record(actor.workspace, actor.user, "agent.renamed", agent.slug, {"name": name})
+
+
 def resolve(workspace: Workspace, ref: str) -> AgentSpec | None:
     """Return the agent version that `slug@number` names in this workspace, or None."""
     slug, _, number = ref.partition("@")
@@ -114,6 +125,24 @@ def spec(row: AgentVersion) -> AgentSpec:
         max_output=row.max_output,
         temperature=row.temperature,
         max_cost_micros=row.max_cost_micros,
+        fallback=tuple(row.fallback),
+        secrets=tuple(row.secrets),
+        egress=tuple(row.egress),
+    )
+
+
+def fields_of(row: AgentVersion) -> AgentFields:
+    """Return what a version says, to be saved again as it is or changed."""
+    return AgentFields(
+        model=row.model,
+        role=row.role,
+        goal=row.goal,
+        instructions=row.instructions,
+        tools=tuple(row.tools),
+        output_schema=row.output_schema,
+        max_output=row.max_output,
+        temperature=row.temperature,
+        max_cost_usd=dollars(row.max_cost_micros),
         fallback=tuple(row.fallback),
         secrets=tuple(row.secrets),
         egress=tuple(row.egress),

@@ -1,4 +1,4 @@
-"""Which models and tools of a workspace are left alone for a while because they kept failing."""
+"""Which models, tools and agents of a workspace are left alone for a while because they kept failing."""
 
 from uuid import UUID
 

@@ -13,21 +13,30 @@ from accounts import audit
 from accounts.access import Actor, Capability, require
 from accounts.errors import Conflict, Invalid
 from pipelines.graph.model import Json
-from pipelines.graph.money import MICROS, dollars, micros
 from pipelines.graph.problems import shown
+from pipelines.library import price_changes
 from pipelines.library.models import DEMO, MCP
+from pipelines.library.prices import check_price
 from pipelines.models import Connection
 
 KINDS = ("openai", "anthropic", "google", MCP)
 MOST_TOKENS = 1_000_000_000
-MOST_PER_MILLION = 1_000_000 * MICROS  # a call at this price still fits the counters
 _NAME = re2.compile(r"^[a-z][a-z0-9-]{0,62}$")
+_HEADER = re2.compile(r"^[A-Za-z][A-Za-z0-9-]{0,62}$")
+# What the client and the protocol say themselves.
+_OWN_HEADERS = frozenset(
+    {
+        *("accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "cookie"),
+        *("expect", "host", "keep-alive", "last-event-id", "origin", "te", "trailer", "transfer-encoding", "upgrade"),
+        "user-agent",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFields:
     """`prices` maps a model to {input_per_million, output_per_million}, decimal strings in USD, and perhaps
-    context_window, the tokens it reads and writes in one call.
+    cached_input_per_million and context_window, the tokens it reads and writes in one call.
 
     `trusted_address` allows a name that leads to a private address; an address written out as 127.0.0.1 or 10.1.2.3
     can only be meant, so None counts as yes there.
@@ -42,6 +51,7 @@ class ConnectionFields:
     max_concurrent: int | None = None
     rpm: int | None = None
     tpm: int | None = None
+    secret_header: str = ""
 
 
 def create(actor: Actor, fields: ConnectionFields) -> Connection:
@@ -51,6 +61,7 @@ def create(actor: Actor, fields: ConnectionFields) -> Connection:
     try:
         with transaction.atomic():
             row.save(force_insert=True)
+            price_changes.keep(actor, row, {})
             audit.record(actor.workspace, actor.user, "connection.created", fields.name, _told(row))
     except IntegrityError:
         raise Conflict(
@@ -67,33 +78,44 @@ def change(actor: Actor, connection: Connection, fields: ConnectionFields) -> Co
     require(actor, Capability.CONNECTIONS)
     if fields.name != connection.name:
         raise Invalid("A connection keeps its name, because models are called by it.", code="invalid", where="/name")
-    for name, value in _checked(fields).items():
-        setattr(connection, name, value)
-    connection.save()
-    audit.record(actor.workspace, actor.user, "connection.changed", connection.name, _told(connection))
-    return connection
+    checked = _checked(fields)
+    row = price_changes.locked(actor, connection)
+    before = row.prices
+    for name, value in checked.items():
+        setattr(row, name, value)
+    row.save()
+    price_changes.keep(actor, row, before)
+    audit.record(actor.workspace, actor.user, "connection.changed", row.name, _told(row))
+    return row
 
 
 @transaction.atomic
 def set_prices(actor: Actor, connection: Connection, prices: Mapping[str, Json]) -> Connection:
     """Replace a connection's own prices; versions already published keep the prices in their lock."""
     require(actor, Capability.MANAGE)
-    connection.prices = _checked_prices(prices)
-    connection.save(update_fields=["prices"])
-    audit.record(actor.workspace, actor.user, "connection.priced", connection.name, {"prices": connection.prices})
-    return connection
+    checked = _checked_prices(prices)
+    row = price_changes.locked(actor, connection)
+    before, row.prices = row.prices, checked
+    row.save(update_fields=["prices"])
+    price_changes.keep(actor, row, before)
+    audit.record(actor.workspace, actor.user, "connection.priced", row.name, {"prices": row.prices})
+    return row
 
 
 @transaction.atomic
 def remove(actor: Actor, connection: Connection) -> None:
     """Delete a connection; agents that name it fail with a named error until another takes the name."""
     require(actor, Capability.CONNECTIONS)
-    connection.delete()
-    audit.record(actor.workspace, actor.user, "connection.removed", connection.name)
+    row = price_changes.locked(actor, connection)
+    before, row.prices = row.prices, {}
+    price_changes.keep(actor, row, before)
+    row.delete()
+    audit.record(actor.workspace, actor.user, "connection.removed", row.name)
 
 
 def _told(row: Connection) -> dict[str, Json]:
-    return {"kind": row.kind, "base_url": row.base_url, "secret": row.secret, "trusted_address": row.trusted_address}
+    told = ("kind", "base_url", "secret", "secret_header", "trusted_address")
+    return {name: getattr(row, name) for name in told}
 
 
 def _checked(fields: ConnectionFields) -> dict[str, Json]:
@@ -115,6 +137,7 @@ def _checked(fields: ConnectionFields) -> dict[str, Json]:
         "kind": fields.kind,
         "base_url": fields.base_url.rstrip("/"),
         "secret": fields.secret,
+        "secret_header": _checked_header(fields),
         "prices": _checked_prices(fields.prices),
         "trusted_address": _trusted(fields.base_url, fields.trusted_address),
         "max_concurrent": fields.max_concurrent,
@@ -133,26 +156,32 @@ def _check_server(fields: ConnectionFields) -> None:
         )
 
 
+def _checked_header(fields: ConnectionFields) -> str:
+    """Return the name of the header that carries the secret, "" for a bearer's; raise Invalid for one that cannot."""
+    name = fields.secret_header
+    if name and (fields.kind != MCP or not fields.secret):
+        raise Invalid("Only an MCP connection with a secret may name its header.", where="/secret_header")
+    taken = name.lower() in _OWN_HEADERS or name.lower().startswith(("mcp-", "proxy-", "sec-"))
+    if name and (taken or not _HEADER.match(name)):
+        raise Invalid(
+            f"{shown(name)} cannot carry a secret. Name a header as X-Api-Key, of letters, digits and hyphens.",
+            where="/secret_header",
+        )
+    return name
+
+
 def _checked_prices(prices: Mapping[str, Json]) -> dict[str, Json]:
     for model, price in prices.items():
         where = f"/prices/{model.replace('~', '~0').replace('/', '~1')}"
-        if not isinstance(price, dict) or set(price) - {"context_window"} != {
-            "input_per_million",
-            "output_per_million",
-        }:
-            raise Invalid("A price has input_per_million, output_per_million and perhaps context_window.", where=where)
+        needed = {"input_per_million", "output_per_million"}
+        if not isinstance(price, dict) or set(price) - {"context_window", "cached_input_per_million"} != needed:
+            raise Invalid(
+                "A price has input_per_million, output_per_million and perhaps cached_input_per_million and "
+                "context_window.",
+                where=where,
+            )
         _check_window(price.get("context_window"), where)
-        for name in ("input_per_million", "output_per_million"):
-            amount = price[name]
-            try:
-                if not isinstance(amount, str) or not 0 <= micros(amount) <= MOST_PER_MILLION:
-                    raise ValueError
-            except ValueError:
-                raise Invalid(
-                    f'The price must be dollars as text with at most six decimal places, like "0.25", '
-                    f"at most {dollars(MOST_PER_MILLION)}; not {shown(amount)}.",
-                    where=f"{where}/{name}",
-                ) from None
+        check_price(model, price, where)
     return {model: {name: part for name, part in price.items() if part is not None} for model, price in prices.items()}
 
 

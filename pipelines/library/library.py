@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import F
 from django.db.models.fields.json import KeyTransform
 
+from accounts.access import Actor, scoped
 from accounts.models import Workspace
 from pipelines.graph.freeze import agents_of, pipelines_among, pipelines_of
 from pipelines.graph.lock import AgentSpec, Library, PipelineSpec, Price
@@ -60,8 +61,10 @@ class WindowBook(Mapping[str, int]):
         return sum(1 for _ in self)
 
 
-def library_of(workspace: Workspace, document: Document | None = None) -> Library:
-    """Return the workspace's agents, tools, prices and published pipelines; with a document, only agents it names."""
+def library_of(actor: Actor, document: Document | None = None) -> Library:
+    """Return the agents, tools and prices of the actor's workspace, and the published pipelines that they see; with a
+    document, only agents and pipelines that it names."""
+    workspace = actor.workspace
     connections = {row.name: row for row in Connection.objects.filter(workspace=workspace)}
     agents = _agents(workspace, document)
     return Library(
@@ -69,7 +72,7 @@ def library_of(workspace: Workspace, document: Document | None = None) -> Librar
         tools=tools_of(workspace),
         prices=PriceBook(connections),
         windows=WindowBook(connections),
-        pipelines=_pipelines(workspace, document, agents.values()),
+        pipelines=_pipelines(actor, document, agents.values()),
     )
 
 
@@ -86,15 +89,10 @@ def _agents(workspace: Workspace, document: Document | None) -> Mapping[str, Age
     return {agent.id: agent for agent in map(spec, rows)}
 
 
-def _pipelines(
-    workspace: Workspace, document: Document | None, agents: Iterable[AgentSpec]
-) -> Mapping[str, PipelineSpec]:
+def _pipelines(actor: Actor, document: Document | None, agents: Iterable[AgentSpec]) -> Mapping[str, PipelineSpec]:
     """Return the published versions of the pipelines that a document or its agents name; without one, of all."""
-    rows = PipelineVersion.objects.filter(
-        pipeline__workspace=workspace,
-        pipeline__archived_at=None,
-        pipeline__published__isnull=False,
-        number__isnull=False,
+    rows = scoped(PipelineVersion, actor, through="pipeline__workspace").filter(
+        pipeline__archived_at=None, pipeline__published__isnull=False, number__isnull=False
     )
     if document is not None:
         steps = (ref for place in places(document) for _, ref in pipelines_of(place.node))

@@ -5,13 +5,19 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from accounts.errors import Invalid
 from accounts.models import Workspace
 from pipelines.graph.lock import Price
-from pipelines.graph.money import MICROS, micros
+from pipelines.graph.model import Json
+from pipelines.graph.money import MICROS, dollars, micros
+from pipelines.graph.problems import shown
 from pipelines.library import models
 from pipelines.models import Connection
 
 PROVIDERS = ("openai", "anthropic", "google")
+LONGEST_MODEL = 128
+MOST_PER_MILLION = 1_000_000 * MICROS  # a call at this price still fits the counters
+PRICE_FIELDS = ("input_per_million", "output_per_million", "cached_input_per_million")
 
 
 def price(workspace: Workspace, ref: str) -> Price | None:
@@ -29,8 +35,7 @@ def price_among(connections: Mapping[str, Connection], ref: str) -> Price | None
     name, _, model = ref.partition("/")
     connection = connections.get(name)
     if connection is not None and model in connection.prices:
-        own = connection.prices[model]
-        return Price(micros(own["input_per_million"]), micros(own["output_per_million"]))
+        return own(connection.prices[model])
     found = _packaged(connections, ref)
     if found is None:
         return None
@@ -39,6 +44,39 @@ def price_among(connections: Mapping[str, Connection], ref: str) -> Price | None
     if given is None or returned is None:
         return None
     return Price(given, returned, _micros(per_million, "cache_read_mtok"))
+
+
+def own(entry: Mapping[str, Json]) -> Price:
+    """Return the price that a connection says itself, as it keeps it."""
+    cached = entry.get("cached_input_per_million")
+    return Price(
+        micros(entry["input_per_million"]),
+        micros(entry["output_per_million"]),
+        None if cached is None else micros(cached),
+    )
+
+
+def check_price(model: str, entry: Mapping[str, Json], where: str) -> None:
+    """Raise Invalid for what cannot be the price of a model; `where` is the place of the entry."""
+    if not 0 < len(model) <= LONGEST_MODEL or not model.isprintable():
+        raise Invalid(f"A model's name has 1 to {LONGEST_MODEL} printable characters.", where=where or "/model")
+    for name in PRICE_FIELDS:
+        amount = entry.get(name)
+        if name == "cached_input_per_million" and amount is None:
+            continue
+        try:
+            if not isinstance(amount, str) or not 0 <= micros(amount) <= MOST_PER_MILLION:
+                raise ValueError
+        except ValueError:
+            raise Invalid(
+                f'The price must be dollars as text with at most six decimal places, like "0.25", '
+                f"at most {dollars(MOST_PER_MILLION)}; not {shown(amount)}.",
+                where=f"{where}/{name}",
+            ) from None
+    price = own(entry)
+    if price.cached_input is not None and price.cached_input > price.input:
+        message = "Input from a provider's cache costs at most what other input does: that much is held before a call."
+        raise Invalid(message, where=f"{where}/cached_input_per_million")
 
 
 def window_among(connections: Mapping[str, Connection], ref: str) -> int | None:

@@ -106,6 +106,39 @@ _NOTES_APPEND = ToolSpec(
     delivery=Delivery.KEYED,
 )
 
+_KNOWLEDGE_SEARCH = ToolSpec(
+    id="knowledge.search@1",
+    title="Search own documents",
+    description="Finds the passages of a collection of documents that answer a question best. Changes nothing.",
+    args_schema=_arguments(
+        ("collection", "query"),
+        collection={"type": "string", "minLength": 1, "maxLength": 63, "title": "Collection"},
+        query={"type": "string", "minLength": 1, "maxLength": 2_000, "title": "What to look for"},
+        limit={"type": "integer", "minimum": 1, "maximum": 20, "default": 5, "title": "Most passages"},
+    ),
+    result_schema={
+        "type": "object",
+        "required": ["passages"],
+        "properties": {
+            "passages": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["text", "document", "place", "score"],
+                    "properties": {
+                        "text": {"type": "string"},
+                        "document": {"type": "string"},
+                        "place": {"type": "string"},
+                        "score": {"type": "number"},
+                    },
+                },
+            }
+        },
+    },
+    effect=Effect.NONE,
+    delivery=Delivery.IDEMPOTENT,
+)
+
 TOOLS: Mapping[str, ToolSpec] = MappingProxyType(
-    {tool.id: tool for tool in (_HTTP_REQUEST, _EMAIL_SEND, _CRM_LOG, _NOTES_APPEND)}
+    {tool.id: tool for tool in (_HTTP_REQUEST, _EMAIL_SEND, _CRM_LOG, _NOTES_APPEND, _KNOWLEDGE_SEARCH)}
 )

@@ -1,46 +1,103 @@
 """What was spent, for programs and spreadsheets."""
 
-import csv
 import datetime as dt
-import io
 import zoneinfo
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 from ninja import Query, Router
 
+from accounts import sheets
 from accounts.access import Capability, actor_of, require
 from accounts.errors import Invalid
 from accounts.models import Workspace
+from accounts.sheets import OR_A_SHEET, Form
 from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
+from runs import cost_tables, drilling, speeds
 from runs.api.shapes import time
-from runs.breakdown import DIMENSIONS, Breakdown, Question, Spending, breakdown
+from runs.spending import DIMENSIONS, Answer, Question, Spending, ask, filters
 
 router = Router(tags=["costs"])
 
 MOST_LINES = 10_000
+ASKED = (
+    "`from` and `to` are days of the workspace's zone, both included, else this month until today. `by` is the "
+    "dimension of what moved. `pipeline`, `tag`, `person`, `trigger` and `outcome` keep what has one of the given "
+    "values, `agent`, `step` and `model` what has the given one; `(none)` is what has no value. Other parameters are "
+    "refused. `format=csv` gives the same rows for a spreadsheet."
+)
 FIRST_YEAR, LAST_YEAR = 2000, 2200
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-@router.get("/costs", response=Any, summary="What was spent, by pipeline, agent, step, model, tag or day")
+@router.get(
+    "/costs",
+    response=Any,
+    summary="What was spent, by pipeline, agent, step, model, tag, person or day",
+    openapi_extra=OR_A_SHEET,
+)
 def costs(
     request: HttpRequest,
     group_by: str = "pipeline",
     since: Annotated[str, Query(alias="from", description="a day or a moment; else the month's first")] = "",
-    until: Annotated[str, Query(alias="to", description="a day, which is included, or a moment; else now")] = "",
-    form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+    until: Annotated[str, Query(alias="to", description="a day, which is included, or a moment; else today")] = "",
+    form: Form = "json",
 ) -> Any:
     actor = actor_of(request)
     require(actor, Capability.READ)
-    question = _question(actor.workspace, group_by, since, until)
-    found = breakdown(question)
+    question = replace(_question(actor.workspace, group_by, since, until), only=filters.kept(dict(request.GET.lists())))
+    found = ask(question)
     if len(found.lines) > MOST_LINES:
         message = f"That makes {len(found.lines)} lines; the most is {MOST_LINES}. Ask for fewer days or dimensions."
         raise Invalid(message, code="too_many_lines", where="/group_by")
     return _csv(question, found) if form == "csv" else _json(question, found)
+
+
+SAID = {
+    "forecast": "What this month will have cost at its end, with its method and range",
+    "movers": "What cost more or less than in the period before",
+    "rise": "Why spending changed against the period before, by factor",
+    "waste": "What was paid for and came to nothing, each call once",
+    "savings": "What kept results saved",
+    "results": "Runs by how they stand, and the cost of a successful one",
+    "latency": "How long runs and steps took, waiting for people apart, and how they ended",
+    "slowest": "The runs behind a time of a pipeline or a step, the slowest first",
+    "anomalies": "Runs and hours that cost far more than usual",
+    "chargeback": "A period's spending shared between tags",
+    "runs": "The runs that a number is the sum of",
+}
+
+
+OTHERS = {"runs": drilling.NUMBERS, "slowest": speeds.OTHERS}
+
+
+def _route(name: str) -> None:
+    def answer(request: HttpRequest, form: Form = "json") -> Any:
+        actor = actor_of(request)
+        require(actor, Capability.READ)
+        zone, now = zoneinfo.ZoneInfo(actor.workspace.zone), timezone.now()
+        others = ("format", *OTHERS.get(name, ()))
+        asked = filters.read(dict(request.GET.lists()), now.astimezone(zone).date(), others)
+        table = cost_tables.TABLES[name](actor.workspace, asked, now, request.GET)
+        if form == "csv":
+            return sheets.table(f"costs-{name}-{asked.first}-{asked.last}", table.columns, table.rows)
+        items = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        return {"from": asked.first.isoformat(), "to": asked.last.isoformat(), "items": items, "next": None}
+
+    router.get(
+        f"/costs/{name}",
+        response=Any,
+        operation_id=f"costs_{name}",
+        summary=SAID[name],
+        description=ASKED,
+        openapi_extra=OR_A_SHEET,
+    )(answer)
+
+
+for _name in SAID:
+    _route(_name)
 
 
 def _question(workspace: Workspace, group_by: str, since: str, until: str) -> Question:
@@ -50,10 +107,9 @@ def _question(workspace: Workspace, group_by: str, since: str, until: str) -> Qu
             message = f"Costs cannot be grouped by {name[:40]!r}, only by {', '.join(DIMENSIONS)}."
             raise Invalid(message, code="unknown_dimension", where="/group_by")
     zone = zoneinfo.ZoneInfo(workspace.zone)
-    now = timezone.now()
-    month = now.astimezone(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    start = _moment(since, zone, "from") if since else month
-    end = _moment(until, zone, "to") if until else now
+    today = timezone.now().astimezone(zone).date()
+    start = _moment(since or today.replace(day=1).isoformat(), zone, "from")
+    end = _moment(until or today.isoformat(), zone, "to")
     return Question(workspace, by, start, end, zone)
 
 
@@ -72,7 +128,7 @@ def _moment(text: str, zone: zoneinfo.ZoneInfo, name: str) -> dt.datetime:
     return found if found.tzinfo else found.replace(tzinfo=zone)
 
 
-def _json(question: Question, found: Breakdown) -> dict[str, Json]:
+def _json(question: Question, found: Answer) -> dict[str, Json]:
     return {
         "from": time(question.since.astimezone(dt.UTC)),
         "to": time(question.until.astimezone(dt.UTC)),
@@ -96,24 +152,8 @@ def _amounts(spending: Spending) -> dict[str, Json]:
     }
 
 
-def _csv(question: Question, found: Breakdown) -> HttpResponse:
-    text = io.StringIO()
-    sheet = csv.writer(text)
-    sheet.writerow([*question.by, *_amounts(found.total)])
-    for key, spending in found.lines.items():
-        sheet.writerow([*(_cell(name) for name in key), *_amounts(spending).values()])
-    sheet.writerow([*(["total"] + [""] * len(question.by))[: len(question.by)], *_amounts(found.total).values()])
-    return HttpResponse(
-        text.getvalue(),
-        content_type="text/csv; charset=utf-8",
-        headers={
-            "Content-Disposition": 'attachment; filename="costs.csv"',
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
-
-
-def _cell(name: str | None) -> str:
-    """Return a name that no spreadsheet takes for a formula."""
-    text = name or ""
-    return f"'{text}" if text.startswith(FORMULA) else text
+def _csv(question: Question, found: Answer) -> StreamingHttpResponse:
+    rows = [(*key, *_amounts(spending).values()) for key, spending in found.lines.items()]
+    total = (["total"] + [None] * len(question.by))[: len(question.by)]
+    rows.append((*total, *_amounts(found.total).values()))
+    return sheets.sheet("costs", (*question.by, *_amounts(found.total)), rows)

@@ -19,7 +19,7 @@ def read(request: HttpRequest, run_id: str, path: str) -> Any:
     actor = actor_of(request)
     require(actor, Capability.READ)
     run = get(Run.objects.select_related("version"), actor, pk=run_id)
-    found = lineage(run, path)
+    found = lineage(actor, run, path)
     return {
         "parent": parent_json(run),
         "path": path,

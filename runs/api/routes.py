@@ -1,20 +1,21 @@
 """Start, read and steer runs."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import Field, StrictInt
 
 from accounts.access import Actor, Capability, actor_of, get, require, scoped
 from accounts.paging import page
 from accounts.schemas import Body
+from pipelines.graph.canonical import canonical_json
 from pipelines.models import Pipeline
-from runs import boards, forks, receipt, services
+from runs import artifacts, boards, forks, receipt, services, veil
 from runs.api import shapes
 from runs.engine.status import RunState
-from runs.models import Event, LedgerEntry, Run, Span, Step
+from runs.models import Event, LedgerEntry, Run, Span, Step, Via
 
 router = Router(tags=["runs"])
 
@@ -51,6 +52,7 @@ class RunFilters(Schema):
     pipeline: str | None = None
     state: RunState | None = None
     tag: str | None = None
+    via: str | None = Field(default=None, description="how they were started: form, api, …, or trigger: and its slug")
     parent: str | None = Field(default=None, description='the run whose steps started them, or "none": people did')
     cursor: str | None = None
     limit: int | None = None
@@ -64,7 +66,7 @@ class CancelBody(Body):
 def start(request: HttpRequest, slug: str, body: StartBody) -> Status[Any]:
     actor = actor_of(request)
     pipeline = get(Pipeline.objects.select_related("published"), actor, slug=slug)
-    order = services.Order(body.input, body.version, tuple(body.tags), body.budget, body.rehearsal)
+    order = services.Order(body.input, body.version, tuple(body.tags), body.budget, body.rehearsal, via=Via.API)
     return Status(202, shapes.run(services.start_run(actor, pipeline, order)))
 
 
@@ -73,19 +75,19 @@ def list_runs(request: HttpRequest, filters: Query[RunFilters]) -> Any:
     actor = _reader(request)
     runs = _runs(actor)
     tags = [filters.tag] if filters.tag else None
-    wanted = {"pipeline__slug": filters.pipeline, "state": filters.state, "tags__contains": tags}
+    wanted = {"pipeline__slug": filters.pipeline, "state": filters.state, "tags__contains": tags, "via": filters.via}
     runs = runs.filter(**{name: value for name, value in wanted.items() if value})
     if filters.parent == "none":
         runs = runs.filter(parent=None)
     elif filters.parent:
         runs = runs.filter(parent=get(_runs(actor), actor, pk=filters.parent))
     found = page(runs, filters.cursor, filters.limit, "-created_at")
-    return {**found, "items": shapes.runs(found["items"])}
+    return {**found, "items": shapes.runs([veil.run(actor, one) for one in found["items"]])}
 
 
 @router.get("/runs/{run_id}", response=Any, summary="Read a run")
 def read(request: HttpRequest, run_id: str) -> Any:
-    return shapes.run(_run(request, run_id))
+    return _shown(request, _run(request, run_id))
 
 
 @router.get("/runs/{run_id}/steps", response=Any, summary="A run's steps in the order they became ready")
@@ -113,7 +115,7 @@ def ledger(request: HttpRequest, run_id: str, cursor: str | None = None, limit: 
 
 @router.get("/runs/{run_id}/receipt", response=Any, summary="What each step cost, and which cap stopped the run")
 def read_receipt(request: HttpRequest, run_id: str) -> Any:
-    return shapes.receipt(receipt.of(_run(request, run_id)))
+    return shapes.receipt(veil.receipt(actor_of(request), receipt.of(_run(request, run_id))))
 
 
 @router.get("/runs/{run_id}/board", response=Any, summary="What stands on the run's board")
@@ -123,32 +125,51 @@ def board(request: HttpRequest, run_id: str) -> Any:
     return {"items": [shapes.entry_on_board(entry) for entry in boards.read(run, first)], "next": None}
 
 
+@router.get(
+    "/runs/{run_id}/artifacts/{digest}",
+    response=Any,
+    summary="A value that is too large for a row",
+    openapi_extra={"responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}},
+)
+def artifact(request: HttpRequest, run_id: str, digest: str, form: Literal["json", "text"] = "json") -> HttpResponse:
+    """Its canonical JSON, whose SHA-256 is the hash; a text as it is where `form` asks for that."""
+    value = artifacts.read(_run(request, run_id), digest)
+    is_text = form == "text" and isinstance(value, str)
+    body = value.encode() if is_text else canonical_json(value)
+    name = f"{digest.removeprefix('sha256:')[:12]}.{'txt' if is_text else 'json'}"
+    return HttpResponse(
+        body,
+        content_type="text/plain; charset=utf-8" if is_text else "application/json; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"},
+    )
+
+
 @router.post("/runs/{run_id}/cancel", response={202: Any}, summary="Stop a run")
 def cancel(request: HttpRequest, run_id: str, body: CancelBody | None = None) -> Status[Any]:
     run = _run(request, run_id)
     services.cancel(actor_of(request), run, body.reason if body else "")
-    return Status(202, shapes.run(run))
+    return Status(202, _shown(request, run))
 
 
 @router.post("/runs/{run_id}/pause", response={202: Any}, summary="Start no further step")
 def pause(request: HttpRequest, run_id: str) -> Status[Any]:
     run = _run(request, run_id)
     services.pause(actor_of(request), run)
-    return Status(202, shapes.run(run))
+    return Status(202, _shown(request, run))
 
 
 @router.post("/runs/{run_id}/resume", response={202: Any}, summary="Go on after a pause")
 def resume(request: HttpRequest, run_id: str) -> Status[Any]:
     run = _run(request, run_id)
     services.resume(actor_of(request), run)
-    return Status(202, shapes.run(run))
+    return Status(202, _shown(request, run))
 
 
 @router.post("/runs/{run_id}/steps/stop", response={202: Any}, summary="Stop one step, or one item or round")
 def stop_step(request: HttpRequest, run_id: str, body: StopBody) -> Status[Any]:
     run = _run(request, run_id)
     services.stop_step(actor_of(request), run, body.path, body.reason)
-    return Status(202, shapes.run(run))
+    return Status(202, _shown(request, run))
 
 
 @router.post("/runs/{run_id}/fork", response={202: Any}, summary="Run anew from a step and reuse what came before")
@@ -162,6 +183,10 @@ def _reader(request: HttpRequest) -> Actor:
     actor = actor_of(request)
     require(actor, Capability.READ)
     return actor
+
+
+def _shown(request: HttpRequest, run: Run) -> dict[str, Any]:
+    return shapes.run(veil.run(actor_of(request), run))
 
 
 def _runs(actor: Actor) -> QuerySet[Run]:

@@ -1,8 +1,9 @@
 """How runs, steps, events, spans and ledger entries are written in JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -48,6 +49,7 @@ def _run(run: Run, totals: Totals) -> dict[str, Json]:
         "reason": run.reason,
         "input": run.input,
         "output": run.output,
+        "artifacts": artifacts_of(run.pk, run.large),
         "error": run.error,
         "cost_usd": run_cost(totals),
         "own_cost_usd": dollars(run.cost_micros),
@@ -63,6 +65,7 @@ def _run(run: Run, totals: Totals) -> dict[str, Json]:
         "arm": run.arm,
         "rehearsal": run.rehearsal,
         "started_by": run.started_by.email if run.started_by else None,
+        "via": run.via,
         "forked_from": str(run.forked_from_id) if run.forked_from_id else None,
         "saved_usd": dollars(run.saved_micros),
         "created_at": time(run.created_at),
@@ -87,10 +90,23 @@ def step(step: Step) -> dict[str, Json]:
         "input": step.input,
         "output": step.output,
         "meta": step.meta,
+        "artifacts": artifacts_of(step.run_id, step.large),
         "error": step.error,
         "cost_usd": None if unknown else dollars(step.cost_micros),
         "started_at": time(step.started_at),
         "finished_at": time(step.finished_at),
+    }
+
+
+def artifacts_of(run_id: UUID, large: Mapping[str, Any] | None) -> dict[str, Json]:
+    """Return, by field, which large value belongs where null stands: its digest, its bytes and where to get it."""
+    return {
+        field: {
+            "hash": reference["hash"],
+            "size": reference["size"],
+            "url": f"{settings.BASE_URL}/api/v1/runs/{run_id}/artifacts/{reference['hash']}",
+        }
+        for field, reference in (large or {}).items()
     }
 
 
@@ -140,6 +156,7 @@ def entry_on_board(entry: Entry) -> dict[str, Json]:
         "key": entry.key,
         "value": entry.value,
         "version": entry.version,
+        "run": str(entry.run) if entry.run else None,
         "path": entry.path,
         "at": time(entry.at),
     }

@@ -1,9 +1,11 @@
 """What a child run may spend: its own caps, within what is left of those around the step that starts it.
 
 What a child may spend is held on every cap around the step from its start to its end, so that a run, its children and
-theirs together cannot pass a cap. Pure; integer micro-dollars.
+theirs together cannot pass a cap. Machine time is known when an attempt has ended: one that has begun may take its
+child beyond what is held for it, which then asks for that too. Pure; integer micro-dollars.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -21,10 +23,14 @@ DETACHED_PART = 2
 
 @dataclass(frozen=True, slots=True)
 class Allotted:
-    """The caps of a child. `grows`: it has less than it may have, and asks its parent for more."""
+    """The caps of a child. Of those of the kinds in `grows` it has less than it may have, and asks for more.
+
+    `seconds` is the longest that an attempt in it may take where its machine time grows.
+    """
 
     caps: Budget
-    grows: bool = False
+    grows: tuple[str, ...] = ()
+    seconds: float | None = None
 
 
 def allot(execution: Execution, path: str, own: Budget, *, detached: bool = False) -> Allotted | Refusal:
@@ -33,7 +39,7 @@ def allot(execution: Execution, path: str, own: Budget, *, detached: bool = Fals
     A child with a cap of its own that could not have all of it waits for those that hold the rest, if any do; else it
     gets what is left. No person can allow a child more than its parent has kept for it.
     """
-    caps, grows = own, False
+    caps, grows = own, set[str]()
     part = DETACHED_PART if detached else FIRST_PART
     for cap in budget.caps_around(execution, path):
         refusal = budget.time_is_up(cap) or _too_little(cap, own)
@@ -41,21 +47,23 @@ def allot(execution: Execution, path: str, own: Budget, *, detached: bool = Fals
             execution.refusals[path] = refusal
             return refusal
         caps, shares = _within(caps, own, cap, part)
-        grows = grows or shares
-    return Allotted(caps, grows and not detached)
+        grows |= shares
+    if detached:
+        return Allotted(caps)
+    return Allotted(caps, tuple(sorted(grows)), budget.seconds_left(execution, path) if "seconds" in grows else None)
 
 
 def more(execution: Execution, path: str, what: str, short: int) -> int:
     """Return how much more a child may have, in the unit of the cap that it reached; 0 when that is not enough."""
     field = next(name for name, unit in _UNITS.items() if unit == what)
     lefts = [left for cap in budget.caps_around(execution, path) if (left := _left(cap)[field][0]) is not None]
-    room = min(lefts, default=short)
+    room = int(min(lefts, default=short))
     return max(short, room // FIRST_PART) if room >= short else 0
 
 
 def hold_of(caps: Budget) -> Hold:
     """Return what is kept for a child with these caps."""
-    return {"cost": caps.max_cost_micros or 0, "tokens": caps.max_tokens or 0, "calls": caps.max_llm_calls or 0}
+    return {what: getattr(caps, field) or 0 for field, what in _UNITS.items()}
 
 
 def keep(execution: Execution, path: str, hold: Hold) -> None:
@@ -65,11 +73,12 @@ def keep(execution: Execution, path: str, hold: Hold) -> None:
 
 def settle(execution: Execution, path: str, hold: Hold, spent: Mapping[str, int]) -> None:
     """Turn what was kept for a child into what it used; the next decision announces each threshold this crossed."""
-    for cap in budget.caps_around(execution, path):
-        execution.alerts.extend(budget.alerts(cap, spent["cost"], execution.told_full))
-    for spend in budget.counters(execution, path):
+
+    def ended(spend: Spend) -> None:
         _move(spend, hold, -1)
         count(spend, spent)
+
+    budget.move(execution, path, ended)
 
 
 def count(spend: Spend, spent: Mapping[str, int]) -> None:
@@ -100,26 +109,28 @@ def used_by(spend: Spend) -> dict[str, int]:
 
 
 def _move(spend: Spend, hold: Hold, sign: int) -> None:
-    spend.held_cost += sign * hold["cost"]
-    spend.held_tokens += sign * hold["tokens"]
-    spend.held_calls += sign * hold["calls"]
+    spend.held_cost += sign * hold.get("cost", 0)
+    spend.held_tokens += sign * hold.get("tokens", 0)
+    spend.held_calls += sign * hold.get("calls", 0)
+    spend.held_ms += sign * round(hold.get("seconds", 0) * 1000)
 
 
-def _left(cap: Cap) -> dict[str, tuple[int | None, int]]:
+def _left(cap: Cap) -> dict[str, tuple[float | None, int]]:
     """Return by field of the budget what is left of a cap (None: no such cap), and what children hold of it."""
     caps, spend = cap.budget, cap.spend
     return {
         "max_cost_micros": (_minus(caps.max_cost_micros, spend.committed), spend.held_cost),
         "max_tokens": (_minus(caps.max_tokens, spend.tokens), spend.held_tokens),
         "max_llm_calls": (_minus(caps.max_llm_calls, spend.all_calls), spend.held_calls),
+        "max_seconds": (_minus(caps.max_seconds, (spend.all_ms + spend.held_ms) / 1000), spend.held_ms),
     }
 
 
-def _minus(cap: int | None, used: int) -> int | None:
+def _minus(cap: float | None, used: float) -> float | None:
     return None if cap is None else cap - used
 
 
-_UNITS = {"max_cost_micros": "cost", "max_tokens": "tokens", "max_llm_calls": "calls"}
+_UNITS = {"max_cost_micros": "cost", "max_tokens": "tokens", "max_llm_calls": "calls", "max_seconds": "seconds"}
 
 
 def _too_little(cap: Cap, own: Budget) -> Refusal | None:
@@ -130,21 +141,20 @@ def _too_little(cap: Cap, own: Budget) -> Refusal | None:
         if left <= 0 or (short and held):
             whose = "the run" if cap.path == budget.RUN else f"the step {cap.path}"
             message = f"Nothing is left of the cap of {whose} for another run."
-            return Refusal(cap.code, message, cap.path, _UNITS[field], max(short, 1), is_held=held > 0)
+            return Refusal(cap.code, message, cap.path, _UNITS[field], max(math.ceil(short), 1), is_held=held > 0)
     return None
 
 
-def _within(caps: Budget, own: Budget, cap: Cap, part: int) -> tuple[Budget, bool]:
-    """Return caps no wider than what is left of another, and whether it is only a part of that."""
+def _within(caps: Budget, own: Budget, cap: Cap, part: int) -> tuple[Budget, set[str]]:
+    """Return caps no wider than what is left of another, and the kinds of which it is only a part of that."""
     found: dict[str, Json] = {}
-    shares = False
+    shares: set[str] = set()
     for field, (left, _) in _left(cap).items():
         if left is not None:
-            shared = getattr(own, field) is None
-            found[field] = _least(getattr(caps, field), max(left // part, 1) if shared else left)
-            shares = shares or shared
-    if cap.budget.max_seconds is not None:
-        found["max_seconds"] = _least(caps.max_seconds, cap.budget.max_seconds - cap.spend.all_ms / 1000)
+            is_shared = getattr(own, field) is None
+            found[field] = _least(getattr(caps, field), min(max(left // part, 1), left) if is_shared else left)
+            if is_shared:
+                shares.add(_UNITS[field])
     if found and caps.on_exceed == "ask_human":
         found["on_exceed"] = "stop"
     return replace(caps, **found), shares

@@ -2,19 +2,23 @@
 
 from pipelines.graph.canonical import digest
 from pipelines.graph.model import Json, Kind
-from runs.engine import budget, checks, failing, growing, settling, starting
+from runs.engine import budget, checks, failing, growing, settling, starting, worktime
+from runs.engine.completing import complete
 from runs.engine.facts import Answered, ErrorClass, StepBlocked, StepError, StepSucceeded
 from runs.engine.kinds import carry_out, containers, route, work
 from runs.engine.kinds.work import Grant
 from runs.engine.move import Move
 from runs.engine.requests import Question, action_of, ask, who_by_policy
 from runs.engine.scope import Step
+from runs.engine.state import Execution
 from runs.engine.status import StepState, WaitReason
 
 Request = dict[str, Json]
+# Errors of a step that did not get the inputs it needs.
+_OF_A_JOIN = frozenset({"not_enough_inputs", "wait_timeout"})
 # What a step tried before does not count when a person orders a retry.
 _FORGOTTEN = (
-    *("retries", "repairs", "fallback", "machine_ms", "crashes"),
+    *("retries", "repairs", "fallback", "crashes"),
     *("repair", "edits", "outcomes", "denials", "answers"),
 )
 
@@ -23,10 +27,10 @@ def answer(move: Move, fact: Answered) -> None:
     """Apply the final word on a question: the desk's, or that of the run above."""
     if growing.answered(move, fact):
         return
-    step = move.run.find(fact.request.rpartition("!")[0])
-    request = step.record.memo.get("request") if step else None
-    if step is None or not request or request["id"] != fact.request or step.record.state is not StepState.WAITING:
+    step = _who_waits_for(move.run, fact.request)
+    if step is None:
         return
+    request = step.record.memo["request"]
     del step.record.memo["request"]
     settling.leave(move, step)
     move.touch(step)
@@ -57,6 +61,19 @@ def answer(move: Move, fact: Answered) -> None:
             _action_answered(move, step, request, fact)
 
 
+def _who_waits_for(run: Execution, request: str) -> Step | None:
+    """Return the step that waits for the answer to a question: the one that asked, or the one it was handed to."""
+    asked = run.find(request.rpartition("!")[0])
+    if asked is not None and _waits_for(asked, request):
+        return asked
+    return next((step for path in run.waiting if _waits_for(step := run.live[path], request)), None)
+
+
+def _waits_for(step: Step, request: str) -> bool:
+    found = step.record.memo.get("request")
+    return found is not None and found["id"] == request and step.record.state is StepState.WAITING
+
+
 def block(move: Move, step: Step, fact: StepBlocked) -> None:
     """Let a step wait in the middle of its attempt for a person."""
     unknown = fact.kind == "outcome_unknown"
@@ -74,19 +91,22 @@ def block(move: Move, step: Step, fact: StepBlocked) -> None:
     ask(move, step, question, who_by_policy(move.run, step))
 
 
-def _approved(request: Request, fact: Answered) -> Grant | None:
-    """Return the consent to exactly one call, or None when the answer does not hold together."""
+def _approved(step: Step, request: Request, fact: Answered) -> Grant | None:
+    """Return the consent to exactly one payload, or None when the answer does not hold together.
+
+    Of a call only the arguments may be edited; what a Person step that guards nothing shows is no call.
+    """
     payload = request["payload"] if fact.payload is None else fact.payload
     fingerprint = digest(payload)
     if fact.payload_hash and fact.payload_hash != fingerprint:
         return None
-    asked = request["payload"]
-    if isinstance(asked, dict) and "tool" in asked and not _is_same_tool(asked, payload):
+    is_call = step.node.kind is not Kind.HUMAN or bool(step.node.config.get("guards"))
+    if is_call and not _is_same_tool(request["payload"], payload):
         return None
     return Grant(request["digest"], fingerprint, payload, fact.approval)
 
 
-def _is_same_tool(asked: dict[str, Json], payload: Json) -> bool:
+def _is_same_tool(asked: Json, payload: Json) -> bool:
     """Tell whether only the arguments of a call were edited."""
     if not isinstance(payload, dict) or not isinstance(payload.get("args"), dict):
         return False
@@ -97,27 +117,19 @@ def _person_answered(move: Move, step: Step, request: Request, fact: Answered) -
     meta = {"decision": fact.decision, "who": fact.by, "when": move.now.isoformat(), "reason": fact.reason}
     match fact.decision:
         case "approve":
-            grant = _approved(request, fact)
+            grant = _approved(step, request, fact)
             if grant is None:
                 failing.give_up(move, step, _broken_approval(step))
                 return
             if step.node.config.get("guards"):
                 step.record.memo["grant"] = grant._asdict()
-            _finish(move, step, grant.payload, meta, "approved")
+            complete(move, step, grant.payload, meta, ("approved",))
         case "answer":
-            _finish(move, step, fact.payload, meta, "approved")
+            complete(move, step, fact.payload, meta, ("approved",))
         case "expire":
             _expired(move, step, meta)
         case _:
             settling.succeed(move, step, None, meta, ("rejected",))
-
-
-def _finish(move: Move, step: Step, output: Json, meta: dict[str, Json], port: str) -> None:
-    error = checks.wrong_with(move.run, step, output)
-    if error:
-        failing.give_up(move, step, error)
-    else:
-        settling.succeed(move, step, output, meta, (port,))
 
 
 def _expired(move: Move, step: Step, meta: dict[str, Json]) -> None:
@@ -135,7 +147,7 @@ def _action_answered(move: Move, step: Step, request: Request, fact: Answered) -
     if fact.decision != "approve":
         failing.give_up(move, step, _denied(step, fact))
         return
-    grant = _approved(request, fact)
+    grant = _approved(step, request, fact)
     if grant is None:
         failing.give_up(move, step, _broken_approval(step))
         return
@@ -146,7 +158,7 @@ def _action_answered(move: Move, step: Step, request: Request, fact: Answered) -
 def _after_block(move: Move, step: Step, request: Request, fact: Answered) -> None:
     """Let the same attempt go on, with the grant or with the reason why not; an action that was denied has failed."""
     memo = step.record.memo
-    grant = _approved(request, fact) if fact.decision == "approve" else None
+    grant = _approved(step, request, fact) if fact.decision == "approve" else None
     if grant is None:
         if step.node.kind is Kind.TOOL:
             failing.give_up(move, step, _denied(step, fact))
@@ -200,16 +212,29 @@ def _retry_by_order(move: Move, step: Step) -> None:
     memo = step.record.memo
     if not (step.node.kind is Kind.TOOL and failing.may_repeat(move.run, step)):
         memo.pop("grants", None)
+    worktime.forget(memo)
     for name in _FORGOTTEN:
         memo.pop(name, None)
+    budget.renew(move.run, step)
     memo["generation"] = memo.get("generation", 0) + 1
-    step.record.error = None
-    if step.path in move.run.containers:
+    code, step.record.error = _last_error(step).code, None
+    if settling.JUDGED in memo:  # what failed were the judges: what they are asked about is there
+        starting.launch(move, step)
+    elif code in _OF_A_JOIN:
+        _join_again(move, step)
+    elif step.path in move.run.containers:
         containers.retry(move, step)
     elif step.node.kind is Kind.TOOL and step.record.input is not None:
         work.dispatch(move, step)
     else:
         carry_out(move, step)
+
+
+def _join_again(move: Move, step: Step) -> None:
+    """Look at what has arrived once more: it may be enough by now, is waited for anew, or is still not enough."""
+    step.record.state = StepState.PENDING
+    step.record.memo.pop("out_of_time", None)
+    move.dirty.append((step.scope, step.node.id))
 
 
 def _use(move: Move, step: Step, output: Json) -> None:
@@ -235,7 +260,7 @@ def _after_budget(move: Move, step: Step, request: Request, fact: Answered) -> N
         failing.end_at_cap(move, step, error, cap)
         return
     amount = budget.in_units(what, fact.payload, request["amount"])
-    _raise(move, step, (cap, what, amount))
+    _raise(move, step, (cap, what, amount), fact)
     _go_on(move, step)
     for path in sorted(move.run.waiting):
         other = move.run.live[path]
@@ -245,11 +270,11 @@ def _after_budget(move: Move, step: Step, request: Request, fact: Answered) -> N
             _go_on(move, other)
 
 
-def _raise(move: Move, step: Step, more: tuple[str, str, int]) -> None:
+def _raise(move: Move, step: Step, more: tuple[str, str, int], fact: Answered) -> None:
     """Allow more: of the run's own caps in memory and in the step's memo, of a period's budget where that is kept."""
     cap, what, amount = more
     if cap.startswith(budget.PERIOD):
-        move.log("budget_raised", step.path, cap=cap, amount_micros=amount)
+        move.log("budget_raised", step.path, cap=cap, amount_micros=amount, by=fact.by, reason=fact.reason)
         return
     budget.raise_cap(move.run, cap, what, amount)
     memo = step.record.memo

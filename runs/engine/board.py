@@ -2,6 +2,9 @@
 
 Only the run's owner changes it, in its decisions, so what a step sees is what was last decided. Every change is in the
 memo of the step that made it, so that the board is rebuilt from step rows alone.
+
+A board that several runs share is rows (`runs.boards`): a change is carried out there, and each run's own `Board` shows
+what stood there when it last looked.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,11 +35,15 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class Board:
-    """`values` and `versions` by key; a key that nobody has written has version 0. `sizes` are bytes of JSON."""
+    """`values` and `versions` by key; a key that nobody has written has version 0. `sizes` are bytes of JSON.
+
+    `others` counts the entries that stand on the board and are not kept here.
+    """
 
     values: dict[str, Json] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    others: int = 0
 
     @classmethod
     def of(cls, first: Mapping[str, Json]) -> "Board":
@@ -59,7 +66,7 @@ class Board:
             message = f"The board's {key!r} is no list, so nothing can be appended to it."
             return StepError(ErrorClass.CONFIG, "not_a_list", message)
         size = size_of(value) + (self.sizes.get(key, 0) if op == APPEND else 0)
-        if size > MAX_BYTES or (not version and len(self.values) >= MAX_ENTRIES):
+        if size > MAX_BYTES or (not version and len(self.values) + self.others >= MAX_ENTRIES):
             message = f"The board takes {MAX_ENTRIES:,} entries of {MAX_BYTES:,} bytes each; {key!r} would be too much."
             return StepError(ErrorClass.LIMIT, "board_full", message)
         change = Change(key, version + 1, op, value)
@@ -71,6 +78,13 @@ class Board:
         # A list of its own each time: what a step has read must not change under it.
         self.values[change.key] = [*before, change.value] if change.op == APPEND else change.value
         self.versions[change.key], self.sizes[change.key] = change.version, size
+
+    def see(self, changes: Iterable[Change]) -> None:
+        """Take in changes that were made elsewhere, oldest first; what is known already changes nothing."""
+        for change in changes:
+            if change.version > self.version_of(change.key):
+                earlier = self.sizes.get(change.key, 0) if change.op == APPEND else 0
+                self.apply(change, earlier + size_of(change.value))
 
     def replay(self, records: Iterable[StepRecord]) -> None:
         """Make once more what the steps of these rows have changed, in the order in which they did."""

@@ -4,27 +4,30 @@ Integer micro-dollars. A call is reserved at the most it can cost before it is m
 cannot pass a cap; what a crash left unconfirmed keeps counting.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipelines.graph.model import Budget, Json, Kind
+from pipelines.graph.model import Budget, Json
 from pipelines.graph.money import dollars, micros
-from runs.engine import paths
+from runs.engine import alerts, fallbacks, paths
 from runs.engine.decision import Event
 
 if TYPE_CHECKING:
+    from runs.engine.scope import Step
     from runs.engine.state import Execution
 
 RUN = ""
 # How the name of a cap begins that spans runs; `runs.allowance` knows the rest.
 PERIOD = "budget:"
-FULL = 1.0
+CAPS = frozenset({"run_cap", "step_cap", "pipeline_cap", "tag_cap", "workspace_cap"})
+NO_CAPS = Budget()
 
 
 @dataclass(slots=True)
 class Spend:
-    """The counters of a run or of a capped step. `unpriced` counts the calls whose cost nobody knows.
+    """The counters of a run or of a capped step. `unpriced` counts the calls whose cost nobody knows, `open` those of
+    `calls` that are under way.
 
     What begins with `held` is kept for child runs that have not ended, with `child` what ended ones used.
     """
@@ -34,6 +37,7 @@ class Spend:
     unconfirmed: int = 0
     unpriced: int = 0
     calls: int = 0
+    open: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     machine_ms: int = 0
@@ -41,6 +45,7 @@ class Spend:
     held_cost: int = 0
     held_tokens: int = 0
     held_calls: int = 0
+    held_ms: int = 0
     child_cost: int = 0
     child_tokens: int = 0
     child_calls: int = 0
@@ -128,17 +133,18 @@ class Cap(NamedTuple):
 def admit(execution: "Execution", path: str, amount_micros: int | None, tokens: int = 0) -> Refusal | None:
     """Return why a step's next call would pass a cap, or None. `amount_micros` None: its price is unknown."""
     for cap in caps_around(execution, path):
-        refusal = _beyond(cap, amount_micros, tokens) or time_is_up(cap)
+        refusal = _beyond(cap, amount_micros, tokens) or time_is_up(cap)  # the attempt has begun within what was free
         if refusal:
             execution.refusals[path] = refusal
             return refusal
     return None
 
 
-def out_of_time(execution: "Execution", path: str) -> Refusal | None:
-    """Return why no attempt may start any more: the machine time of the run or of a step around it is used up."""
+def out_of_time(execution: "Execution", path: str, after: float = 0.0) -> Refusal | None:
+    """Return why no attempt may start now, or `after` so many seconds of a wait that counts: the machine time of the
+    run or of a step around it is used then, or kept for child runs."""
     for cap in caps_around(execution, path):
-        refusal = time_is_up(cap)
+        refusal = time_is_up(cap, with_held=True, after=after)
         if refusal:
             execution.refusals[path] = refusal
             return refusal
@@ -146,13 +152,21 @@ def out_of_time(execution: "Execution", path: str) -> Refusal | None:
 
 
 def seconds_left(execution: "Execution", path: str) -> float | None:
-    """Return the machine seconds the tightest cap leaves, None when there is no such cap."""
+    """Return the machine seconds the tightest cap leaves, None when there is no such cap.
+
+    Of what is only kept for child runs, and of what a run has only a part of, an attempt may use all.
+    """
     left = [
-        cap.budget.max_seconds - cap.spend.all_ms / 1000
+        most - cap.spend.all_ms / 1000
         for cap in caps_around(execution, path)
-        if cap.budget.max_seconds is not None
+        if (most := _most_seconds(execution, cap)) is not None
     ]
     return min(left, default=None)
+
+
+def _most_seconds(execution: "Execution", cap: Cap) -> float | None:
+    most, whole = cap.budget.max_seconds, execution.origin.seconds
+    return max(most, whole) if cap.path == RUN and most is not None and whole is not None else most
 
 
 def reserve(execution: "Execution", path: str, amount_micros: int | None, tokens: int = 0) -> None:
@@ -162,21 +176,31 @@ def reserve(execution: "Execution", path: str, amount_micros: int | None, tokens
         spend.reserved += amount_micros or 0
         spend.reserved_tokens += tokens
         spend.calls += 1
+        spend.open += 1
 
 
 def settle(execution: "Execution", path: str, reserved_micros: int | None, usage: Usage) -> None:
     """Turn a reservation into what the call cost; the next decision announces each threshold that this crossed."""
     tokens = _drop_hold(execution, path)
-    for cap in caps_around(execution, path):
-        execution.alerts.extend(alerts(cap, usage.cost or 0, execution.told_full))
-    if reserved_micros is not None and usage.cost is not None and usage.cost > reserved_micros:
-        execution.alerts.append(_above_reservation(path, reserved_micros, usage.cost))
-    for spend in counters(execution, path):
+
+    def settled(spend: Spend) -> None:
         _unhold(spend, reserved_micros, tokens)
         spend.cost += usage.cost or 0
         spend.unpriced += usage.cost is None
         spend.input_tokens += usage.input_tokens
         spend.output_tokens += usage.output_tokens
+
+    move(execution, path, settled)
+    if reserved_micros is not None and usage.cost is not None and usage.cost > reserved_micros:
+        execution.alerts.append(alerts.above_reservation(path, reserved_micros, usage.cost))
+
+
+def move(execution: "Execution", path: str, change: Callable[[Spend], None]) -> None:
+    """Change the counters of the run and of each capped step around `path`, and note which thresholds that crosses."""
+    for cap in caps_around(execution, path):
+        before = alerts.settled(cap.spend)
+        change(cap.spend)
+        execution.alerts.extend(alerts.crossed(cap, before, execution.told_full))
 
 
 def release(execution: "Execution", path: str, reserved_micros: int | None) -> None:
@@ -190,27 +214,33 @@ def release(execution: "Execution", path: str, reserved_micros: int | None) -> N
 def unconfirm(execution: "Execution", path: str, reserved_micros: int | None) -> None:
     """Keep a lost call's reservation: the provider may have charged for it."""
     tokens = _drop_hold(execution, path)
-    for spend in counters(execution, path):
+
+    def lost(spend: Spend) -> None:
         _unhold(spend, reserved_micros, tokens)
         spend.unconfirmed += reserved_micros or 0
+
+    move(execution, path, lost)
 
 
 def spend_time(execution: "Execution", path: str, machine_ms: int) -> None:
     """Count an attempt's machine time."""
-    for spend in counters(execution, path):
+
+    def worked(spend: Spend) -> None:
         spend.machine_ms += machine_ms
+
+    move(execution, path, worked)
 
 
 def more_of(execution: "Execution", refusal: Refusal) -> int:
     """Return how much to propose to add to the cap that refused, in its unit: enough, and half as much again."""
-    current = refusal.limit or _limit(budget_of(execution, refusal.cap), refusal.what)
+    current = refusal.limit or int(alerts.limit(budget_of(execution, refusal.cap), refusal.what))
     return max(refusal.short, -(-current // 2), 1)
 
 
 def raise_cap(execution: "Execution", cap: str, what: str, amount: int) -> None:
     """Allow more, in the cap's unit (micro-dollars, tokens, calls, seconds)."""
     caps = budget_of(execution, cap)
-    more = _limit(caps, what) + amount
+    more = int(alerts.limit(caps, what)) + amount
     match what:
         case "cost":
             caps = replace(caps, max_cost_micros=more)
@@ -227,52 +257,60 @@ def budget_of(execution: "Execution", cap: str) -> Budget:
     """Return the present caps of the run ("") or of a step."""
     if cap not in execution.caps:
         step = execution.live.get(cap)
-        execution.caps[cap] = _own_budget(execution, cap) if step else Budget()
+        execution.caps[cap] = _own_budget(execution, step) if step else NO_CAPS
     return execution.caps[cap]
 
 
-_FIELDS = {"cost": "max_cost_micros", "tokens": "max_tokens", "calls": "max_llm_calls", "seconds": "max_seconds"}
+def renew(execution: "Execution", step: "Step") -> None:
+    """Read a step's own caps anew, with what people added: another agent may have come to carry it out."""
+    execution.caps.pop(step.path, None)
+    for cap, what, amount in step.record.memo.get("raised", ()):
+        if cap == step.path:
+            raise_cap(execution, cap, what, amount)
 
 
-def _limit(budget: Budget, what: str) -> int:
-    return int(getattr(budget, _FIELDS[what]) or 0)
-
-
-def _own_budget(execution: "Execution", path: str) -> Budget:
-    """Return the step's own caps, tightened by what its agent may cost."""
-    node = execution.live[path].node
-    budget = node.budget or Budget()
-    if node.kind is not Kind.AGENT:
-        return budget
-    try:
-        most = execution.lock.agent(str(node.config.get("agent"))).max_cost_micros
-    except KeyError:
-        return budget
+def _own_budget(execution: "Execution", step: "Step") -> Budget:
+    """Return the step's own caps, tightened by what the agent may cost that carries it out now."""
+    budget = step.node.budget or NO_CAPS
+    most = _most_of(execution, fallbacks.agent_in_charge(execution, step))
     if most is None or (budget.max_cost_micros is not None and budget.max_cost_micros <= most):
         return budget
     return replace(budget, max_cost_micros=most)
 
 
+def _most_of(execution: "Execution", agent: str) -> int | None:
+    """Return what an agent may cost in one step, None without a cap or an agent."""
+    try:
+        return execution.lock.agent(agent).max_cost_micros if agent else None
+    except KeyError:
+        return None
+
+
+def is_counted(execution: "Execution", path: str) -> bool:
+    """Tell whether a step's spending is counted on it: it has caps, or somebody with a cap may come to stand in."""
+    if budget_of(execution, path) != NO_CAPS:
+        return True
+    stand_ins = fallbacks.stand_ins(execution.live[path])
+    return any(_most_of(execution, agent) is not None for agent in stand_ins)
+
+
 def _capped(execution: "Execution", path: str) -> Iterator[str]:
-    """Yield the run and then each step around `path`, and itself, that has caps."""
+    """Yield the run and then each step around `path`, and itself, whose spending is counted."""
     yield RUN
     for around in (*reversed(tuple(paths.containers_of(path))), path):
-        if around in execution.live and budget_of(execution, around) != NO_CAPS:
+        if around in execution.live and is_counted(execution, around):
             yield around
 
 
-NO_CAPS = Budget()
-
-
 def caps_around(execution: "Execution", path: str) -> Iterator[Cap]:
-    """Yield the run's cap and then those of each step around `path`, and of itself, that has some."""
+    """Yield the run's caps and then those of each step around `path`, and of itself, whose spending is counted."""
     for cap in _capped(execution, path):
         code = "run_cap" if cap == RUN else "step_cap"
         yield Cap(cap, budget_of(execution, cap), execution.spend_of(cap), code)
 
 
 def counters(execution: "Execution", path: str) -> Iterator[Spend]:
-    """Yield the counters of the run and of each capped step around `path`, and of itself."""
+    """Yield the counters of the run and of each step around `path`, and of itself, that has some."""
     return (execution.spend_of(cap) for cap in _capped(execution, path))
 
 
@@ -303,14 +341,23 @@ def _beyond(cap: Cap, amount: int | None, tokens: int) -> Refusal | None:
     return None
 
 
-def time_is_up(cap: Cap) -> Refusal | None:
-    """Return the refusal of a cap whose machine seconds are used."""
-    most = cap.budget.max_seconds
-    if most is None or cap.spend.all_ms < most * 1000:
+def time_is_up(cap: Cap, *, with_held: bool = False, after: float = 0.0) -> Refusal | None:
+    """Return the refusal of a cap whose machine seconds are used, or would be `after` so many more, or `with_held`,
+    kept for child runs that go on."""
+    most, spend = cap.budget.max_seconds, cap.spend
+    used = spend.all_ms + round(after * 1000)
+    taken = used + (spend.held_ms if with_held else 0)
+    if most is None or taken < most * 1000:
         return None
     whose = "the run" if cap.path == RUN else f"the step {cap.path}"
     message = f"All {most:g} seconds of machine time that {whose} may use are used."
-    return Refusal(cap.code, message, cap.path, "seconds", 1, int(most), cap.spend.machine_ms // 1000, 1)
+    if after and spend.all_ms < most * 1000:
+        message = (
+            f"What this step calls is left alone for another {after:.0f} seconds; {whose} has "
+            f"{most - spend.all_ms / 1000:g} left of the {most:g} seconds of machine time that it may use."
+        )
+    figures = (int(taken - most * 1000) // 1000 + 1, int(most), spend.all_ms // 1000, max(1, round(after)))
+    return Refusal(cap.code, message, cap.path, "seconds", *figures, is_held=used < most * 1000)
 
 
 def _drop_hold(execution: "Execution", path: str) -> int:
@@ -324,43 +371,15 @@ def _drop_hold(execution: "Execution", path: str) -> int:
 def _unhold(spend: Spend, reserved: int | None, tokens: int) -> None:
     spend.reserved = max(0, spend.reserved - (reserved or 0))
     spend.reserved_tokens = max(0, spend.reserved_tokens - tokens)
+    spend.open = max(0, spend.open - 1)
 
 
-def alert_at_end(execution: "Execution", refusal: Refusal) -> Event | None:
-    """Return the alert that all of a cap is used up, when a call was refused for it and nobody was told yet.
-
-    A cap is seldom spent to the last cent: what is left of it does not do for the next call.
-    """
-    if refusal.what != "cost" or refusal.cap.startswith(PERIOD):
+def alert_at_end(execution: "Execution", refusal: Refusal) -> tuple[Event, alerts.Told] | None:
+    """Return the alert that all of a cap is used up, and what to remember of it, if it is to be told now."""
+    if refusal.cap.startswith(PERIOD) or refusal.code not in CAPS:
         return None
     caps, spend = budget_of(execution, refusal.cap), execution.spend_of(refusal.cap)
-    full = (refusal.cap, caps.max_cost_micros or 0)
-    if FULL not in caps.alert_at or full in execution.told_full or spend.spent >= full[1]:
-        return None
-    execution.told_full.add(full)
-    payload = {"at": FULL, "spent_usd": dollars(spend.spent), "cap_usd": dollars(full[1]), "refused": True}
-    return Event("budget_alert", refusal.cap or None, payload)
-
-
-def alerts(cap: Cap, cost: int, told_full: Container[tuple[str, int]]) -> Iterator[Event]:
-    """Yield an event for each threshold of a cap that this much more money crosses; `told_full` were told already."""
-    most = cap.budget.max_cost_micros
-    if most is None:
-        return
-    before, after = cap.spend.spent, cap.spend.spent + cost
-    for fraction in sorted(cap.budget.alert_at):
-        threshold = int(most * fraction)
-        if before < threshold <= after and not (fraction == FULL and (cap.path, most) in told_full):
-            yield Event(
-                "budget_alert",
-                cap.path or None,
-                {"at": fraction, "spent_usd": dollars(after), "cap_usd": dollars(most)},
-            )
-
-
-def _above_reservation(path: str, reserved: int, cost: int) -> Event:
-    payload = {"above_reservation": True, "reserved_usd": dollars(reserved), "cost_usd": dollars(cost)}
-    return Event("budget_alert", path, payload)
+    return alerts.at_end(caps, spend, refusal, execution.told_full)
 
 
 def proposal(what: str, amount: int) -> dict[str, object]:

@@ -60,8 +60,8 @@ def examine(run: Execution, step: Step, value: Json, *, mask: bool) -> tuple[Jso
     return seen, found[:_MOST_FINDINGS]
 
 
-def rubrics_of(run: Execution, step: Step) -> list[dict[str, Json]]:
-    """Return what judges are asked about a step's value, rendered; raise Unusable."""
+def rubrics_of(run: Execution, step: Step, rules: Sequence[Rule]) -> list[dict[str, Json]]:
+    """Return what judges are asked about a step's value by these rules, rendered; raise Unusable."""
     return [
         {
             "rubric": values.rendered(run, step, rule["rubric"]),
@@ -70,7 +70,7 @@ def rubrics_of(run: Execution, step: Step) -> list[dict[str, Json]]:
             "min_score": rule["min_score"],
             "message": rule.get("message") or "",
         }
-        for rule in step.node.rubrics
+        for rule in rules
     ]
 
 

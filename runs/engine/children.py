@@ -12,11 +12,26 @@ from pipelines.graph import canonical, schemas
 from pipelines.graph.lock import PipelineSpec
 from pipelines.graph.model import Budget, Json, Kind
 from pipelines.graph.problems import pointer
-from runs.engine import allotting, checks, failing, fallbacks, growing, held, settling, spread, starting, trust
+from pipelines.graph.stand_ins import WITHIN, given_to_pipeline
+from runs.engine import (
+    allotting,
+    checks,
+    completing,
+    failing,
+    fallbacks,
+    growing,
+    held,
+    locking,
+    settling,
+    spread,
+    starting,
+    trust,
+)
 from runs.engine.allotting import Allotted
 from runs.engine.budget import Refusal
 from runs.engine.decision import ChildStart, StepRecord
-from runs.engine.facts import ChildEnded, ErrorClass, PipelineWanted, StepError
+from runs.engine.facts import ChildEnded, ErrorClass, PipelineWanted, StepError, StepSucceeded
+from runs.engine.kinds import route
 from runs.engine.move import Move
 from runs.engine.origin import Ancestor, Origin, child_id
 from runs.engine.scope import MADE, Step
@@ -24,6 +39,8 @@ from runs.engine.state import Execution
 from runs.engine.status import StepState, WaitReason
 
 MAX_INPUT_BYTES = 256 * 1024
+# What a join was given: anybody's words.
+CANDIDATES = "candidates"
 
 
 class Refused(Exception):
@@ -46,6 +63,8 @@ class _Order:
 
 def is_due(run: Execution, step: Step) -> bool:
     """Tell whether another run carries the step out now, and not the executor."""
+    if settling.JUDGED in step.record.memo:
+        return False
     return "wanted" in step.record.memo or bool(fallbacks.pipeline_of(run, step)) or spread.is_item(step)
 
 
@@ -122,7 +141,7 @@ def _enter(move: Move, step: Step, order: _Order, allotted: Allotted) -> int:
             spec.version if spec else "",
             order.input,
             allotted.caps,
-            replace(order.origin, grows=allotted.grows),
+            replace(order.origin, grows=allotted.grows, seconds=allotted.seconds),
             order.detached,
         )
     )
@@ -149,7 +168,9 @@ def _order(run: Execution, step: Step) -> _Order:
         _check_size(step, given)
         chain = run.origin.chain(run.document, run.input)
         place = step.scope.container.place if step.scope.container else ""
-        return _Order(None, given, Origin("", chain, _depth(run), labels, place))
+        lock, shares = locking.held_at(run, step), spread.shares_board(run, step)
+        origin = Origin("", chain, _depth(run), labels, place, lock=lock, shares_board=shares, alone=run.origin.alone)
+        return _Order(None, given, replace(origin, unattended=run.origin.unattended))
     wanted = step.record.memo.get("wanted")
     reference = wanted["pipeline"] if wanted else fallbacks.pipeline_of(run, step)
     try:
@@ -163,7 +184,11 @@ def _order(run: Execution, step: Step) -> _Order:
     named = {f"input.{name}": label for name, label in labels.items()}
     chain = _chain(run, step, spec, input)
     detached = bool(step.node.config.get("detached")) and not wanted
-    return _Order(spec, input, Origin("", chain, _depth(run), named), detached)
+    lock = "" if detached else locking.held_at(run, step)
+    shares = bool(step.node.config.get("share_board")) and not wanted
+    unattended = run.origin.unattended
+    origin = Origin("", chain, _depth(run), named, lock=lock, shares_board=shares, unattended=unattended)
+    return _Order(spec, input, origin, detached)
 
 
 def _depth(run: Execution) -> int:
@@ -174,10 +199,11 @@ def _given(step: Step, wanted: Json) -> dict[str, Json]:
     """Return the fields that the child is given, as the step or its agent wrote them."""
     if wanted:
         found = wanted["inputs"]
-    elif step.node.kind is Kind.PIPELINE:
-        found = step.record.input["inputs"]
+    elif step.node.kind in WITHIN:
+        found = step.record.input[WITHIN[step.node.kind]]
     else:
-        found = {"prompt": step.record.input["prompt"]}
+        names = given_to_pipeline(step.node) or ()
+        found = {name: step.record.input[name] for name in names}
     return found if isinstance(found, dict) else {}
 
 
@@ -223,11 +249,11 @@ def _labels(run: Execution, step: Step, given: Mapping[str, Json]) -> dict[str, 
     if step.is_made:
         return dict.fromkeys(given, step.record.memo[MADE]["trust"])
     found = starting.trust_of(run, step)
-    root = "/inputs" if step.node.kind is Kind.PIPELINE else ""
+    root = pointer("", WITHIN[step.node.kind]) if step.node.kind in WITHIN else ""
     return {
         name: trust.worst([trust.USER, *(label for at, label in found.items() if _is_within(at, pointer(root, name)))])
         for name in given
-    }
+    } | ({CANDIDATES: trust.TOOL} if CANDIDATES in given and step.node.kind is Kind.COMBINE else {})
 
 
 def _is_within(at: str, where: str) -> bool:
@@ -268,10 +294,17 @@ def _use(move: Move, step: Step, fact: ChildEnded) -> None:
         _answer(move, step, {"error": error.message} if error else {"output": fact.output})
         return
     meta: dict[str, Json] = {"run": child, "reason": fact.reason}
+    ports: tuple[str, ...] = ("done",)
+    output = fact.output
+    if error is None and step.node.kind is Kind.DECIDE:
+        chosen = route.chosen_by_model(step, StepSucceeded(step.path, step.record.attempt, fact.output))
+        if isinstance(chosen, StepError):
+            error = chosen
+        else:
+            ports, output = chosen
+    error = error or checks.wrong_with(move.run, step, output)
     if error is None:
-        error = checks.wrong_with(move.run, step, fact.output)
-    if error is None:
-        settling.succeed(move, step, fact.output, meta, ("done",))
+        completing.go_on(move, step, output, meta, ports)
         return
     step.record.meta = {**meta, "error": fact.error}
     if spread.is_item(step) and fact.reason == spread.STOPS_RUN:
@@ -286,7 +319,7 @@ def _error_of(step: Step, fact: ChildEnded) -> StepError:
     """Return a step's error for a child that ended badly: its class, and where in it."""
     if fact.state == "cancelled":
         return StepError(ErrorClass.INTERNAL, "child_cancelled", f"The run that {step.path} started was stopped.")
-    error = fact.error or {"class": ErrorClass.INTERNAL, "message": "It failed."}
+    error = fact.error or {"class": ErrorClass.INTERNAL, "code": "child_failed", "message": "It failed."}
     where = f"{step.path}/{error['path']}" if error.get("path") else step.path
     if spread.is_item(step):
         return StepError(ErrorClass(error["class"]), error["code"], error["message"])

@@ -9,6 +9,8 @@ from runs.engine.talk import CHOOSE, CLOSE, JUDGE, SPEAK, SUMMARY, Said, Team
 
 # The topic under which the task itself is known on a bus.
 TASK = "task"
+# The moderator has begun anew as often as it may, and again there is no progress.
+STALLED = "stalled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def next_of(team: Team) -> Next:
     """Return what follows the newest contribution. Where a mode has a last word, it is asked for before the end."""
     spoken = [one for one in team.said if one.part != CLOSE]
     what = _next(replace(team, said=spoken))
-    if not isinstance(what, End) or team.config["mode"] not in _CLOSING:
+    if not isinstance(what, End) or team.config["mode"] not in _CLOSING or (what.why == STALLED and team.asks):
         return what
     answer = team.newest.get(CLOSE)
     return replace(what, answer=answer) if answer else Ask(CLOSE)
@@ -120,9 +122,9 @@ def _moderator(team: Team) -> Next:
         return End("done", str(pending.get("reason", "")))
     if standing.since != pending.turn:
         return _called(team, pending)
-    if standing.resets > team.config["max_resets"]:
+    if standing.resets - team.forgiven > team.config["max_resets"]:
         again = f"{standing.resets - 1} new beginning{'' if standing.resets == 2 else 's'}"
-        return End("stalled", f"The moderator saw no progress in {team.config['max_stalls']} turns, after {again}.")
+        return End(STALLED, f"The moderator saw no progress in {team.config['max_stalls']} turns, after {again}.")
     return Ask(CHOOSE)
 
 

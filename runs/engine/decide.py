@@ -1,18 +1,32 @@
 """Turns facts into a decision. Pure towards the outside: the clock, ids and randomness come with the facts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from pipelines.graph.model import Kind
-from runs.engine import answers, budget, checks, children, control, failing, flow, growing, locking, settling, stopping
+from runs.engine import (
+    answers,
+    budget,
+    children,
+    completing,
+    control,
+    failing,
+    flow,
+    growing,
+    locking,
+    settling,
+    standing_in,
+    stopping,
+)
 from runs.engine.decision import Decision
 from runs.engine.facts import (
     Answered,
+    BoardSeen,
     CancelForced,
     CancelRequested,
     ChildEnded,
-    ErrorClass,
     EventArrived,
     Fact,
     LimitReached,
@@ -30,7 +44,7 @@ from runs.engine.facts import (
     StopRequested,
     Tick,
 )
-from runs.engine.kinds import check, combine, route, wait
+from runs.engine.kinds import board, check, combine, route, wait
 from runs.engine.move import Move
 from runs.engine.scope import Step
 from runs.engine.state import Execution
@@ -44,14 +58,22 @@ def decide(execution: Execution, facts: Sequence[Fact], now: datetime) -> Decisi
     before the next call: its records are the live ones.
     """
     move = Move(execution, now)
-    move.decision.events.extend(execution.alerts)
-    execution.alerts.clear()
+    _tell(move)
     for fact in facts:
         if not execution.state.is_terminal:
             _apply(move, fact)
+            _tell(move)
             flow.drain(move)
+            standing_in.answer(move)
     flow.fire_timers(move)
+    standing_in.answer(move)
     return _concluded(move)
+
+
+def _tell(move: Move) -> None:
+    """Log which shares of caps are used up by now, before what follows from it."""
+    move.decision.events.extend(move.run.alerts)
+    move.run.alerts.clear()
 
 
 def _apply(move: Move, fact: Fact) -> None:
@@ -72,7 +94,8 @@ def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked | P
         memo["machine_ms"] = memo.get("machine_ms", 0) + fact.machine_ms
         budget.spend_time(move.run, fact.path, fact.machine_ms)
     if move.run.state is RunState.CANCELLING:
-        control.end_cancelled(move, step, fact.output if isinstance(fact, StepSucceeded) else None)
+        late = fact.output if isinstance(fact, StepSucceeded) else None
+        control.end_cancelled(move, step, step.record.output if settling.JUDGED in memo else late)
         return
     settling.leave(move, step)
     move.touch(step)
@@ -88,11 +111,17 @@ def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked | P
 
 
 def _succeeded(move: Move, step: Step, fact: StepSucceeded) -> None:
+    if settling.JUDGED in step.record.memo:
+        completing.judged(move, step, fact)
+        return
     if step.node.kind is Kind.CHECK:
         check.judged(move, step, fact)
         return
     if step.node.kind is Kind.COMBINE:
         combine.merged(move, step, fact)
+        return
+    if step.node.kind is Kind.BOARD:
+        board.written(move, step, fact)
         return
     ports, output = fact.ports or step.node.own_ports[:1], fact.output
     if step.node.kind is Kind.DECIDE:
@@ -101,15 +130,7 @@ def _succeeded(move: Move, step: Step, fact: StepSucceeded) -> None:
             failing.attempt_failed(move, step, chosen, 0.0)
             return
         ports, output = chosen
-    error = checks.wrong_with(move.run, step, output)
-    if error and error.cls is ErrorClass.INVALID_OUTPUT:
-        failing.attempt_failed(move, step, error, 0.0)
-    elif error:
-        failing.give_up(move, step, error)
-    else:
-        for name in fact.flags:
-            settling.flag(step, name)
-        settling.succeed(move, step, output, fact.meta, ports)
+    completing.bring(move, step, replace(fact, output=output, ports=ports))
 
 
 def _concluded(move: Move) -> Decision:
@@ -144,4 +165,5 @@ _HANDLERS: Mapping[type[Fact], Callable[[Move, Any], None]] = {
     LockGranted: locking.grant,
     StopRequested: stopping.stop,
     Tick: lambda move, _: None,
+    BoardSeen: board.see,
 }

@@ -62,7 +62,9 @@ class Start:
     limit). `cache_words` is what the author adds to the key of the step's result. `judges` are the agents of its
     rubrics, by the names there. `marked` says that the prompt itself marks what in it is untrusted. `pipelines` are
     those its agent may start, by the names among its tools, and `answers` what those it did start came to: {"output"}
-    or {"error"} by the wish's `call`.
+    or {"error"} by the wish's `call`. `unasked` says that a person should have approved its call and nobody
+    was asked, so that it is only pretended, whatever it does. `judging`: what is carried out is the judgement on the
+    step's output, which is its `input["value"]`, by `input["rubrics"]`.
     """
 
     path: str
@@ -86,6 +88,8 @@ class Start:
     marked: bool = False
     pipelines: Mapping[str, PipelineSpec] = field(default_factory=dict)
     answers: Mapping[str, Json] = field(default_factory=dict)
+    unasked: bool = False
+    judging: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +147,8 @@ class Decision:
     asks: list[AskAbove] = field(default_factory=list)
     wake_at: datetime | None = None
     idle: bool = False
+
+    @property
+    def ends(self) -> bool:
+        """Tell whether the run ends with it."""
+        return self.run.is_terminal and any(event.type == "run_finished" for event in self.events)

@@ -27,7 +27,8 @@ class ErrorClass(StrEnum):
 class StepError:
     """Why an attempt failed. `retry_after` is seconds as the provider asked; `findings` are what repair is told.
 
-    `cap` says of a refused call which cap it was and what it lacked (JSON, see `budget.receipt_of`).
+    `cap` says of a refused call which cap it was and what it lacked (JSON, see `budget.receipt_of`). `lost` says that
+    no answer came to a call that the other side may have carried out.
     """
 
     cls: ErrorClass
@@ -37,6 +38,7 @@ class StepError:
     findings: tuple[str, ...] = ()
     output: Json = None
     cap: Json = None
+    lost: bool = False
 
     def as_json(self) -> dict[str, Json]:
         error = {"class": self.cls, "code": self.code, "message": self.message}
@@ -59,6 +61,13 @@ class Recovered:
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: look at the timers."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardSeen:
+    """What has changed on a board that the run shares since it last looked: (key, version, op, value), oldest first."""
+
+    changes: tuple[tuple[str, int, str, Json], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +234,7 @@ Fact = (
     RunRequested
     | Recovered
     | Tick
+    | BoardSeen
     | StepSucceeded
     | StepFailed
     | StepBlocked

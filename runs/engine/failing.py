@@ -6,17 +6,19 @@ from datetime import timedelta
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.money import dollars
 from pipelines.graph.tools import Delivery, Effect
-from runs.engine import budget, fallbacks, growing, held, requests, settling, spread, starting
+from runs.engine import budget, fallbacks, growing, held, requests, settling, spread, starting, worktime
 from runs.engine.budget import Refusal
 from runs.engine.facts import ErrorClass, StepError
-from runs.engine.failure import GiveUp, Repair, Retry, Tries, UseFallback, react
+from runs.engine.failure import FINAL, GiveUp, Repair, Retry, Tries, UseFallback, react
 from runs.engine.move import Ending, Move
 from runs.engine.requests import Question, Who
 from runs.engine.scope import Step
 from runs.engine.state import Execution
 from runs.engine.status import RunState, StepState, WaitReason
 
-CAPS = frozenset({"run_cap", "step_cap", "pipeline_cap", "workspace_cap"})
+# In the memo of an action that changes something: a call of it had no answer, or one that does not do.
+MAYBE_DONE = "maybe_done"
+_AFTER_THE_CALL = frozenset({ErrorClass.INVALID_OUTPUT, ErrorClass.INTERNAL})
 _STOPPED = {Kind.REPEAT: "round_stopped", Kind.TEAM: "turn_stopped", Kind.SUPERVISOR: "delegation_stopped"}
 
 
@@ -25,22 +27,50 @@ def attempt_failed(move: Move, step: Step, error: StepError, jitter: float) -> N
     if error.cls is ErrorClass.BUDGET:
         over_budget(move, step, error)
         return
+    if error.lost or error.cls in _AFTER_THE_CALL:
+        note_loss(move, step)
+    is_judged = settling.JUDGED in step.record.memo  # its judges have failed: nobody can stand in for what is there
     tries = Tries.of(
         step.record.memo,
-        fallbacks=len(fallbacks.fallbacks_of(move.run, step)),
-        may_repeat=may_repeat(move.run, step),
-        may_repair=fallbacks.uses_model(step),
+        fallbacks=0 if is_judged or MAYBE_DONE in step.record.memo else len(fallbacks.fallbacks_of(move.run, step)),
+        may_repeat=is_judged or may_repeat(move.run, step),
+        may_repair=is_judged or may_repair(move.run, step),
         seconds_left=starting.seconds_left(step),
     )
     match react(step.node.on_error, error, tries, jitter):
         case Repair():
             _repair(move, step, error)
-        case Retry(delay, circuit):
-            _retry(move, step, error, delay, circuit=circuit)
+        case Retry(delay, circuit=True):
+            _wait_for_circuit(move, step, error, delay)
+        case Retry(delay):
+            _retry(move, step, error, delay)
         case UseFallback(index):
             _fall_back(move, step, error, index)
         case GiveUp():
             give_up(move, step, error)
+
+
+def note_loss(move: Move, step: Step) -> None:
+    """Remember of an action that it may have been done, so that no pipeline does it once more by another way."""
+    if step.node.kind is not Kind.TOOL or not step.node.on_error.fallback or fallbacks.pipeline_of(move.run, step):
+        return
+    tool, args = move.run.lock.tool(step.node.config["tool"]), step.record.input["args"]
+    if tool.effect_of(args) is not Effect.NONE:
+        step.record.memo[MAYBE_DONE] = True
+        move.touch(step)
+
+
+def come_to_nothing(move: Move, step: Step, error: StepError) -> None:
+    """React to the failure of what the engine itself carries out: a pipeline stands in, else `then` decides.
+
+    Nothing of it is tried again here; what is under way in it goes on until the step has ended.
+    """
+    tried = step.record.memo.get("fallback", 0)
+    can_hand_on = step.record.input is not None and step.node.iterates and error.cls not in FINAL
+    if can_hand_on and tried < len(fallbacks.fallbacks_of(move.run, step)):
+        _fall_back(move, step, error, tried + 1)
+    else:
+        give_up(move, step, error)
 
 
 def give_up(move: Move, step: Step, error: StepError) -> None:
@@ -82,7 +112,7 @@ def stop(move: Move, step: Step, error: StepError, *, run: bool = False) -> None
 
 def may_repeat(run: Execution, step: Step) -> bool:
     """Tell whether sending the step's call again cannot do something twice that cannot be undone."""
-    if step.node.kind is Kind.PIPELINE:
+    if step.node.kind is Kind.PIPELINE or fallbacks.pipeline_of(run, step):
         return False  # what failed in it was tried again there; another run would do all of it once more
     if step.node.kind is not Kind.TOOL or not isinstance(step.record.input, dict):
         return True
@@ -90,12 +120,20 @@ def may_repeat(run: Execution, step: Step) -> bool:
     return tool.effect_of(args) is not Effect.IRREVERSIBLE or tool.delivery_of(args) is not Delivery.NEITHER
 
 
+def may_repair(run: Execution, step: Step) -> bool:
+    """Tell whether a model made the output, so that it can be told what is wrong; a pipeline that stands in is not."""
+    return fallbacks.uses_model(step) and not fallbacks.pipeline_of(run, step)
+
+
 def over_budget(move: Move, step: Step, error: StepError) -> None:
     """React to a call that a cap refused: a cheaper model, a question to a manager, or the end."""
     run, path = move.run, step.path
     refusal = run.refusals.pop(path, None) or Refusal(error.code, error.message, budget.RUN, "unknown")
     if refusal.is_held:
-        held.hold_up(move, step)
+        if run.children:
+            held.hold_up(move, step)
+        else:  # they have ended since the call was refused
+            starting.launch(move, step, step.record.memo.get("prepared", starting.SAME))
         return
     if growing.may_ask(move, refusal):
         growing.ask(move, step, refusal)
@@ -103,10 +141,11 @@ def over_budget(move: Move, step: Step, error: StepError) -> None:
     error = replace(error, cap={**refusal.as_json(), "path": path})
     _tell_full(move, step, refusal)
     on_exceed = refusal.on_exceed or budget.budget_of(run, refusal.cap).on_exceed
-    cheaper = fallbacks.cheaper(run, step) if on_exceed == "cheaper_model" else None
+    may_fall_back = on_exceed == "cheaper_model" and settling.JUDGED not in step.record.memo
+    cheaper = fallbacks.cheaper(run, step) if may_fall_back else None
     if cheaper is not None:
         _fall_back(move, step, error, cheaper)
-    elif on_exceed == "ask_human" and error.code in CAPS:
+    elif on_exceed == "ask_human" and error.code in budget.CAPS:
         _ask_for_more(move, step, refusal)
     else:
         end_at_cap(move, step, error, refusal.cap)
@@ -115,9 +154,10 @@ def over_budget(move: Move, step: Step, error: StepError) -> None:
 def _tell_full(move: Move, step: Step, refusal: Refusal) -> None:
     alert = budget.alert_at_end(move.run, refusal)
     if alert:
-        move.decision.events.append(alert)
+        event, told = alert
+        move.decision.events.append(event)
         memo = step.record.memo
-        memo["alerted"] = [*memo.get("alerted", ()), [refusal.cap, refusal.limit]]
+        memo["alerted"] = [*memo.get("alerted", ()), list(told)]
 
 
 def end_at_cap(move: Move, step: Step, error: StepError, cap: str) -> None:
@@ -145,20 +185,35 @@ def _repair(move: Move, step: Step, error: StepError) -> None:
     again(move, step)
 
 
-def _retry(move: Move, step: Step, error: StepError, delay: float, *, circuit: bool) -> None:
+def _retry(move: Move, step: Step, error: StepError, delay: float) -> None:
+    memo = step.record.memo
+    settling.leave(move, step)
+    worktime.pause(memo, delay)
+    memo["retries"] = memo.get("retries", 0) + 1
+    _pause(move, step, error, delay)
+    step.record.state = StepState.RETRYING
+    _log_retrying(move, step, error, why="retry", delay=delay)
+
+
+def _wait_for_circuit(move: Move, step: Step, error: StepError, delay: float) -> None:
+    """Wait until the circuit lets somebody try, unless no machine time would be left by then to go on with."""
+    refusal = budget.out_of_time(move.run, step.path, after=delay)
+    if refusal:
+        over_budget(move, step, StepError(ErrorClass.BUDGET, refusal.code, refusal.message))
+        return
     record = step.record
     settling.leave(move, step)
-    record.error = error.as_json()
-    record.memo["machine_ms"] = record.memo.get("machine_ms", 0) + int(delay * 1000)
-    if circuit:
-        record.state, record.wait_reason = StepState.WAITING, WaitReason.CIRCUIT
-        record.memo["unsent"] = True
-        move.log("step_waiting", record.path, reason=WaitReason.CIRCUIT, delay=round(delay, 3), error=record.error)
-    else:
-        record.state = StepState.RETRYING
-        record.memo["retries"] = record.memo.get("retries", 0) + 1
-        _log_retrying(move, step, error, why="retry", delay=delay)
-    move.run.retrying.add(record.path)
+    worktime.wait_for_circuit(record.memo, delay)
+    record.memo["unsent"] = True
+    _pause(move, step, error, delay)
+    record.state, record.wait_reason = StepState.WAITING, WaitReason.CIRCUIT
+    move.log("step_waiting", record.path, reason=WaitReason.CIRCUIT, delay=round(delay, 3), error=record.error)
+
+
+def _pause(move: Move, step: Step, error: StepError, delay: float) -> None:
+    """Begin again after so many seconds."""
+    step.record.error = error.as_json()
+    move.run.retrying.add(step.path)
     move.run.set_timer(step, move.now + timedelta(seconds=delay))
     move.touch(step)
 
@@ -167,6 +222,7 @@ def _fall_back(move: Move, step: Step, error: StepError, index: int) -> None:
     memo = step.record.memo
     memo.update(fallback=index, retries=0, repairs=0)
     memo.pop("repair", None)
+    budget.renew(move.run, step)
     settling.flag(step, settling.DEGRADED)
     _log_retrying(move, step, error, why="fallback", delay=0.0)
     missing = starting.missing_from_lock(move.run, step)
@@ -255,7 +311,8 @@ def _ask_for_more(move: Move, step: Step, refusal: Refusal) -> None:
 
 def _whose(refusal: Refusal) -> str:
     if refusal.cap.startswith(budget.PERIOD):
-        return "The pipeline's budget" if refusal.code == "pipeline_cap" else "The workspace's budget"
+        scope = refusal.code.removesuffix("_cap") if refusal.code in budget.CAPS else "workspace"
+        return f"The {scope}'s budget"
     return "The run" if refusal.cap == budget.RUN else f"The step {refusal.cap}"
 
 

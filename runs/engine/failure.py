@@ -9,6 +9,8 @@ from runs.engine.facts import ErrorClass, StepError
 RETRIED = frozenset({ErrorClass.TRANSIENT, ErrorClass.TIMEOUT})
 # Another model or agent would fail the same way, or must not be asked after a person or a cap said no.
 FINAL = frozenset({ErrorClass.DENIED, ErrorClass.BUDGET, ErrorClass.LIMIT})
+# A limit of the one model, not of what is asked.
+OF_THE_MODEL = frozenset({"context_too_large"})
 CIRCUIT_OPEN = "circuit_open"
 CIRCUIT_WAIT = 30.0
 
@@ -61,7 +63,8 @@ Reaction = Retry | Repair | UseFallback | GiveUp
 
 def react(policy: FailurePolicy, error: StepError, tries: Tries, jitter: float) -> Reaction:
     """Return what to do after a failed attempt. `jitter` in [0, 1) spreads the retries."""
-    if error.cls in FINAL or (tries.seconds_left is not None and tries.seconds_left <= 0):
+    is_final = error.cls in FINAL and error.code not in OF_THE_MODEL
+    if is_final or (tries.seconds_left is not None and tries.seconds_left <= 0):
         return GiveUp()
     if error.cls is ErrorClass.INVALID_OUTPUT and tries.may_repair and tries.repairs < policy.repair.max_attempts:
         return Repair()

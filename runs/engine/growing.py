@@ -14,29 +14,30 @@ from runs.engine.facts import Answered, MoreWanted
 from runs.engine.move import Move
 from runs.engine.origin import child_id
 from runs.engine.scope import Step
-from runs.engine.settling import leave
+from runs.engine.settling import ABOVE, leave
 from runs.engine.status import StepState, WaitReason
 
-ABOVE = "The run above"
+THE_RUN_ABOVE = "The run above"
 _FOR_CHILD = "!child"
 
 
 def may_ask(move: Move, refusal: Refusal) -> bool:
     """Tell whether the run above may give what the run's own cap lacks."""
-    return move.run.origin.grows and refusal.cap == RUN and refusal.what in ("cost", "tokens", "calls")
+    return refusal.cap == RUN and refusal.what in move.run.origin.grows
 
 
 def ask(move: Move, step: Step, refusal: Refusal) -> None:
-    """Let a step wait for what the run above gives. One question at a time is enough for the whole run."""
+    """Let a step wait for what the run above gives. One question at a time is enough for the whole run: when the step
+    that asked ends before, the next one that waits has its answer (`settling.withdraw`)."""
     run, record = move.run, step.record
     leave(move, step)
-    is_first = not any(run.live[path].record.memo.get("request", {}).get("above") for path in run.waiting)
+    is_first = not any(run.live[path].record.memo.get("request", {}).get(ABOVE) for path in run.waiting)
     number = record.memo.get("requests", 0) + 1
     record.memo["requests"] = number
     record.memo["request"] = {
         "id": f"{step.path}!{number}",
         "kind": "budget",
-        "above": True,
+        ABOVE: "asked" if is_first else "waits",
         "cap": refusal.cap,
         "what": refusal.what,
         "amount": refusal.short,
@@ -122,11 +123,10 @@ def _give(move: Move, one: _Asking) -> None:
     what, hold = one.want["what"], one.child["hold"]
     amount = allotting.more(move.run, one.path, what, one.want["short"])
     if amount:
-        more = {**dict.fromkeys(hold, 0), what: amount}
-        allotting.keep(move.run, one.path, more)
-        one.child["hold"] = {name: kept + more[name] for name, kept in hold.items()}
+        allotting.keep(move.run, one.path, {what: amount})
+        one.child["hold"] = {**hold, what: hold.get(what, 0) + amount}
         _answer(move, one, "approve", budget.proposal(what, amount))
-    elif move.run.origin.grows and not one.want.get("asked"):
+    elif what in move.run.origin.grows and not one.want.get("asked"):
         asked = one.record.memo.get("requests", 0) + 1
         one.record.memo["requests"] = asked
         one.want["asked"] = f"{one.path}{_FOR_CHILD}{asked}"
@@ -136,6 +136,6 @@ def _give(move: Move, one: _Asking) -> None:
 
 def _answer(move: Move, one: _Asking, decision: str, payload: Json) -> None:
     del one.child["wants"][one.request]
-    answer = Answered(one.request, "", decision, payload, by=ABOVE)
+    answer = Answered(one.request, "", decision, payload, by=THE_RUN_ABOVE)
     move.decision.tells.append(Tell(child_id(move.run.origin.run, one.path, one.number), answer))
     move.decision.changed[one.path] = one.record

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from functools import partial
 
 from pipelines.graph.model import Graph, Json, Kind
-from runs.engine import paths, settling, spread, values
+from runs.engine import paths, settling, spread, values, worktime
 from runs.engine.board import CHANGES
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.move import Move
@@ -13,10 +13,8 @@ from runs.engine.state import Execution
 from runs.engine.status import StepState
 
 MAX_STEPS = 10_000
-# Why a step was cancelled: a person stopped the item or round that it stands in.
-STOPPED_WITH_ALL = "stopped_with_all"
 # What a step remembers even when its instance begins anew.
-_KEPT = ("requests", "raised", "used", "alerted", "children", MADE, CHANGES)
+_KEPT = ("requests", "raised", "used", "alerted", "children", worktime.WORKED, MADE, CHANGES)
 _PREFIXES = {Kind.REPEAT: paths.of_round, Kind.TEAM: paths.of_turn, Kind.SUPERVISOR: paths.of_delegation}
 
 
@@ -68,8 +66,7 @@ def graph_ended(run: Execution, scope: Scope, template: Json) -> Outcome:
         return Outcome("failed", error=stopped[0])
     by_hand = next((step for step in scope.steps.values() if _was_stopped_by_hand(step)), None)
     if by_hand:
-        error = {"class": ErrorClass.DENIED, "code": STOPPED_WITH_ALL, "message": by_hand.record.meta["message"]}
-        return Outcome("failed", error=error)
+        return Outcome("failed", error=spread.stopped(by_hand.record))
     contained = next(
         (step.record.error for step in scope.steps.values() if step.record.state is StepState.FAILED), None
     )
@@ -96,6 +93,7 @@ def reset(move: Move, scope: Scope, kept: Collection[str] = ()) -> None:
             scope.settle(step.node.id, partial(_after_kept, record.ports))
             scope.open -= 1
             continue
+        worktime.forget(record.memo)
         memo: dict[str, Json] = {name: record.memo[name] for name in _KEPT if name in record.memo}
         record.memo = {**memo, "generation": record.memo.get("generation", 0) + 1}
         if step.node.iterates:
@@ -123,7 +121,7 @@ def _was_stopped_by_hand(step: Step) -> bool:
     return (
         step.record.state is StepState.CANCELLED
         and isinstance(meta, dict)
-        and meta.get("cancelled") == STOPPED_WITH_ALL
+        and meta.get("cancelled") == spread.STOPPED_WITH_ALL
     )
 
 

@@ -9,6 +9,7 @@ from runs.engine.facts import ErrorClass, LockGranted, StepError
 from runs.engine.move import Move
 from runs.engine.scope import Step
 from runs.engine.settling import LOCK
+from runs.engine.state import Execution
 from runs.engine.status import StepState, WaitReason
 
 LONGEST_NAME = 200
@@ -24,6 +25,12 @@ def must_wait(move: Move, step: Step) -> bool:
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
         message = f"The lock of {step.path} must be a text of 1 to {LONGEST_NAME} characters."
         raise values.Unusable(StepError(ErrorClass.CONFIG, "bad_lock", message))
+    if move.run.origin.lock:
+        message = (
+            f"{step.path} would wait for the lock {name!r} while the lock {move.run.origin.lock!r} is held above this "
+            "run until it ends. Keep one of them."
+        )
+        raise values.Unusable(StepError(ErrorClass.CONFIG, "nested_lock", message))
     record = step.record
     request = requests.next_id(step)
     record.memo[LOCK] = {"id": request, "name": name, "held": False}
@@ -32,6 +39,16 @@ def must_wait(move: Move, step: Step) -> bool:
     move.log("step_waiting", record.path, reason=WaitReason.LOCK, request=request, lock=name)
     move.touch(step)
     return True
+
+
+def held_at(run: Execution, step: Step) -> str:
+    """Return the lock that a step or one around it holds, or that is held above the run; "" where there is none."""
+    around: Step | None = step
+    while around:
+        if LOCK in around.record.memo:
+            return str(around.record.memo[LOCK]["name"])
+        around = around.scope.container
+    return run.origin.lock
 
 
 def grant(move: Move, fact: LockGranted) -> None:

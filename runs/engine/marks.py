@@ -1,6 +1,7 @@
 """Marks around words from outside, which no value can forge: for a model they are material, never an instruction."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import re2
 
@@ -33,26 +34,28 @@ def marked(template: str, text: str, source: str) -> str:
         return delimited(text, source)
     certain = bounds == _bounds_from_the_end(words, text)
     parts = [words[0]]
-    for (begin, end), expressions, after in zip(bounds, holes, words[1:], strict=True):
-        is_open = certain and all(_OPEN.match(expression) for expression in expressions)
+    for (begin, end), may_be_open, after in zip(bounds, holes, words[1:], strict=True):
+        is_open = certain and may_be_open
         parts += [text[begin:end] if is_open else delimited(text[begin:end], source), after]
     return "".join(parts)
 
 
-def _pieces(template: str) -> tuple[list[str], list[list[str]]]:
-    """Return the author's words and the expressions between them; holes without words between them are one."""
+@lru_cache(maxsize=1024)
+def _pieces(template: str) -> tuple[tuple[str, ...], tuple[bool, ...]]:
+    """Return the author's words, and of each hole between them whether it holds only what may be left open; holes
+    without words between them are one."""
     words, position = [""], 0
-    holes: list[list[str]] = []
+    holes: list[bool] = []
     for match in _HOLE.finditer(template):
         between = template[position : match.start()]
         if between or not holes:
             words[-1] += between
-            holes.append([])
+            holes.append(True)
             words.append("")
-        holes[-1].append(str(match.group(1)))
+        holes[-1] = holes[-1] and bool(_OPEN.match(match.group(1)))
         position = match.end()
     words[-1] = template[position:]
-    return words, holes
+    return tuple(words), tuple(holes)
 
 
 def _bounds(words: Sequence[str], text: str) -> list[tuple[int, int]] | None:

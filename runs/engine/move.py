@@ -27,9 +27,10 @@ class Ending:
 
 class Move:
     """`dirty` are nodes with a newly settled in-edge, `closed` scopes without an unfinished node, `hungry` containers
-    that may begin another item or round, `launches` steps prepared for the executor."""
+    that may begin another item or round, `launches` steps prepared for the executor, `unasked` steps that wait for a
+    person in a run in which nobody is asked."""
 
-    __slots__ = ("closed", "decision", "dirty", "ending", "hungry", "launches", "now", "run")
+    __slots__ = ("closed", "decision", "dirty", "ending", "hungry", "launches", "now", "run", "unasked")
 
     def __init__(self, run: Execution, now: datetime) -> None:
         self.run = run
@@ -39,6 +40,7 @@ class Move:
         self.closed: deque[Scope] = deque()
         self.hungry: deque[Step] = deque()
         self.launches: deque[Step] = deque()
+        self.unasked: deque[Step] = deque()
         self.ending: Ending | None = None
 
     def log(self, type_: str, path: str | None = None, **payload: Any) -> None:

@@ -27,7 +27,11 @@ class Origin:
     `ancestors` begin with the run that people started. `labels` say whose words the run was given, by name
     (`input.topic`; in an item of a For each also `item`, `steps.research`). `place` is the dotted place of the For each
     whose item this run is, "" for a run of a whole pipeline; its input then is what the item sees of the run around it.
-    `grows`: where its caps stand in the way it asks its parent for more.
+    `grows` are the kinds of caps (cost, tokens, calls, seconds) of which it has a part and asks its parent for more.
+    `seconds`, where those grow, are all that its parent had left of them when it began: no attempt may take longer.
+    `lock` is the name of a lock held above it until it ends, "" where none is. `shares_board`: its board is not its
+    alone. `alone`: it is a step that somebody tries, which only pretends to act, so nobody is asked before.
+    `unattended`: it is a rehearsal in which nobody is asked at all; `runs.engine.standing_in` answers instead.
     """
 
     run: str = ""
@@ -35,7 +39,12 @@ class Origin:
     max_depth: int = MAX_DEPTH
     labels: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
-    grows: bool = False
+    grows: tuple[str, ...] = ()
+    seconds: float | None = None
+    lock: str = ""
+    shares_board: bool = False
+    alone: bool = False
+    unattended: bool = False
 
     @property
     def is_item(self) -> bool:
@@ -50,7 +59,12 @@ class Origin:
             max_depth=data.get("max_depth", MAX_DEPTH),
             labels=data.get("labels", {}),
             place=data.get("place", ""),
-            grows=data.get("grows", False),
+            grows=_grows(data.get("grows")),
+            seconds=data.get("seconds"),
+            lock=data.get("lock", ""),
+            shares_board=data.get("shares_board", False),
+            alone=data.get("alone", False),
+            unattended=data.get("unattended", False),
         )
 
     def as_json(self) -> dict[str, Json]:
@@ -59,12 +73,22 @@ class Origin:
             "max_depth": self.max_depth,
             "labels": dict(self.labels),
             "place": self.place,
-            "grows": self.grows,
+            "grows": list(self.grows),
+            "seconds": self.seconds,
+            "lock": self.lock,
+            "shares_board": self.shares_board,
+            "alone": self.alone,
+            "unattended": self.unattended,
         }
 
     def chain(self, document: Document, input: Json) -> tuple[Ancestor, ...]:
         """Return the ancestors of a child of this run. An item belongs to the run whose For each it is."""
         return self.ancestors if self.is_item else (*self.ancestors, Ancestor(document.id, digest(input)))
+
+
+def _grows(found: Json) -> tuple[str, ...]:
+    """Return which caps grow; the row of a run that was started before they were told apart says only that some do."""
+    return ("cost", "tokens", "calls") if found is True else tuple(found or ())
 
 
 def child_id(run: str, path: str, number: int) -> str:

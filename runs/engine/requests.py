@@ -52,11 +52,10 @@ def next_id(step: Step) -> str:
 
 
 def ask(move: Move, step: Step, question: Question, who: Who) -> None:
-    """Let the step wait for the answer to a question."""
+    """Let the step wait for the answer to a question; where nobody is asked, `standing_in` answers in the same move."""
     record = step.record
     leave(move, step)
-    request = next_id(step)
-    fingerprint = digest(question.payload)
+    request, fingerprint = next_id(step), digest(question.payload)
     record.memo["request"] = {
         "id": request,
         "kind": question.kind,
@@ -69,6 +68,9 @@ def ask(move: Move, step: Step, question: Question, who: Who) -> None:
     move.run.waiting.add(record.path)
     move.touch(step)
     move.log("step_waiting", record.path, reason=question.wait, request=request)
+    if move.run.origin.unattended:
+        move.unasked.append(step)
+        return
     move.log(
         "approval_requested",
         record.path,

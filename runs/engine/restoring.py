@@ -4,13 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from runs.engine import allotting, budget, children, paths, turns
+from runs.engine import allotting, budget, children, paths, turns, worktime
 from runs.engine.budget import RUN, Spend
 from runs.engine.decision import StepRecord
 from runs.engine.forking import REOPENED, REUSED
 from runs.engine.given import is_by_hand
 from runs.engine.kinds import containers
 from runs.engine.scope import EdgeState, Items, Scope, Step
+from runs.engine.settling import JUDGED
 from runs.engine.state import Execution
 from runs.engine.status import StepState, WaitReason
 
@@ -18,19 +19,18 @@ from runs.engine.status import StepState, WaitReason
 def restore_into(execution: Execution, rows: Iterable[StepRecord], spends: Mapping[str, Spend]) -> None:
     """Fill a fresh execution with what its rows say."""
     by_prefix: defaultdict[str, list[StepRecord]] = defaultdict(list)
-    machine_ms = 0
     raised: list[tuple[str, str, int]] = []
     for record in rows:
         by_prefix[paths.prefix_of(record.path)].append(record)
         execution.position = max(
             execution.position, record.position, record.memo.get("queued", 0), record.memo.get("since", 0)
         )
-        machine_ms += record.memo.get("machine_ms", 0)
         execution.has_edits = execution.has_edits or is_by_hand(record)
         children.recall(execution, record)
         raised.extend(tuple(entry) for entry in record.memo.get("raised", ()))
-        execution.told_full.update((cap, limit) for cap, limit in record.memo.get("alerted", ()))
-    execution.board.replay(record for records in by_prefix.values() for record in records)
+        execution.told_full.update(tuple(told) for told in record.memo.get("alerted", ()))
+    if not execution.shares_board:
+        execution.board.replay(record for records in by_prefix.values() for record in records)
     _fill(execution, execution.root, by_prefix)
     execution.step_count = sum(map(len, by_prefix.values()))
     for cap, what, amount in raised:
@@ -69,7 +69,7 @@ def _place(execution: Execution, step: Step) -> None:
     if record.memo.get("due"):
         execution.set_timer(step, datetime.fromisoformat(record.memo["due"]))
     match record.state:
-        case StepState.RUNNING if not step.node.iterates:
+        case StepState.RUNNING if not step.node.iterates or JUDGED in record.memo:
             execution.running.add(record.path)
         case StepState.RETRYING:
             execution.retrying.add(record.path)
@@ -119,8 +119,8 @@ def _count_spends(execution: Execution, rows: Mapping[str, list[StepRecord]], sp
         for record in records:
             spent = spends.get(record.path, Spend())
             for cap in (*paths.containers_of(record.path), record.path):
-                if cap in execution.live and budget.budget_of(execution, cap) != budget.NO_CAPS:
+                if cap in execution.live and budget.is_counted(execution, cap):
                     execution.spend_of(cap).add(spent)
-                    execution.spend_of(cap).machine_ms += record.memo.get("machine_ms", 0)
+                    execution.spend_of(cap).machine_ms += worktime.worked_ms(record.memo)
                     if "children" in record.memo:
                         allotting.recount(execution.spend_of(cap), record.memo["children"])

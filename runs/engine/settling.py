@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pipelines.graph.model import Json, Node
+from runs.engine import budget, worktime
 from runs.engine.decision import StepRecord
 from runs.engine.facts import CancelRequested, StepError
 from runs.engine.move import Move
@@ -11,8 +12,12 @@ from runs.engine.scope import EdgeState, Scope, Step
 from runs.engine.status import StepState
 
 CONTAINED = "contained"
+# In the memo of a step whose output waits for its judges: the ports to take, and what the judges are asked.
+JUDGED = "judged"
 # In the memo of a step: the wait it is in, the lock it asked for.
 WAIT, LOCK = "wait", "lock"
+# In the memo of a request to the run above: "asked", or "waits" for the answer to another step's question.
+ABOVE = "above"
 DEGRADED = "degraded"
 
 
@@ -108,14 +113,32 @@ def flag(step: Step, name: str) -> None:
         step.record.flags.append(name)
 
 
+def take_back(step: Step) -> None:
+    """Forget an output that waits for its judges."""
+    if step.record.memo.pop(JUDGED, None) is not None:
+        step.record.output = step.record.meta = None
+
+
 def withdraw(move: Move, step: Step) -> None:
     """Take back what the step was waiting for, if it was: a person's answer, an event."""
     request = step.record.memo.pop("request", None)
     if request:
         move.log("approval_decided", step.path, request=request["id"], kind=request["kind"], decision="cancelled")
+        if request.get(ABOVE) == "asked":
+            _hand_over(move, step, request)
     wait = step.record.memo.pop(WAIT, None)
     if wait and wait["events"]:
         move.log("wait_ended", step.path, request=wait["id"], event=wait.get("taken"))
+
+
+def _hand_over(move: Move, step: Step, request: Json) -> None:
+    """Let the next step that waits for the run above have the answer to this one's question: it has asked nothing."""
+    for path in sorted(move.run.waiting - {step.path}):
+        other = move.run.live[path]
+        if other.record.memo.get("request", {}).get(ABOVE) == "waits":
+            other.record.memo["request"] = request
+            move.touch(other)
+            return
 
 
 def unlock(move: Move, step: Step) -> None:
@@ -131,6 +154,9 @@ def leave(move: Move, step: Step) -> None:
     run.running.discard(path)
     run.waiting.discard(path)
     run.retrying.discard(path)
+    waited = worktime.circuit_waited(step.record.memo, move.now)
+    if waited:
+        budget.spend_time(run, path, waited)
     step.record.wait_reason = None
     step.record.memo.pop("due", None)
 
@@ -138,6 +164,7 @@ def leave(move: Move, step: Step) -> None:
 def _fail(move: Move, step: Step, error: StepError, choose: Callable[[str], EdgeState]) -> None:
     record = step.record
     record.error = error.as_json()
+    take_back(step)
     move.log(
         "step_failed", record.path, attempt=record.attempt, error=record.error, contained=CONTAINED in record.flags
     )
@@ -153,7 +180,7 @@ def _end(move: Move, step: Step, state: StepState, choose: Callable[[str], EdgeS
     record.finished_at = move.now
     if state in (StepState.SUCCEEDED, StepState.FAILED):
         start_time(step, move.now)
-    for name in ("repair", "wanted", "answers"):
+    for name in ("repair", "wanted", "answers", JUDGED):
         record.memo.pop(name, None)
     if "child" in record.memo:
         del record.memo["child"]

@@ -10,11 +10,16 @@ from pipelines.graph.model import Graph, Json, Kind, Node
 from pipelines.graph.places import Place, within
 from pipelines.graph.rules.references import holes
 from runs.engine import trust, values
+from runs.engine.decision import StepRecord
+from runs.engine.facts import ErrorClass
 from runs.engine.scope import Outcome, Scope, Step
 from runs.engine.state import Execution
 from runs.engine.status import StepState
 
 ITEM = "run"
+# Why an item or round failed in which nothing else did: a person stopped it.
+STOPPED_WITH_ALL = "stopped_with_all"
+BOARD = "board"
 SKIPPED, STOPS_RUN = "item_skipped", "stop_run"
 _CONFIG = {"pipeline": "", "inputs": {}, "detached": False, "share_board": False}
 
@@ -39,11 +44,18 @@ def graph_in(node: Node) -> Graph | None:
 def outcome_of(scope: Scope) -> Outcome:
     """Return how an item ended, from its one step."""
     record = scope.steps[ITEM].record
+    if record.state is StepState.CANCELLED:  # somebody stopped it
+        return Outcome("failed", error=stopped(record))
     if record.state is not StepState.SUCCEEDED:
         return Outcome("failed", error=record.error)
     if isinstance(record.meta, dict) and record.meta.get("reason") == SKIPPED:
         return Outcome("skipped")
     return Outcome("succeeded", record.output)
+
+
+def stopped(record: StepRecord) -> Json:
+    """Return the error of an item, round or turn in which somebody stopped this step."""
+    return {"class": ErrorClass.DENIED, "code": STOPPED_WITH_ALL, "message": record.meta["message"]}
 
 
 def surroundings(run: Execution, step: Step) -> tuple[dict[str, Json], dict[str, str]]:
@@ -56,8 +68,14 @@ def surroundings(run: Execution, step: Step) -> tuple[dict[str, Json], dict[str,
         raise ValueError(f"{step.path} is no item.")
     if container.place not in run.needs:
         run.needs[container.place] = frozenset(_needs(container))
-    names = run.needs[container.place]
+    names = run.needs[container.place] - {BOARD}  # that is shared, not handed over
     return values.around_item(run, step.scope, names), trust.of_names(step.scope, names)
+
+
+def shares_board(run: Execution, step: Step) -> bool:
+    """Tell whether the item that a step stands for uses the board; ask after its `surroundings`."""
+    container = step.scope.container
+    return container is not None and BOARD in run.needs[container.place]
 
 
 def _needs(container: Step) -> Iterator[str]:
@@ -65,6 +83,8 @@ def _needs(container: Step) -> Iterator[str]:
     node = container.node
     graph = node.graph or Graph({}, ())
     for place in within(graph, Place(container.place, "", node, container.scope.graph)):
+        if place.node.kind is Kind.BOARD:
+            yield BOARD
         for hole in holes(place):
             yield from _named(graph, hole.form, hole.value)
     yield from _named(graph, "template", node.config["result"])

@@ -1,5 +1,7 @@
 """How an attempt reaches the executor: when there is room, with everything it may use, each grant for one call."""
 
+from collections.abc import Iterable
+
 from pipelines.graph.lock import PIPELINE_TOOL, PipelineSpec
 from pipelines.graph.model import Json, Kind, Node
 from runs.engine import budget, fallbacks, trust
@@ -7,7 +9,7 @@ from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.move import Move
 from runs.engine.scope import Step
-from runs.engine.settling import leave, start_time
+from runs.engine.settling import JUDGED, leave, start_time
 from runs.engine.state import Execution
 from runs.engine.status import StepState
 
@@ -53,6 +55,8 @@ def begin(move: Move, step: Step) -> None:
 def start_of(run: Execution, step: Step) -> Start:
     """Return the present attempt as the executor gets it; the same after a restart as before."""
     node, record, memo = step.node, step.record, step.record.memo
+    if JUDGED in memo:
+        return _to_judges(run, step)
     agent = fallbacks.agent_of(run, step)
     return Start(
         path=record.path,
@@ -76,7 +80,33 @@ def start_of(run: Execution, step: Step) -> Start:
         marked=step.is_made,
         pipelines=_pipelines_of(run, agent) if agent else {},
         answers=memo.get("answers", {}),
+        unasked=run.origin.unattended and bool(guards_of(step)),
     )
+
+
+def _to_judges(run: Execution, step: Step) -> Start:
+    """Return the attempt in which the judges of a step's output are asked about it."""
+    record, memo = step.record, step.record.memo
+    return Start(
+        path=record.path,
+        attempt=record.attempt,
+        node=step.node,
+        input={"value": record.output, "rubrics": memo[JUDGED]["rubrics"]},
+        timeout=_timeout(run, step),
+        trust=_of_rubrics(step, step.node.output_rubrics),
+        generation=memo.get("generation", 0),
+        seconds_left=seconds_left(step),
+        judges={name: run.lock.agent(name) for name in _judges_of(step.node)},
+        judging=True,
+    )
+
+
+def guards_of(step: Step) -> list[str]:
+    """Return the Person steps of the scope that guard this step."""
+    nodes = step.scope.graph.nodes
+    return [
+        name for name, node in nodes.items() if node.kind is Kind.HUMAN and node.config.get("guards") == step.node.id
+    ]
 
 
 def trust_of(run: Execution, step: Step) -> dict[str, str]:
@@ -94,18 +124,22 @@ def _labels(step: Step) -> dict[str, str]:
         case Kind.TOOL:
             return trust.labels(step, config["args"], "/args")
         case Kind.AGENT | Kind.COMBINE:
-            return {**trust.labels(step, config["prompt"] or "", "/prompt"), **_of_rubrics(step)}
+            return {**trust.labels(step, config["prompt"] or "", "/prompt"), **_of_rubrics(step, step.node.rubrics)}
         case Kind.DECIDE:
             described = [route.get("description") or "" for route in config["routes"]]
             return {**trust.labels(step, config.get("value"), "/value"), **trust.labels(step, described, "/routes")}
         case Kind.PIPELINE:
             return trust.labels(step, config["inputs"], "/inputs")
+        case Kind.EACH:
+            return trust.labels(step, config["over"], "/over")
+        case Kind.TEAM | Kind.SUPERVISOR:
+            return trust.labels(step, config["task"], "/task")
         case _:
-            return {**trust.labels(step, config.get("value"), "/value"), **_of_rubrics(step)}
+            return {**trust.labels(step, config.get("value"), "/value"), **_of_rubrics(step, step.node.rubrics)}
 
 
-def _of_rubrics(step: Step) -> dict[str, str]:
-    return trust.labels(step, [rule["rubric"] for rule in step.node.rubrics], "/rubrics")
+def _of_rubrics(step: Step, rules: Iterable[Json]) -> dict[str, str]:
+    return trust.labels(step, [rule["rubric"] for rule in rules], "/rubrics")
 
 
 def _pipelines_of(run: Execution, agent: str) -> dict[str, PipelineSpec]:
@@ -130,7 +164,7 @@ def missing_from_lock(run: Execution, step: Step) -> StepError | None:
 
 def _judges_of(node: Node) -> list[str]:
     """Return the agents that judge by the step's rubrics."""
-    return [str(rule["agent"]) for rule in node.rubrics if rule.get("agent")]
+    return [str(rule["agent"]) for rule in (*node.rubrics, *node.output_rubrics) if rule.get("agent")]
 
 
 def seconds_left(step: Step) -> float | None:

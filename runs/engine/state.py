@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pipelines.graph import sharing
 from pipelines.graph.lock import Lock
 from pipelines.graph.model import Budget, Document, Json, Limits
 from runs.engine import paths
+from runs.engine.alerts import Told
 from runs.engine.board import Board
 from runs.engine.budget import RUN, Refusal, Spend, own_part
 from runs.engine.decision import Event, StepRecord
@@ -34,7 +36,7 @@ class Execution:
     `children` are the runs that steps have started and that have not ended, by path and number, with the record of the
     step; `child_count` is how many there were. `needs` is what the items of a For each with `spread` read around it.
     `labels` says where each place's input comes from; it never changes, unless a person gave the output of one item
-    and not of the others (`has_edits`).
+    and not of the others (`has_edits`). `shares_board`: what stands on its board is told, not decided here alone.
     """
 
     document: Document
@@ -61,7 +63,7 @@ class Execution:
     holds: dict[str, list[int]] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     alerts: list[Event] = field(default_factory=list)
-    told_full: set[tuple[str, int]] = field(default_factory=set)
+    told_full: set[Told] = field(default_factory=set)
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     origin: Origin = NO_ORIGIN
     children: dict[tuple[str, int], StepRecord] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Execution:
     step_count: int = 0
     position: int = 0
     board: Board = field(default_factory=Board)
+    shares_board: bool = False
 
     @classmethod
     def begin(
@@ -81,7 +84,9 @@ class Execution:
         root.outer = Outer(origin.labels, input if origin.is_item else {})
         if origin.is_item:
             root.place, input = f"{origin.place}.", input.get("input", {})
-        execution = cls(document, lock, input, document.limits, root, board=Board.of(document.board), origin=origin)
+        execution = cls(document, lock, input, document.limits, root, origin=origin)
+        execution.shares_board = origin.shares_board or sharing.shares_board(document)
+        execution.board = Board() if execution.shares_board else Board.of(document.board)
         execution.caps[RUN] = budget
         execution.scopes[""] = root
         return execution

@@ -4,7 +4,7 @@ What comes after a stopped step is skipped, as after a route not taken. A stoppe
 that its container does what its author wanted of failures.
 """
 
-from runs.engine import instances, paths, settling
+from runs.engine import paths, settling, spread
 from runs.engine.facts import StopRequested
 from runs.engine.move import Move
 from runs.engine.status import RunState
@@ -22,7 +22,7 @@ def stop(move: Move, fact: StopRequested) -> None:
     if scope is not None and scope.container is not None:
         if scope.open:
             move.log("step_stopped", fact.path, by=fact.by, reason=fact.reason)
-            settling.cancel_scope(move, scope, instances.STOPPED_WITH_ALL, message)
+            settling.cancel_scope(move, scope, spread.STOPPED_WITH_ALL, message)
         return
     around = run.scope_at(fact.path)
     node = around.graph.nodes.get(paths.node_of(fact.path)) if around else None

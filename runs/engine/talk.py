@@ -60,7 +60,8 @@ class Team:
     """A team between two decisions. `task` has words from outside marked already, `label` says whose words it holds.
 
     `names` are the members as they are called in the talk, `about` what is known of each. `shape` is the schema of the
-    team's own output, `is_good` what the author's `until` says of the newest turn.
+    team's own output, `is_good` what the author's `until` says of the newest turn. `asks`: a person is asked what now
+    before a team that comes no further ends; `forgiven` of its new beginnings were before such an answer.
     """
 
     config: Mapping[str, Json]
@@ -71,6 +72,8 @@ class Team:
     said: Sequence[Said] = ()
     shape: Json = None
     is_good: bool = False
+    asks: bool = False
+    forgiven: int = 0
 
     @cached_property
     def speeches(self) -> list[Said]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pipelines.graph.expressions import ExpressionError, Reference, expression_references, references
 from pipelines.graph.model import Json, Kind, Node
 from pipelines.graph.problems import pointer
+from pipelines.graph.stand_ins import may_be_a_pipelines
 from pipelines.graph.workers import all_workers
 from runs.engine.scope import MADE, Scope, Step
 
@@ -133,7 +134,9 @@ def _home_of(scope: Scope, name: str) -> Scope | None:
 def _of_node(scope: Scope, node: Node) -> str:
     known = scope.steps.get(node.id)
     is_edited = known is not None and EDITED in known.record.flags
-    return USER if is_edited else _of_kind(scope, node)
+    if is_edited:
+        return USER
+    return TOOL if may_be_a_pipelines(node) else _of_kind(scope, node)  # what another run comes to is anybody's
 
 
 def _of_kind(scope: Scope, node: Node) -> str:

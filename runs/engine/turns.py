@@ -114,5 +114,6 @@ def _node(around: Node, record: StepRecord) -> Node:
     node = parse.step(record.node, {**step, given: _NOTHING[given]} if given else step)
     if given:
         node = replace(node, config={**node.config, given: record.input[given]})
-    policy = replace(around.on_error, then=node.on_error.then, default=node.on_error.default)
+    stand_ins = tuple(entry for entry in around.on_error.fallback if entry.kind != "pipeline")  # it does the whole
+    policy = replace(around.on_error, fallback=stand_ins, then=node.on_error.then, default=node.on_error.default)
     return replace(node, on_error=policy, timeout=around.timeout)

@@ -51,9 +51,13 @@ def rendered(run: Execution, step: Step, template: Json, more: Mapping[str, Json
 
 def note_cache_words(run: Execution, step: Step) -> None:
     """Remember what the author adds to the key of the step's result; raise Unusable."""
-    words = (step.node.cache or {}).get("key")
+    cache = step.node.cache or {}
+    words = cache.get("key")
     if words is not None:
         step.record.memo["cache_words"] = rendered(run, step, words)
+    if step.node.output_rubrics and cache.get("mode", "off") != "off":  # a kept result was judged by these
+        asked = [{**rule, "rubric": rendered(run, step, rule["rubric"])} for rule in step.node.output_rubrics]
+        step.record.memo["cache_words"] = [step.record.memo.get("cache_words"), asked]
 
 
 def evaluated(run: Execution, step: Step, expression: str, more: Mapping[str, Json] | None = None) -> Json:

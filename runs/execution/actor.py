@@ -6,48 +6,45 @@ commit, then let the calls go. Nothing leaves the process before the commit that
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+from psycopg import AsyncConnection
 from psycopg_pool import PoolTimeout
 
-from pipelines.graph import canonical
-from runs import allowance
+from runs import allowance, boards, talks
 from runs.cache import Kept
 from runs.engine import decide
 from runs.engine.decision import Decision, Start
 from runs.engine.facts import (
+    BoardSeen,
     CancelForced,
     ErrorClass,
     Fact,
     LimitReached,
-    PipelineWanted,
-    StepBlocked,
     StepError,
     StepFailed,
-    StepSucceeded,
     Tick,
     from_json,
 )
 from runs.execution import results
 from runs.execution.admission import Admission
 from runs.execution.context import CallIntent, CallOutcome, StepAborted
+from runs.execution.mail import RESULTS, AfterCommit, Begin, Finish, FromInbox, Mail
 from runs.execution.owned import OwnedRun
 from runs.execution.slots import Slots
 from runs.execution.step_context import CANCELLED, AttemptContext, never_made
-from runs.execution.steps import Result, carry_out
+from runs.execution.steps import carry_out
 from runs.store import TRANSIENT, Commit, Fenced
-from runs.talks import Turn
+from runs.talks import Summary, Turn
 
 log = logging.getLogger("baton.actor")
+Answer = TypeVar("Answer")
 
 FORCE_AFTER = 30.0
 PARK_BEYOND = 30.0
-LARGEST_VALUE = 20 * 1024 * 1024
 
 
 class Host(Protocol):
@@ -59,40 +56,10 @@ class Host(Protocol):
     def now(self) -> datetime: ...
     async def hold(self, wanted: allowance.Wanted) -> allowance.Held: ...
     async def cached(self, workspace_id: str, key: str) -> Kept | None: ...
-    async def heard(self, run_id: str, trusts: dict[str, str]) -> list[Turn]: ...
-    async def said(self, workspace_id: str, key: str) -> list[Turn]: ...
+    async def ask(self, question: Callable[[AsyncConnection[Any]], Awaitable[Answer]]) -> Answer: ...
     async def commit(self, commit: Commit) -> bool: ...
     async def read_inbox(self, run_id: str) -> list[tuple[int, object]]: ...
     def committed(self, run: OwnedRun, decision: Decision) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    intent: CallIntent
-    granted: asyncio.Future[None]
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    intent: CallIntent
-    outcome: CallOutcome
-
-
-@dataclass(frozen=True, slots=True)
-class AfterCommit:
-    """Asks to be told once all that came before it is durable."""
-
-    done: asyncio.Future[None]
-
-
-@dataclass(frozen=True, slots=True)
-class FromInbox:
-    id: int
-    fact: Fact
-
-
-Mail = Fact | Begin | Finish | AfterCommit | FromInbox
-_RESULTS = StepSucceeded | StepFailed | StepBlocked | PipelineWanted
 
 
 class Actor:
@@ -139,12 +106,31 @@ class Actor:
     async def heard(self, trusts: dict[str, str]) -> list[Turn]:
         """Return what earlier steps of the run were asked and answered."""
         await self._committed()
-        return await self._host.heard(self.run.id, trusts)
+        return await self._host.ask(lambda connection: talks.heard(connection, self.run.id, trusts))
 
     async def said(self, key: str) -> list[Turn]:
         """Return a session of the run's workspace; what this run has just said in it is written first."""
         await self._committed()
-        return await self._host.said(self.run.workspace_id, key)
+        return await self._host.ask(lambda connection: talks.said(connection, self.run.workspace_id, key))
+
+    async def summaries(self, key: str) -> list[Summary]:
+        """Return what a talk of the run's workspace was summed up to."""
+        await self._committed()
+        return await self._host.ask(lambda connection: talks.summaries(connection, self.run.workspace_id, key))
+
+    async def change_board(self, wanted: boards.Wanted) -> boards.Made | StepError:
+        """Make a change of the board that the run shares; that the step is under way is written first."""
+        await self._committed()
+        return await self._host.ask(lambda connection: boards.change(connection, self.run.board, wanted))
+
+    async def _board_news(self) -> list[Fact]:
+        """Return what others have done to a board that the run shares, so that no decision overlooks it."""
+        if not self.run.shares_board:
+            return []
+        board, before = self.run.board.board, self.run.board_seen
+        seen = await self._host.ask(lambda connection: boards.look(connection, board, before))
+        self.run.board_seen = seen.upto
+        return [BoardSeen(seen.changes)] if seen.changes else []
 
     async def _committed(self) -> None:
         """Return once all that was decided before is durable."""
@@ -244,8 +230,8 @@ class Actor:
     async def _turn(self) -> bool:
         """Decide on the mail and commit; return True when the run left this worker."""
         now = self._host.now()
+        facts = await self._board_news()
         mail = self._drain()
-        facts: list[Fact] = []
         taken: list[int] = []
         begins: list[Begin] = []
         told: list[AfterCommit] = []
@@ -351,26 +337,25 @@ class Actor:
         self._tasks[start.path] = asyncio.create_task(self._carry(context), name=f"{self.run.id}/{start.path}")
 
     async def _carry(self, context: AttemptContext) -> None:
-        started = time.monotonic()
         start = context.start
         try:
-            fact = await carry_out(context)
-            spent = int((time.monotonic() - started) * 1000)
-            ended = _bounded(replace(fact, machine_ms=spent))
+            ended: Fact = results.bounded(await carry_out(context))
             self.run.bring(results.brought(context, ended))
         except asyncio.CancelledError:
             context.lose_open_calls()
+            ended = StepFailed(start.path, start.attempt, CANCELLED)
             if self._leaving:
+                context.ended(ended)
                 self._tasks.pop(start.path, None)
                 self._news.set()
                 return
-            ended = StepFailed(start.path, start.attempt, CANCELLED)
         except BaseException as error:
             # A panic in a native library, or a tool that calls sys.exit: it ends the step, not the worker.
             log.exception("Step %s of run %s broke out", start.path, self.run.id)
             context.lose_open_calls()
             message = f"Baton itself failed at this step: {type(error).__name__}. The worker's log has the details."
             ended = StepFailed(start.path, start.attempt, StepError(ErrorClass.INTERNAL, "internal", message))
+        context.ended(ended)
         self.post(ended)
 
     def _stop(self, path: str) -> None:
@@ -383,26 +368,9 @@ class Actor:
             self._force_at = time.monotonic() + FORCE_AFTER
 
     def _forget_task(self, fact: Fact) -> None:
-        if isinstance(fact, _RESULTS):
+        if isinstance(fact, RESULTS):
             self._tasks.pop(fact.path, None)
             self._contexts.pop(fact.path, None)
             self._stopping.discard(fact.path)
             if not self._stopping:
                 self._force_at = None
-
-
-def _bounded(fact: Result) -> Fact:
-    """Make a result fit for the database: no NUL, no lone surrogate, no infinite number, no more than 20 MB."""
-    match fact:
-        case StepFailed():
-            return replace(fact, jitter=random.random())  # noqa: S311  (spreads retries; nothing secret)
-        case StepSucceeded():
-            output, changed = canonical.sanitise(fact.output)
-            size = len(canonical.canonical_json(output))
-            if size > LARGEST_VALUE:
-                message = f"The output is {size // 1_048_576} MB; the most a step may give is 20 MB."
-                error = StepError(ErrorClass.LIMIT, "value_too_large", message)
-                return StepFailed(fact.path, fact.attempt, error, machine_ms=fact.machine_ms)
-            return replace(fact, output=output, flags=(*fact.flags, "sanitised")) if changed else fact
-        case _:
-            return fact

@@ -1,4 +1,5 @@
-"""What a call must pass before it is reserved and made: an open circuit, and the limits of its connection.
+"""What a call must pass before it is reserved and made: open circuits, of its agent and its own, and the limits of its
+connection.
 
 Both are rows that all workers share. This process keeps in memory, from its last look two seconds ago at most, which
 connections have limits and which circuits are open, so that every other call passes without a question. What has not
@@ -19,7 +20,9 @@ from psycopg import AsyncConnection
 from pipelines.library.models import MCP
 from runs import circuits, limits
 from runs.circuits import Subject
-from runs.engine.facts import ErrorClass, StepError
+from runs.engine import fallbacks
+from runs.engine.decision import Start
+from runs.engine.facts import ErrorClass, Fact, StepError, StepFailed, StepSucceeded
 from runs.engine.failure import CIRCUIT_OPEN
 from runs.execution.context import MODEL, CallIntent, CallOutcome, StepAborted
 from runs.execution.slots import Slots
@@ -28,14 +31,40 @@ Answer = TypeVar("Answer")
 Question = Callable[[AsyncConnection[Any]], Awaitable[Answer]]
 
 FAILURES = frozenset({ErrorClass.TRANSIENT, ErrorClass.TIMEOUT})
+# Cut off, or stopped by a cap: nobody knows how it would have gone.
+NO_VERDICT = frozenset({ErrorClass.INTERNAL, ErrorClass.BUDGET})
 # Who asks to come later is alive: a circuit opened by that would stop every other run on the same model.
 COME_LATER = frozenset({"rate_limited", "http_429"})
+# Of an attempt these say nothing about its agent: nothing was asked of it, or somebody else stands in the way.
+NOT_THE_AGENTS = COME_LATER | {CIRCUIT_OPEN, "limit_wait"}
 ASK_AGAIN_SECONDS = 0.5
 PROBE_SECONDS = 180.0
+GRACE_SECONDS = 60.0
+"""How much longer than it may take an attempt has to say how it went."""
 
 
 class Ask(Protocol):
     async def __call__(self, question: Question[Answer]) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that an agent carries out. Its circuit is about the agent with the model that it uses, so that a model
+    that stands in stays free to try. `seconds` is how long it may take."""
+
+    id: str
+    subject: Subject
+    seconds: float
+
+    @classmethod
+    def of(cls, workspace_id: str, run_id: str, start: Start) -> "Attempt | None":
+        """Return an attempt as its agent's circuit sees it, None where no agent carries it out."""
+        agent = None if start.judging else start.agent or start.judges.get(fallbacks.judge_of(start.node))
+        if agent is None:
+            return None
+        model = start.model or start.node.config.get("model") or agent.model
+        subject = Subject(workspace_id, f"{agent.id} with {model}"[:400])
+        return cls(f"{run_id}/{start.path}@{start.attempt}", subject, start.timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +75,7 @@ class Asked:
     run_id: str
     intent: CallIntent
     seconds_left: float | None = None
+    attempt: Attempt | None = None
 
     @property
     def id(self) -> str:
@@ -88,15 +118,18 @@ class Admission:
 
     def concerns(self, asked: Asked) -> bool:
         """Tell whether a call must ask at all."""
-        return bool(self._limited or self._open) and (self._limits(asked) is not None or asked.subject in self._open)
+        if not self._limited and not self._open:
+            return False
+        is_left_alone = asked.subject in self._open or (asked.attempt and asked.attempt.subject in self._open)
+        return bool(is_left_alone) or self._limits(asked) is not None
 
     async def enter(self, asked: Asked) -> None:
         """Return once the call may be made; raise StepAborted when its circuit is open or its turn does not come."""
         try:
-            await self._pass_circuit(asked)
+            await self._pass_circuits(asked)
             if (connection_id := self._limits(asked)) is not None:
                 await self._take_turn(asked, connection_id)
-                await self._pass_circuit(asked)  # it may have opened while the call waited
+                await self._pass_circuits(asked)  # one may have opened while the call waited
         except BaseException:
             self.never_made(asked)
             raise
@@ -106,18 +139,23 @@ class Admission:
         if asked.id in self._uses:
             self._give_back(asked, outcome)
         error = outcome.error
-        if error is not None and error.cls is ErrorClass.INTERNAL:  # cut off: nobody knows how it would have gone
-            self._release(asked)
-        elif error is not None and error.cls in FAILURES and error.code not in COME_LATER:
-            self._spawn(self._failed(asked))
-        elif asked.id in self._probes:
-            self._probes.discard(asked.id)
-            self._open.discard(asked.subject)
-            self._spawn(self._tell(lambda connection: circuits.close(connection, asked.subject, asked.id)))
+        if error is not None and error.cls in NO_VERDICT:
+            self._release(asked.subject, asked.id)
+        else:
+            self._went(asked.subject, asked.id, error, COME_LATER)
+
+    def attempt_ended(self, attempt: Attempt, ended: Fact) -> None:
+        """Take note of how an attempt of an agent went; one that waits for somebody has not gone any way yet."""
+        error = ended.error if isinstance(ended, StepFailed) else None
+        is_open = not isinstance(ended, StepSucceeded | StepFailed)
+        if is_open or (error is not None and (error.cls in NO_VERDICT or error.code in NOT_THE_AGENTS)):
+            self._release(attempt.subject, attempt.id)
+        else:
+            self._went(attempt.subject, attempt.id, error)
 
     def never_made(self, asked: Asked) -> None:
         """Take back what a call was given that is not made after all."""
-        self._release(asked)
+        self._release(asked.subject, asked.id)
         connection_id = self._uses.pop(asked.id, None) or self._limits(asked)
         if connection_id is not None:
             self._spawn(self._tell(lambda connection: limits.forget(connection, asked.run_id, asked.intent.key)))
@@ -125,30 +163,43 @@ class Admission:
 
     # -- circuits ---------------------------------------------------------------------------------------------------
 
-    async def _pass_circuit(self, asked: Asked) -> None:
-        subject = asked.subject
-        if subject not in self._open or asked.id in self._probes:
+    async def _pass_circuits(self, asked: Asked) -> None:
+        """Pass the call's own circuit, which says best what is wrong, and that of the agent that makes it."""
+        await self._pass_circuit(asked.subject, asked.id)
+        if (attempt := asked.attempt) is not None:
+            await self._pass_circuit(attempt.subject, attempt.id, attempt.seconds + GRACE_SECONDS)
+
+    async def _pass_circuit(self, subject: Subject, by: str, seconds: float = PROBE_SECONDS) -> None:
+        if subject not in self._open or by in self._probes:
             return
-        verdict = await self._ask(lambda connection: circuits.verdict(connection, subject, asked.id, PROBE_SECONDS))
+        verdict = await self._ask(lambda connection: circuits.verdict(connection, subject, by, seconds))
         if verdict.probe:
-            self._probes.add(asked.id)
+            self._probes.add(by)
         elif verdict.wait is None:
             self._open.discard(subject)
         else:
-            raise StepAborted(_is_open(asked, verdict))
+            raise StepAborted(_is_open(subject, verdict))
 
-    async def _failed(self, asked: Asked) -> None:
-        subject = asked.subject
-        if asked.id in self._probes:
-            self._probes.discard(asked.id)
-            await self._tell(lambda connection: circuits.reopen(connection, subject, asked.id))
+    def _went(self, subject: Subject, by: str, error: StepError | None, pardoned: frozenset[str] = frozenset()) -> None:
+        """Count a failure; any other end of the one that tries closes the circuit."""
+        if error is not None and error.cls in FAILURES and error.code not in pardoned:
+            self._spawn(self._failed(subject, by))
+        elif by in self._probes:
+            self._probes.discard(by)
+            self._open.discard(subject)
+            self._spawn(self._tell(lambda connection: circuits.close(connection, subject, by)))
+
+    async def _failed(self, subject: Subject, by: str) -> None:
+        if by in self._probes:
+            self._probes.discard(by)
+            await self._tell(lambda connection: circuits.reopen(connection, subject, by))
         elif await self._ask(lambda connection: circuits.count_failure(connection, subject)):
             self._open.add(subject)
 
-    def _release(self, asked: Asked) -> None:
-        if asked.id in self._probes:
-            self._probes.discard(asked.id)
-            self._spawn(self._tell(lambda connection: circuits.release(connection, asked.subject, asked.id)))
+    def _release(self, subject: Subject, by: str) -> None:
+        if by in self._probes:
+            self._probes.discard(by)
+            self._spawn(self._tell(lambda connection: circuits.release(connection, subject, by)))
 
     # -- limits -----------------------------------------------------------------------------------------------------
 
@@ -204,10 +255,10 @@ class Admission:
         await self._ask(news)
 
 
-def _is_open(asked: Asked, verdict: circuits.Verdict) -> StepError:
+def _is_open(subject: Subject, verdict: circuits.Verdict) -> StepError:
     until = f" until {verdict.retry_at.astimezone(UTC):%H:%M:%S} UTC" if verdict.retry_at else ""
     message = (
-        f"{asked.subject.name} has failed {circuits.FAILURES} times within a minute and is left alone{until}; then one "
+        f"{subject.name} has failed {circuits.FAILURES} times within a minute and is left alone{until}; then one "
         "call tries whether it is back."
     )
     return StepError(ErrorClass.TRANSIENT, CIRCUIT_OPEN, message, retry_after=verdict.wait)

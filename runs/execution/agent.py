@@ -15,7 +15,7 @@ from runs.engine import marks
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, StepSucceeded
 from runs.engine.loops import Repeats
-from runs.execution import answers, prompts, talk
+from runs.execution import prompts, talk
 from runs.execution.calls import Calls
 from runs.execution.dispatch import Done, Wish, call_tool
 from runs.execution.failures import Failure, Wanted, config
@@ -79,11 +79,11 @@ class _Conversation:
 
     async def turn(self) -> Json:
         """Ask once; return the finished output, or None after carrying out the tool calls the model wants."""
-        answer = await self.calls.ask(self._request(), self.agent.max_cost_micros)
+        answer = await self.calls.ask(self._request())
         if not answer.tool_uses:
-            output = answers.read(answer, self.schema, self.model)
+            output = self.calls.read(answer, self.schema, self.model)
             if self.schema is not self.agent.output_schema and self.agent.output_schema is not None:
-                answers.read(answer, self.agent.output_schema, self.model)
+                self.calls.read(answer, self.agent.output_schema, self.model)
             return output
         self.messages.append(answer.as_message())
         for use in answer.tool_uses:

@@ -13,8 +13,9 @@ from runs.execution.models.values import ModelAnswer
 MAX_CHARACTERS = 2_000_000
 
 
-def read(answer: ModelAnswer, schema: Json, model: str) -> Json:
-    """Return the answer's text, or, with a schema, the JSON value that fits it.
+def read(answer: ModelAnswer, schema: Json, model: str) -> tuple[Json, bool]:
+    """Return the answer's text, or, with a schema, the JSON value that fits it, and whether it had to be changed so
+    that the database can hold it.
 
     Raise a Failure: `refused`, or `invalid_output` with findings and the answer as it came.
     """
@@ -24,11 +25,11 @@ def read(answer: ModelAnswer, schema: Json, model: str) -> Json:
     if not text:
         raise invalid_output("empty_answer", f"{model} sent an empty answer.", ["The answer was empty."], "")
     if schema is None:
-        return answer.text
-    value = _parsed(text, cut_off=answer.finish == "length")
+        return answer.text, False
+    value, changed = _parsed(text, cut_off=answer.finish == "length")
     if findings := findings_of(schema, value):
         raise invalid_output("wrong_shape", f"The answer does not fit: {findings[0]}", findings, value)
-    return value
+    return value, changed
 
 
 def findings_of(schema: Json, value: Json) -> list[str]:
@@ -40,12 +41,12 @@ def findings_of(schema: Json, value: Json) -> list[str]:
     return [f"{finding.pointer or '/'}: {finding.message}" for finding in found]
 
 
-def _parsed(text: str, *, cut_off: bool) -> Json:
+def _parsed(text: str, *, cut_off: bool) -> tuple[Json, bool]:
     try:
         if len(text) > MAX_CHARACTERS:
             raise ValueError(f"it is longer than {MAX_CHARACTERS:,} characters")
         # What the database cannot hold is replaced before the schema is asked, not after.
-        return sanitise(json.loads(_without_fence(text), parse_constant=_refuse_constant))[0]
+        return sanitise(json.loads(_without_fence(text), parse_constant=_refuse_constant))
     except (ValueError, RecursionError) as error:
         finding = (
             "The answer was cut off before its end: it reached the most it may have (max_output)."

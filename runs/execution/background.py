@@ -88,7 +88,7 @@ def _meet() -> None:
 def run_jobs() -> None:
     """Give each job its turn. While the database is away none would get on, and a worker that is to stop would wait."""
     close_old_connections()
-    for job in dispatch.poll_jobs():
+    for job in dispatch.due_jobs():
         try:
             job()
         except (OperationalError, InterfaceError) as error:

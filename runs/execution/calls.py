@@ -5,18 +5,21 @@ with the decision that started the step.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pipelines.graph.canonical import canonical_json, digest, sanitise
+from pipelines.graph.canonical import canonical_json, digest, digest_of, sanitise
+from pipelines.graph.lock import MAX_OUTPUT, AgentSpec
 from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
 from pipelines.graph.tools import ToolSpec
+from runs.engine.budget import Refusal
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass
-from runs.execution import pricing, spans
+from runs.execution import answers, pricing, spans
 from runs.execution.context import MODEL, TOOL, CallIntent, CallOutcome, StepContext, ToolCall
 from runs.execution.failures import AnswerLost, Failure
 from runs.execution.journal import Earlier, Journal
@@ -56,6 +59,12 @@ class Calls:
     def __init__(self, context: StepContext) -> None:
         self.context = context
         self.journal = Journal(context.journal)
+        # What each judge has cost, and, by model, the calls of earlier attempts of which nobody says whose they were:
+        # they count for every judge with that model.
+        self._judged = Counter[str]()
+        self._unknown = Counter(self.journal.spent)
+        # Whether something was answered that the database cannot hold as it came.
+        self.is_sanitised = False
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + context.start.timeout
 
@@ -63,20 +72,24 @@ class Calls:
     def start(self) -> Start:
         return self.context.start
 
-    async def ask(self, request: ModelRequest, max_cost: int | None = None) -> ModelAnswer:
-        """Return the model's answer, from the journal if it was given before.
+    async def ask(self, request: ModelRequest, judge: AgentSpec | None = None) -> ModelAnswer:
+        """Return the model's answer, from the journal if it was given before. Raise a Failure, or StepAborted.
 
-        `max_cost` caps what this step's calls cost together, in micro-dollars. Raise a Failure, or StepAborted.
+        The caps of the step and of whoever carries it out are the engine's to keep. `judge` is an agent that is asked
+        besides, and keeps its own.
         """
         body = request.as_json(self.start.generation)
-        earlier = self.journal.take(request_hash := digest(body))
+        sent = canonical_json(body)
+        earlier = self.journal.take(request_hash := digest_of(sent))
         if earlier is not None and earlier.is_finished:
+            self._unknown[request.model] -= earlier.last.cost_micros or 0
+            self._count(judge, earlier.last.cost_micros)
             return ModelAnswer.from_json(earlier.last.response)
-        size = len(canonical_json(body))
-        self._check_size(request, size)
-        input_tokens = pricing.tokens_in(size)
+        self._check_size(request, len(sent))
+        input_tokens = pricing.tokens_in(len(sent))
         reserve = pricing.reservation(self.context.prices.get(request.model), input_tokens, request.max_output)
-        self._check_cap(max_cost, reserve, request.model)
+        if judge is not None:
+            self._hold_to_cap(judge, reserve, request.model)
         intent = self._intent(
             earlier,
             kind=MODEL,
@@ -87,7 +100,22 @@ class Calls:
             max_tokens=input_tokens + request.max_output,
         )
         settled = await self._make(intent, spans.chat(request), lambda: self._answered(request, intent, input_tokens))
+        self._count(judge, settled.cost_micros)
         return ModelAnswer.from_json(settled.response)
+
+    def most_output(self, model: str, agent: AgentSpec | None) -> int:
+        """Return how many tokens an answer may have: what the agent says, else the default, or half of what the model
+        reads and writes in one call where that is less."""
+        if agent is not None:
+            return agent.max_output
+        window = self.context.windows.get(model)
+        return MAX_OUTPUT if window is None else max(1, min(MAX_OUTPUT, window // 2))
+
+    def read(self, answer: ModelAnswer, schema: Json, model: str) -> Json:
+        """Return what `answers.read` makes of an answer; raise its Failures."""
+        value, changed = answers.read(answer, schema, model)
+        self.is_sanitised |= changed
+        return value
 
     async def act(self, order: ToolOrder, run: Callable[[ToolCall], Awaitable[Json]]) -> Json:
         """Return a tool's result, made under an intent. Raise a Failure, or StepAborted."""
@@ -108,9 +136,15 @@ class Calls:
             left = self._deadline - self._loop.time()
             context = self.context
             call = ToolCall(context.run_id, context.workspace_id, intent.idempotency_key, left, order.egress)
-            return _Settled(sanitise(await run(call))[0])
+            return _Settled(self._clean(await run(call)))
 
-        return (await self._make(intent, spans.tool(order.spec.id, order.call_id), carried_out)).response
+        told = spans.tool(order.spec.id, order.call_id, order.args)
+        return (await self._make(intent, told, carried_out)).response
+
+    def _clean(self, value: Json) -> Json:
+        clean, changed = sanitise(value)
+        self.is_sanitised |= changed
+        return clean
 
     def _intent(self, earlier: Earlier | None, **fields: Any) -> CallIntent:
         n = self.journal.next_n()
@@ -135,32 +169,35 @@ class Calls:
                 "the history, lower max_output, or choose a model that reads more.",
             )
 
-    def _check_cap(self, cap: int | None, reserve: int | None, model: str) -> None:
-        if cap is None:
+    def _hold_to_cap(self, judge: AgentSpec, reserve: int | None, model: str) -> None:
+        """Refuse a judge's call beyond what the judge may cost: beside others, its cap is none of the step's."""
+        cap, spent = judge.max_cost_micros, self._unknown[model] + self._judged[judge.id]
+        if cap is None or (reserve is not None and spent + reserve <= cap):
             return
         if reserve is None:
-            raise Failure(
-                ErrorClass.BUDGET,
-                "price_unknown",
-                f"The price of {model} is unknown, so this agent's cap cannot hold. Give its connection a price.",
-            )
-        if self.journal.spent + reserve > cap:
-            raise Failure(
-                ErrorClass.BUDGET,
-                "agent_cap",
-                f"This agent has spent {dollars(self.journal.spent)} of its {dollars(cap)} dollars, and the "
-                f"next call may cost {dollars(reserve)}. Raise the agent's cap or ask for less.",
-            )
+            code, what = "price_unknown", "price"
+            why = f"The price of {model} is unknown, so the cap of {judge.id} cannot hold. Give its connection a price."
+        else:
+            code, what = "agent_cap", "cost"
+            why = f"{judge.id} has spent ${dollars(spent)} of the ${dollars(cap)} that it may cost here, and its next"
+            why = f"{why} call may cost ${dollars(reserve)}. Raise its cap or let it judge less."
+        path = self.start.path
+        self.context.stop_at(
+            Refusal(code, why, path, what, limit=cap, used=spent, asked=reserve or 0, on_exceed="stop")
+        )
+
+    def _count(self, judge: AgentSpec | None, cost: int | None) -> None:
+        if judge is not None:
+            self._judged[judge.id] += cost or 0
 
     async def _answered(self, request: ModelRequest, intent: CallIntent, input_tokens: int) -> _Settled:
         adapter = await registry.adapter(self.context.workspace_id, request.model)
         answer = await adapter.ask(request, intent.idempotency_key)
-        response, _ = sanitise(answer.as_json())
+        response = self._clean(answer.as_json())
         # A server that counts nothing is charged by our own estimate rather than not at all.
         written = len(answer.text.encode("utf-8", "replace")) + sum(len(use.raw) for use in answer.tool_uses)
         usage = answer.usage or Usage(input_tokens, pricing.tokens_in(written))
         cost = pricing.cost(self.context.prices.get(request.model), usage)
-        self.journal.spent += cost or 0
         return _Settled(response, usage, cost, spans.answered(answer, adapter.provider, usage, cost))
 
     async def _make(

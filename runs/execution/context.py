@@ -3,22 +3,25 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from pipelines.graph.lock import Price
 from pipelines.graph.model import Json
 from pipelines.graph.tools import ToolSpec
+from runs.boards import Made, Wanted
 from runs.cache import Kept
+from runs.engine.budget import Refusal
 from runs.engine.decision import Start
 from runs.engine.facts import StepError
-from runs.talks import Turn
+from runs.talks import Summary, Turn
 
 MODEL, TOOL = "model", "tool"
 STARTED, FINISHED, FAILED, LOST = "started", "finished", "failed", "lost"
 
 
 class StepAborted(Exception):
-    """`begin` refused the call (over budget, unknown price under a cap): nothing was sent; the step fails with this."""
+    """What the step wants was refused (over budget, unknown price under a cap, a conflict on a shared board): nothing
+    was sent or changed; the step fails with this."""
 
     def __init__(self, error: StepError) -> None:
         super().__init__(error.message)
@@ -123,6 +126,18 @@ class StepContext(Protocol):
 
     async def said(self, key: str) -> Sequence[Turn]:
         """Return what was said so far in a session of the workspace."""
+
+    async def summaries(self, key: str) -> Sequence[Summary]:
+        """Return what a talk of the workspace was summed up to so far, newest first."""
+
+    def keep_summary(self, key: str, summary: Summary) -> None:
+        """Keep a summary for later steps, with the next commit; it is kept once."""
+
+    async def change_board(self, wanted: Wanted) -> Made | StepError:
+        """Make a change of the board that the run shares, once however often it is asked for."""
+
+    def stop_at(self, refusal: Refusal) -> NoReturn:
+        """Raise StepAborted: a cap that the run does not know stands in the way of the next call."""
 
     async def begin(self, intent: CallIntent) -> None:
         """Return once the intent and its reservation are committed; raise StepAborted when it must not be made."""

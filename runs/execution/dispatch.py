@@ -72,7 +72,7 @@ async def call_tool(calls: Calls, wish: Wish) -> Done:
         raise Failure(ErrorClass.TOOL_ERROR, "arguments_too_large", message)
     rights.check(calls.start, wish.agent, payload.args)
     edited = payload.args if payload.is_edited else None
-    if calls.context.rehearsal and wish.spec.effect_of(payload.args) is not Effect.NONE:
+    if calls.context.rehearsal and (calls.start.unasked or wish.spec.effect_of(payload.args) is not Effect.NONE):
         return Done(_rehearsed(wish.spec, payload.args), edited)
     return Done(await _once(calls, wish, payload), edited)
 

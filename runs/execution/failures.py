@@ -9,6 +9,8 @@ from runs.engine.facts import ErrorClass, StepError
 class Failure(Exception):
     """The attempt is over with this error."""
 
+    is_lost = False
+
     def __init__(
         self,
         cls: ErrorClass,
@@ -20,11 +22,13 @@ class Failure(Exception):
         output: Json = None,
     ) -> None:
         super().__init__(message)
-        self.error = StepError(cls, code, message, retry_after, tuple(findings), output)
+        self.error = StepError(cls, code, message, retry_after, tuple(findings), output, lost=self.is_lost)
 
 
 class AnswerLost(Failure):
     """No answer came, but the other side may have acted or charged: the call counts as unfinished."""
+
+    is_lost = True
 
 
 class Wanted(Exception):

@@ -1,5 +1,6 @@
 """The earlier calls of a step, matched against what it asks again: what was paid for is not asked twice."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,10 @@ class Earlier:
 
 
 class Journal:
-    """Hands out earlier calls in their order, each once; `next_n` numbers new ones over all attempts of the path."""
+    """Hands out earlier calls in their order, each once; `next_n` numbers new ones over all attempts of the path.
+
+    `spent` is what they cost by the name of what was called, in micro-dollars.
+    """
 
     def __init__(self, entries: Sequence[JournalEntry]) -> None:
         ordered = sorted(entries, key=lambda entry: entry.n)
@@ -41,7 +45,9 @@ class Journal:
         self._left = [Earlier(tuple(sendings)) for sendings in by_key.values()]
         self._newest = ordered[-1].n if ordered else 0
         self.consumed = {entry.approval for entry in ordered if entry.approval}
-        self.spent = sum(entry.cost_micros or 0 for entry in ordered)
+        self.spent = Counter[str]()
+        for entry in ordered:
+            self.spent[entry.name] += entry.cost_micros or 0
 
     def take(self, *request_hashes: str) -> Earlier | None:
         """Return the oldest earlier call with one of these hashes and remember that it is used up."""

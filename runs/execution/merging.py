@@ -8,7 +8,7 @@ from pipelines.graph.model import Json
 from runs.engine import marks
 from runs.engine.decision import Start
 from runs.engine.facts import StepSucceeded
-from runs.execution import answers, prompts
+from runs.execution import prompts
 from runs.execution.agent import model_of
 from runs.execution.calls import Calls
 from runs.execution.failures import config
@@ -27,7 +27,10 @@ _WRITE = (
 
 
 async def run(calls: Calls) -> StepSucceeded:
-    """Return {"best": [names], "reason"} for `best_of`, the new value for `synthesize`; raise a Failure."""
+    """Return {"best": [names], "reason"} for `best_of`, the new value for `synthesize`; raise a Failure.
+
+    Judges lean towards what they read first (or last), so `best_of` asks twice, the second time in the reverse order.
+    """
     start = calls.start
     agent = start.agent
     if agent is None:
@@ -36,21 +39,34 @@ async def run(calls: Calls) -> StepSucceeded:
     if start.node.config["merge"] == "best_of":
         return await _best(calls, agent, candidates)
     schema = start.node.output_schema if start.node.output_schema is not None else agent.output_schema
-    request = _request(start, agent, _WRITE, schema)
-    answer = await calls.ask(request, agent.max_cost_micros)
-    output = answers.read(answer, schema, request.model)
+    request = _request(start, agent, _WRITE, candidates, schema)
+    answer = await calls.ask(request)
+    output = calls.read(answer, schema, request.model)
     return StepSucceeded(start.path, start.attempt, output, {"model": request.model})
 
 
 async def _best(calls: Calls, agent: AgentSpec, candidates: Sequence[Mapping[str, Json]]) -> StepSucceeded:
+    """Return what was named in both orders; where nothing was, all that was named in either, as equals."""
     start = calls.start
+    forwards, why = await _verdict(calls, agent, candidates)
+    backwards, why_backwards = await _verdict(calls, agent, candidates[::-1])
+    both = [name for name in forwards if name in backwards]
+    best = both or list(dict.fromkeys([*forwards, *backwards]))
+    reason = why if both else f"{why} In the other order: {why_backwards}"
+    meta = {"model": model_of(start, agent), "agreed": bool(both)}
+    return StepSucceeded(start.path, start.attempt, {"best": best, "reason": reason}, meta)
+
+
+async def _verdict(
+    calls: Calls, agent: AgentSpec, candidates: Sequence[Mapping[str, Json]]
+) -> tuple[Sequence[str], str]:
+    """Return whom the judge names when it reads the candidates in this order, and why."""
     letters = [letter_of(index) for index in range(len(candidates))]
     schema = _schema(letters)
-    request = _request(start, agent, _CHOOSE, schema)
-    verdict = answers.read(await calls.ask(request, agent.max_cost_micros), schema, request.model)
+    request = _request(calls.start, agent, _CHOOSE, candidates, schema)
+    verdict = calls.read(await calls.ask(request), schema, request.model)
     names = [str(candidates[letters.index(letter)]["name"]) for letter in dict.fromkeys(verdict["best"])]
-    output = {"best": names, "reason": verdict["reason"]}
-    return StepSucceeded(start.path, start.attempt, output, {"model": request.model})
+    return names, str(verdict["reason"])
 
 
 def letter_of(index: int) -> str:
@@ -63,8 +79,10 @@ def letter_of(index: int) -> str:
     return letters
 
 
-def _request(start: Start, agent: AgentSpec, task: str, schema: Json) -> ModelRequest:
-    prompt = Message("user", _prompt(start))
+def _request(
+    start: Start, agent: AgentSpec, task: str, candidates: Sequence[Mapping[str, Json]], schema: Json
+) -> ModelRequest:
+    prompt = Message("user", _prompt(start, candidates))
     return ModelRequest(
         model=model_of(start, agent),
         messages=prompts.repaired((prompts.system(agent, task), prompt), start.repair),
@@ -74,12 +92,12 @@ def _request(start: Start, agent: AgentSpec, task: str, schema: Json) -> ModelRe
     )
 
 
-def _prompt(start: Start) -> str:
+def _prompt(start: Start, candidates: Sequence[Mapping[str, Json]]) -> str:
     """Return what matters and the candidates, each between marks it cannot forge, under a letter outside of them."""
     parts = []
     if start.input["prompt"]:
         parts.append(f"What matters:\n{prompts.prompt(start).text}")
-    for index, candidate in enumerate(start.input["candidates"]):
+    for index, candidate in enumerate(candidates):
         value = candidate["value"]
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         parts.append(f"Candidate {letter_of(index)}:\n{marks.delimited(text, 'candidate')}")

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pipelines.graph.lock import Lock
+from pipelines.graph.lock import Lock, Price
 from pipelines.graph.model import Budget, Document, Graph, Json, Kind, Node
 from pipelines.graph.tools import Effect
 from runs import children, effects
 from runs.allowance import Alert
+from runs.boards import Place
 from runs.children import Above
 from runs.claims import Claimed
 from runs.effects import Row, RunFacts
@@ -18,13 +19,15 @@ from runs.engine import budget, paths, turns
 from runs.engine.decision import Decision, Event, StepRecord
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.origin import Origin
+from runs.engine.settling import JUDGED
 from runs.engine.state import Execution
 from runs.engine.status import RunState, StepState
-from runs.execution import rows, trace
+from runs.execution import results, rows, trace
 from runs.execution.context import FAILED, FINISHED, LOST, MODEL, STARTED, CallIntent, CallOutcome, JournalEntry
 from runs.execution.results import Brought
 from runs.ledger import CallRow, Ledger, StepCost
 from runs.store import Commit
+from runs.talks import Summary
 
 EXECUTED = frozenset({Kind.AGENT, Kind.TOOL, Kind.DECIDE, Kind.CHECK, Kind.COMBINE, Kind.PIPELINE})
 
@@ -39,6 +42,13 @@ class Pinned:
     document: Document
     lock: Lock
     editors: tuple[str, ...]
+
+    def priced(self, changed: Mapping[str, Json] | None) -> "Pinned":
+        """Return it with the prices that a run has instead of the lock's; None stands for one that nobody knows."""
+        if not changed:
+            return self
+        own = {ref: Price(**price) if price else None for ref, price in changed.items()}
+        return replace(self, lock=replace(self.lock, prices={**self.lock.prices, **own}))
 
     def agent_of(self, path: str, record: StepRecord | None) -> str | None:
         """Return slug@number of the agent that the step at this path runs, None for other kinds.
@@ -63,6 +73,7 @@ class OwnedRun:
 
     def __init__(self, claimed: Claimed, pinned: Pinned, owner: str) -> None:
         row = claimed.run
+        pinned = pinned.priced(row["prices"])
         self._row, self._pinned, self._owner = row, pinned, owner
         self.id, self.workspace_id, self.pipeline_id = (str(row[k]) for k in ("id", "workspace_id", "pipeline_id"))
         self.rehearsal: bool = row["rehearsal"]
@@ -75,14 +86,20 @@ class OwnedRun:
         self.parent_id = str(row["parent_id"]) if row["parent_id"] else None
         self._editors = tuple(dict.fromkeys((*pinned.editors, *row["origin"].get("editors", ()))))
         self.execution = _execution(claimed, pinned)
+        self.shares_board = self.execution.shares_board
+        self.board, self.board_seen = Place(str(row["board_id"]), self.id, owner, self.epoch), 0
         costs = {s["path"]: rows.own_cost(s) for s in claimed.steps}
         self._ledger = Ledger(self.id, costs)
         self._journal = _journal(claimed.calls)
-        self._place = trace.Place(self.id, self.workspace_id, self.pipeline_id, pinned.document.name, self._agent_of)
+        self._place = trace.Place(
+            self.id, self.workspace_id, self.pipeline_id, pinned.document.name, self._agent_of, self._attempt_of
+        )
+        self._begun: dict[str, datetime] = {}
         self._calls: list[dict[str, Json]] = []
         self._spans: list[dict[str, Json]] = []
         self._holds: list[dict[str, Json]] = []
         self._brought: dict[str, Brought] = {}
+        self._summaries: list[Row] = []
         self._saved: int = row["saved_micros"]
         self._touched: set[str] = set()
 
@@ -142,7 +159,8 @@ class OwnedRun:
         if intent.kind == MODEL and self.budgeted:
             self._holds.append(rows.hold_closed(self.id, intent.key, outcome.cost_micros, lost=outcome.lost))
         self._journal[intent.path][intent.key] = rows.noted(intent, outcome)
-        self._spans.append(trace.call_span(self._place, intent, outcome))
+        step = self.execution.steps.get(intent.path)
+        self._spans.append(trace.call_span(self._place, intent, outcome, step.memo if step else {}))
         self._touched.add(intent.path)
 
     def _move_money(self, intent: CallIntent, outcome: CallOutcome) -> None:
@@ -182,6 +200,10 @@ class OwnedRun:
         place = f"{origin.place}.{path}" if origin.is_item else path
         return self._pinned.agent_of(place, record or self.execution.steps.get(path))
 
+    def _attempt_of(self, path: str) -> int:
+        record = self.execution.steps.get(path)
+        return record.attempt if record else 1
+
     # -- results ----------------------------------------------------------------------------------------------------
 
     def bring(self, brought: Brought | None) -> None:
@@ -196,8 +218,10 @@ class OwnedRun:
         """
         kept = []
         for path in self._brought.keys() & changed.keys():
+            if JUDGED in changed[path].memo:  # the judges have not said yet whether it ends well
+                continue
             brought = self._brought.pop(path)
-            if changed[path].state is not StepState.SUCCEEDED or changed[path].attempt != brought.attempt:
+            if not results.is_the_end(changed[path], brought):
                 continue
             if brought.origin is not None:
                 self._saved += brought.origin.cost_micros or 0
@@ -206,6 +230,10 @@ class OwnedRun:
                 cost = self._ledger.costs.get(path, StepCost())
                 kept.append(rows.kept_result(self.id, self.workspace_id, brought, cost, now))
         return kept
+
+    def keep_summary(self, key: str, summary: Summary, now: datetime) -> None:
+        """Keep what a talk was summed up to, with the next commit: that of the call that did it, or a later one."""
+        self._summaries.append(rows.summary_row(self.id, self.workspace_id, key, summary, now))
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
@@ -225,16 +253,13 @@ class OwnedRun:
             self.crashes = 0  # it got further than the worker before, so it was not the run that killed it
         turns = [] if self.rehearsal else rows.turns_of(self.id, self.workspace_id, decision.changed.values(), now)
         costs = self._ledger.costs
-        relatives: list[Row] = [
-            *children.births(Above(self._row, self._pinned.id, self._editors), decision.children, now),
-            *children.told(self.id, decision.tells, self._revision),
-            *children.asked(self._row, decision.asks),
-        ]
+        above = Above(self._row, self._pinned.id, self._editors)
+        relatives = children.relatives(above, decision, self.execution, self._revision, now)
         steps = [rows.step_row(self.id, record, costs.get(path, StepCost())) for path, record in changed.items()]
-        spans = [*self._spans, *trace.step_spans(self._place, decision.changed.values())]
-        if decision.run.is_terminal and any(event.type == "run_finished" for event in decision.events):
+        before = trace.attempt_spans(self._place, decision.events, self.execution.steps, self._begun, now)
+        spans = [*self._spans, *before, *trace.step_spans(self._place, decision.changed.values())]
+        if decision.ends:
             spans.append(trace.run_span(self._place, self._row, now, decision.run))
-            relatives += children.ended(self._row, self.execution)
         commit = Commit(
             run=self._run_row(decision, now, release=release),
             events=[self._event_row(event, now) for event in events],
@@ -246,10 +271,11 @@ class OwnedRun:
             results=kept,
             turns=turns,
             taken=taken,
-            rows=[*effects.rows_for(events, self._facts(now)), *relatives],
+            rows=[*effects.rows_for(events, self._facts(now)), *relatives, *self._summaries],
         )
         commit.run["seq"] = self._seq
         self._calls, self._spans, self._holds, self._touched = [], [], [], set()
+        self._summaries = []
         return commit
 
     def _event_row(self, event: Event, now: datetime) -> dict[str, Json]:
@@ -308,6 +334,7 @@ class OwnedRun:
             now=now,
             board_id=str(self._row["board_id"]),
             rehearsal=self.rehearsal,
+            unattended=self.execution.origin.unattended,
         )
 
 
@@ -316,6 +343,8 @@ def _execution(claimed: Claimed, pinned: Pinned) -> Execution:
     caps = dict(run["budget"])
     caps["alert_at"] = tuple(caps.get("alert_at", ()))
     origin = Origin.from_json(str(run["id"]), run["origin"])
+    if not run["rehearsal"]:
+        origin = replace(origin, unattended=False)  # what is really done is asked about, whoever wrote the row
     if not claimed.steps and run["revision"] == 0:
         return Execution.begin(pinned.document, pinned.lock, run["input"], Budget(**caps), origin)
     spend = budget.Spend(

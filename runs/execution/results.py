@@ -1,23 +1,31 @@
-"""The results of steps that may be used again: under which key, and whether there is one already.
+"""The results of steps: made fit for the database, and those that may be used again: under which key, and whether
+there is one already.
 
 The key is the digest of everything that the result depends on. Secrets are no part of it: steps know them by name only.
 A person who orders a retry, and a repair, ask anew; their answer takes the place of the one that was kept.
 """
 
+import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+from pipelines.graph import canonical
 from pipelines.graph.canonical import digest
-from pipelines.graph.model import Json
+from pipelines.graph.model import Json, Kind
 from pipelines.graph.tools import Effect
 from runs.cache import Kept
-from runs.engine.decision import Start
-from runs.engine.facts import Fact, StepSucceeded
+from runs.engine.decision import Start, StepRecord
+from runs.engine.facts import ErrorClass, Fact, StepError, StepFailed, StepSucceeded
+from runs.engine.status import StepState
 from runs.execution import agent
 from runs.execution.context import StepContext
 
 CACHED = "cached"
+SANITISED = "sanitised"
+LARGEST_VALUE = 20 * 1024 * 1024
 TTL_SECONDS = 30 * 86_400.0
+# Of no other kind is anything kept, whatever its `cache` says; publishing warns of that.
+KEPT = frozenset({Kind.AGENT, Kind.TOOL, Kind.DECIDE, Kind.COMBINE})
 # Fields of a step that are in its input as rendered, or that say nothing about its result.
 _NOT_IN_KEY = frozenset({"prompt", "args", "value", "routes", "agent", "tool", "model"})
 
@@ -60,11 +68,19 @@ def brought(context: StepContext, fact: Fact) -> Brought | None:
     return Brought(fact.path, fact.attempt, key, fact.output, fact.meta, fact.ports, float(ttl), context.origin)
 
 
+def is_the_end(record: StepRecord, brought: Brought) -> bool:
+    """Tell whether a step ended well with what its attempt brought, and not with a default in its place."""
+    is_brought = record.attempt == brought.attempt
+    return is_brought and record.state is StepState.SUCCEEDED and "error" not in (record.meta or {})
+
+
 def is_kept(context: StepContext) -> bool:
     """Tell whether a step's results are kept: its author wants it, and it changes nothing and started
     no other run. A rehearsal keeps none."""
     start = context.start
-    if context.rehearsal or start.answers or (start.node.cache or {}).get("mode", "off") == "off":
+    if start.node.kind not in KEPT or start.judging or context.rehearsal or start.answers:
+        return False
+    if (start.node.cache or {}).get("mode", "off") == "off":
         return False
     if start.node.config.get("conversation", "none") != "none":  # what it has heard is not in the key
         return False
@@ -76,6 +92,7 @@ def key_of(context: StepContext) -> str:
     start = context.start
     mode = str((start.node.cache or {}).get("mode"))
     within = {"run": context.run_id, "pipeline": context.pipeline_id}.get(mode)
+    judges = {name: asdict(judge) for name, judge in start.judges.items()}
     return digest(
         {
             "scope": [mode, within],
@@ -84,6 +101,7 @@ def key_of(context: StepContext) -> str:
                 "agent": asdict(start.agent) if start.agent else None,
                 "tool": start.tool.id if start.tool else None,
                 "model": _model(start),
+                **({"judges": judges} if judges else {}),
             },
             "params": {name: value for name, value in start.node.config.items() if name not in _NOT_IN_KEY},
             "input": start.input,
@@ -96,3 +114,20 @@ def key_of(context: StepContext) -> str:
 
 def _model(start: Start) -> str | None:
     return None if start.tool else agent.model_of(start, start.agent)
+
+
+def bounded(fact: Fact) -> Fact:
+    """Make a result fit for the database: no NUL, no lone surrogate, no infinite number, no more than 20 MB."""
+    match fact:
+        case StepFailed():
+            return replace(fact, jitter=random.random())  # noqa: S311  (spreads retries; nothing secret)
+        case StepSucceeded():
+            output, changed = canonical.sanitise(fact.output)
+            size = len(canonical.canonical_json(output))
+            if size > LARGEST_VALUE:
+                message = f"The output is {size // 1_048_576} MB; the most a step may give is 20 MB."
+                error = StepError(ErrorClass.LIMIT, "value_too_large", message)
+                return StepFailed(fact.path, fact.attempt, error, machine_ms=fact.machine_ms)
+            return replace(fact, output=output, flags=(*fact.flags, SANITISED)) if changed else fact
+        case _:
+            return fact

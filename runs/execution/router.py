@@ -7,12 +7,11 @@ from pipelines.graph.model import Json
 from runs.engine import marks
 from runs.engine.decision import Start
 from runs.engine.facts import StepSucceeded
-from runs.execution import answers, prompts
+from runs.execution import prompts
 from runs.execution.agent import model_of
 from runs.execution.calls import Calls
 from runs.execution.models.values import Message, ModelRequest
 
-MAX_OUTPUT = 1024
 _TASK = (
     "Decide which way this goes. Judge only what the text says. Name your choice, the reason in one sentence, and your "
     "confidence between 0 and 1."
@@ -28,15 +27,16 @@ async def run(calls: Calls) -> StepSucceeded:
     ports = list(dict.fromkeys(str(route["port"]) for route in routes))
     schema = _schema([*ports, str(config["otherwise"])], multi=multi)
     prompt = Message("user", _prompt(_described(start, routes), config["otherwise"], start.input.get("value")))
+    model = model_of(start, start.agent)
     request = ModelRequest(
-        model=model_of(start, start.agent),
+        model=model,
         messages=prompts.repaired((prompts.system(start.agent, _TASK), prompt), start.repair),
         schema=schema,
-        max_output=start.agent.max_output if start.agent else MAX_OUTPUT,
+        max_output=calls.most_output(model, start.agent),
         temperature=start.agent.temperature if start.agent else None,
     )
-    answer = await calls.ask(request, start.agent.max_cost_micros if start.agent else None)
-    verdict = answers.read(answer, schema, request.model)
+    answer = await calls.ask(request)
+    verdict = calls.read(answer, schema, request.model)
     chosen = _chosen(verdict, multi=multi)
     if not chosen or verdict["confidence"] < float(config.get("min_confidence", 0.6)):
         chosen = [str(config["otherwise"])]

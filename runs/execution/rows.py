@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from pipelines.graph.canonical import digest
 from pipelines.graph.model import Json, Kind
 from runs import talks
+from runs.effects import Insert
 from runs.engine.decision import StepRecord
 from runs.engine.forking import REUSED
 from runs.engine.status import StepState
@@ -13,6 +15,7 @@ from runs.engine.trust import EDITED
 from runs.execution.context import LOST, STARTED, CallIntent, CallOutcome, JournalEntry
 from runs.execution.results import Brought
 from runs.ledger import CallRow, StepCost
+from runs.talks import Summary
 
 _NOT_SAID = frozenset({REUSED, EDITED})
 _JOURNAL_FIELDS = (
@@ -167,6 +170,20 @@ def turns_of(run_id: str, workspace_id: str, ended: Iterable[StepRecord], now: d
         and "tool_calls" in (record.meta or {})
         and not _NOT_SAID.intersection(record.flags)
     ]
+
+
+def summary_row(run_id: str, workspace_id: str, key: str, summary: Summary, now: datetime) -> Insert:
+    """Return the row that keeps a summary of a talk; the same one again is the same row."""
+    row = {
+        "run_id": run_id,
+        "workspace_id": workspace_id,
+        "key": key,
+        "hash": digest(list(summary.covers)),
+        "covers": list(summary.covers),
+        "text": talks.kept(summary.text),
+        "created_at": now.isoformat(),
+    }
+    return Insert("runs_summary", row)
 
 
 def call_row(intent: CallIntent) -> CallRow:

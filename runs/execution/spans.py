@@ -1,7 +1,8 @@
 """The names of OpenTelemetry's GenAI conventions that Baton writes, all in one place.
 
-Source: open-telemetry/semantic-conventions-genai (status Development). `gen_ai.system` and `gen_ai.usage.prompt_tokens`
-are deprecated there and are not written. The conventions have no cost, so that one is ours.
+Source: open-telemetry/semantic-conventions-genai 0.1 (status Development). What it deprecates is not written:
+`gen_ai.system`, `gen_ai.usage.prompt_tokens`, and `gen_ai.workflow.name`, which is `gen_ai.agent.name` now. The
+conventions have no cost, so that one is ours.
 """
 
 from collections.abc import Mapping
@@ -24,16 +25,33 @@ INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
-AGENT_ID = "gen_ai.agent.id"
 AGENT_NAME = "gen_ai.agent.name"
 AGENT_VERSION = "gen_ai.agent.version"
 TOOL_NAME = "gen_ai.tool.name"
 TOOL_TYPE = "gen_ai.tool.type"
 TOOL_CALL_ID = "gen_ai.tool.call.id"
+DATA_SOURCE = "gen_ai.data_source.id"
+# Content: exported only where the operator asks for it.
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
+EVALUATION_EVENT = "gen_ai.evaluation.result"
+EVALUATION_NAME = "gen_ai.evaluation.name"
+EVALUATION_SCORE = "gen_ai.evaluation.score.value"
+EVALUATION_EXPLANATION = "gen_ai.evaluation.explanation"
 ERROR_TYPE = "error.type"
+SERVICE_NAME, SERVICE_VERSION = "service.name", "service.version"
 
 COST = "baton.cost.usd"
 RUN_ID = "baton.run.id"
+RUN_NUMBER = "baton.run.number"
+WORKSPACE = "baton.workspace"
+PIPELINE = "baton.pipeline"
+PIPELINE_VERSION = "baton.pipeline.version"
+REHEARSAL = "baton.rehearsal"
+AGAIN = "baton.again"
 PARENT_RUN = "baton.parent.run.id"
 PARENT_STEP = "baton.parent.step.path"
 STEP_PATH = "baton.step.path"
@@ -44,6 +62,9 @@ SIMULATED = "baton.simulated"
 DEMO_PROVIDER = "baton.demo"
 
 CHAT, INVOKE_AGENT, EXECUTE_TOOL, INVOKE_WORKFLOW = "chat", "invoke_agent", "execute_tool", "invoke_workflow"
+RETRIEVAL = "retrieval"
+# Tools that look something up, with the argument that says where.
+_SOURCES: Mapping[str, str] = {"knowledge.search": "collection"}
 
 
 def chat_name(model: str) -> str:
@@ -55,8 +76,12 @@ def agent_name(agent_id: str) -> str:
     return f"{INVOKE_AGENT} {agent_id.partition('@')[0]}"
 
 
-def tool_name(tool_id: str) -> str:
-    return f"{EXECUTE_TOOL} {tool_id.partition('@')[0]}"
+def tool_name(tool_id: str, request: Json = None) -> str:
+    """Return the span name of a tool call; of one that looks something up, with where, as its request says."""
+    name = tool_id.partition("@")[0]
+    if (argument := _SOURCES.get(name)) is None:
+        return f"{EXECUTE_TOOL} {name}"
+    return f"{RETRIEVAL} {((request or {}).get('args') or {}).get(argument) or name}"
 
 
 def workflow_name(name: str) -> str:
@@ -104,12 +129,19 @@ def answered(answer: ModelAnswer, provider: str, usage: Usage, cost_micros: int 
 def agent(agent_id: str) -> dict[str, Json]:
     """Return the attributes of an agent's step; `agent_id` is slug@number."""
     slug, _, number = agent_id.partition("@")
-    return {OPERATION: INVOKE_AGENT, AGENT_ID: agent_id, AGENT_NAME: slug, AGENT_VERSION: number}
+    return {OPERATION: INVOKE_AGENT, AGENT_NAME: slug, AGENT_VERSION: number}
 
 
-def tool(tool_id: str, call_id: str = "") -> dict[str, Json]:
+def workflow(name: str) -> dict[str, Json]:
+    """Return the attributes of a run, a pipeline that a step calls, or a team."""
+    return {OPERATION: INVOKE_WORKFLOW, AGENT_NAME: name}
+
+
+def tool(tool_id: str, call_id: str = "", args: Mapping[str, Json] | None = None) -> dict[str, Json]:
     """Return the attributes of a tool call; `call_id` is the model's own name for it."""
     attributes: dict[str, Json] = {OPERATION: EXECUTE_TOOL, TOOL_NAME: tool_id, TOOL_TYPE: "function"}
+    if argument := _SOURCES.get(tool_id.partition("@")[0]):
+        attributes |= {OPERATION: RETRIEVAL, DATA_SOURCE: (args or {}).get(argument)}
     return attributes | ({TOOL_CALL_ID: call_id} if call_id else {})
 
 
@@ -117,9 +149,9 @@ def step(run_id: str, path: str, kind: str, attempt: int) -> dict[str, Json]:
     return {RUN_ID: run_id, STEP_PATH: path, STEP_KIND: kind, ATTEMPT: attempt}
 
 
-def run(run_id: str, parent: object, parent_path: str | None) -> dict[str, Json]:
+def run(run_id: str, pipeline: str, parent: object, parent_path: str | None) -> dict[str, Json]:
     """Return the attributes of a run; a child names the run and the step that started it."""
-    own = {RUN_ID: run_id}
+    own = {RUN_ID: run_id, **workflow(pipeline)}
     return {**own, PARENT_RUN: str(parent), PARENT_STEP: parent_path} if parent else own
 
 

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pipelines.graph.lock import Price
 from pipelines.graph.tools import ToolSpec
+from runs.boards import Made, Wanted
 from runs.cache import Kept
+from runs.engine.budget import Refusal
 from runs.engine.decision import Start
-from runs.engine.facts import ErrorClass, StepError
-from runs.execution.admission import Asked
+from runs.engine.facts import ErrorClass, Fact, StepError
+from runs.execution.admission import Asked, Attempt
 from runs.execution.context import MODEL, CallIntent, CallOutcome, JournalEntry, StepAborted
-from runs.talks import Turn
+from runs.talks import Summary, Turn
 
 if TYPE_CHECKING:
     from runs.execution.actor import Actor, Host
@@ -32,6 +34,7 @@ class AttemptContext:
         self.run_id, self.workspace_id, self.pipeline_id = run.id, run.workspace_id, run.pipeline_id
         self.rehearsal = run.rehearsal
         self.start = start
+        self._attempt = Attempt.of(self.workspace_id, self.run_id, start)
         self.journal: Sequence[JournalEntry] = run.journal_of(start.path)
         self.prices: Mapping[str, Price | None] = run.lock.prices
         self.windows: Mapping[str, int] = run.lock.windows
@@ -47,14 +50,27 @@ class AttemptContext:
     async def said(self, key: str) -> Sequence[Turn]:
         return await self._actor.said(key)
 
+    async def summaries(self, key: str) -> Sequence[Summary]:
+        return await self._actor.summaries(key)
+
+    def keep_summary(self, key: str, summary: Summary) -> None:
+        self._actor.run.keep_summary(key, summary, self.now())
+
+    async def change_board(self, wanted: Wanted) -> Made | StepError:
+        return await self._actor.change_board(wanted)
+
     def stop(self) -> None:
         """Make no further call: one that waits for its turn at a connection gives up."""
         self._stopped = True
         if self._in_line:
             self._in_line.cancel()
 
+    def stop_at(self, refusal: Refusal) -> NoReturn:
+        self._actor.run.execution.refusals[self.start.path] = refusal
+        raise StepAborted(StepError(ErrorClass.BUDGET, refusal.code, refusal.message))
+
     async def begin(self, intent: CallIntent) -> None:
-        asked = Asked(self.workspace_id, self.run_id, intent, self.start.seconds_left)
+        asked = Asked(self.workspace_id, self.run_id, intent, self.start.seconds_left, self._attempt)
         if self._admission.concerns(asked):
             await self._stand_in_line(asked)
         try:
@@ -102,6 +118,11 @@ class AttemptContext:
             self._slots.give()
             self._admission.ended(Asked(self.workspace_id, self.run_id, intent), outcome)
             self._actor.finish(intent, outcome)
+
+    def ended(self, fact: Fact) -> None:
+        """Take note of how the attempt went."""
+        if self._attempt:
+            self._admission.attempt_ended(self._attempt, fact)
 
     def lose_open_calls(self) -> None:
         """The attempt was cut off: nobody will know what these calls did, so their reservations stay."""

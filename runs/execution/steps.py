@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pipelines.graph.canonical import sanitise
 from pipelines.graph.model import Kind
 from runs.engine.facts import ErrorClass, PipelineWanted, StepBlocked, StepError, StepFailed, StepSucceeded
-from runs.execution import agent, judge, merging, results, router
+from runs.execution import agent, judge, merging, results, router, shared_board
 from runs.execution.calls import Calls
 from runs.execution.context import StepAborted, StepContext
 from runs.execution.dispatch import Wish, call_tool
@@ -29,7 +29,11 @@ async def carry_out(context: StepContext) -> Result:
     try:
         fact: Result | None = await results.earlier(context)
         if fact is None:
-            fact = await _KINDS[start.node.kind](Calls(context))
+            calls = Calls(context)
+            carry = judge.run if start.judging else _KINDS[start.node.kind]
+            fact = await carry(calls)
+            if calls.is_sanitised:
+                fact = dataclasses.replace(fact, flags=(*fact.flags, results.SANITISED))
     except Blocked as blocked:
         fact = StepBlocked(
             start.path,
@@ -71,6 +75,7 @@ _KINDS: dict[Kind, Callable[[Calls], Awaitable[StepSucceeded]]] = {
     Kind.DECIDE: router.run,
     Kind.CHECK: judge.run,
     Kind.COMBINE: merging.run,
+    Kind.BOARD: shared_board.run,
 }
 
 

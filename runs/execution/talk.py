@@ -4,6 +4,7 @@ Earlier prompts keep the marks of whose words they were, earlier answers are the
 through the journal, so that a step that is carried out again hears what it heard the first time.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,12 +14,15 @@ from pipelines.graph.model import Json
 from pipelines.graph.tools import Delivery, Effect, ToolSpec
 from runs import talks
 from runs.engine import marks
-from runs.execution import answers, pricing
+from runs.execution import pricing
 from runs.execution.calls import Calls, ToolOrder
 from runs.execution.models.values import Message, ModelRequest
-from runs.talks import Turn
+from runs.talks import Summary, Turn
 
 READ = ToolSpec("conversation.read@1", "Read the session", "", {"type": "object"}, {}, Effect.NONE, Delivery.IDEMPOTENT)
+RECALL = ToolSpec(
+    "conversation.recall@1", "Recall the summary", "", {"type": "object"}, {}, Effect.NONE, Delivery.IDEMPOTENT
+)
 MOST_BYTES = 1_000_000
 SUMMARY_OUTPUT = 1_024
 _SUM_UP = (
@@ -109,12 +113,64 @@ def _messages(turn: Turn) -> tuple[Message, Message]:
 
 
 async def _summed_up(calls: Calls, agent: AgentSpec, request: ModelRequest, older: Sequence[Turn]) -> str:
-    """Return the older turns in short, by a call of the same model that is reserved and journaled as any other."""
+    """Return the older turns in short, by a call of the same model that is reserved and journaled as any other.
+
+    What an earlier step has paid for is built upon: only the turns since are summed up, and none where there are none.
+    """
+    known = await _recalled(calls, agent, older)
+    covered = _covered(known, older) if known else 0
+    if known and covered == len(older):
+        return known.text
     asking = ModelRequest(
         model=request.model, messages=(Message("system", _SUM_UP),), max_output=min(SUMMARY_OUTPUT, agent.max_output)
     )
-    turns = _fitting(older, _room(calls, asking))
-    told = "\n\n".join(f"Asked: {turn.prompt}\nAnswered: {turn.answer}" for turn in turns)
+    before = f"What was said before that, in short: {known.text}\n\n" if known else ""
+    turns = _fitting(older[covered:], _room(calls, asking) - len(before.encode("utf-8", "replace")))
+    told = before + "\n\n".join(f"Asked: {turn.prompt}\nAnswered: {turn.answer}" for turn in turns)
     messages = (*asking.messages, Message("user", marks.delimited(told, "conversation")))
     asked = ModelRequest(asking.model, messages, max_output=asking.max_output)
-    return str(answers.read(await calls.ask(asked, agent.max_cost_micros), None, asked.model))
+    text = str(calls.read(await calls.ask(asked), None, asked.model))
+    calls.context.keep_summary(_key(calls, agent), Summary(tuple(turn.mark for turn in older), text))
+    return text
+
+
+async def _recalled(calls: Calls, agent: AgentSpec, older: Sequence[Turn]) -> Summary | None:
+    """Return the summary that covers most of these turns, as it was when the attempt first asked: what is kept
+    meanwhile must not change what a step that is carried out again asks its model."""
+    key = _key(calls, agent)
+    args: dict[str, Json] = {"talk": key, "turns": len(older), "newest": older[-1].mark}
+    request: dict[str, Json] = {"tool": RECALL.id, "args": args, "generation": calls.start.generation}
+    earlier = calls.journal.take(digest(request))
+    if earlier is not None and earlier.is_finished:
+        found = earlier.last.response
+    else:
+
+        async def recall(_call: object) -> Json:
+            best = max(await calls.context.summaries(key), key=lambda one: _usable(calls, one, older), default=None)
+            return best.as_json() if best and _usable(calls, best, older) else None
+
+        found = await calls.act(ToolOrder(RECALL, args, request, earlier), recall)
+    return Summary(tuple(found["covers"]), found["text"]) if found else None
+
+
+def _key(calls: Calls, agent: AgentSpec) -> str:
+    """Return the name of the talk: its session's, or that of the agent in this run."""
+    session = calls.start.input.get("session")
+    return str(session["key"]) if session else digest({"run": calls.context.run_id, "agent": agent.id})
+
+
+def _covered(summary: Summary, older: Sequence[Turn]) -> int:
+    """Return how many of the oldest turns are in a summary; what was said twice must be in it twice."""
+    left = Counter(summary.covers)
+    for count, turn in enumerate(older):
+        if not left[turn.mark]:
+            return count
+        left[turn.mark] -= 1
+    return len(older)
+
+
+def _usable(calls: Calls, summary: Summary, older: Sequence[Turn]) -> int:
+    """Return how many turns a summary stands for. What it covers besides may be what the session has forgotten, but
+    in a run it was said where this step must not hear it."""
+    covered = _covered(summary, older)
+    return covered if "session" in calls.start.input or covered == len(summary.covers) else 0

@@ -7,10 +7,9 @@ import asyncio
 import logging
 import os
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 import uvloop
@@ -23,13 +22,15 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from accounts.ids import new_id
 from pipelines.graph import parse
 from pipelines.graph.lock import Lock
-from runs import allowance, cache, claims, live, talks
+from runs import allowance, boards, cache, claims, live
 from runs.claims import Claim, Claimed
 from runs.engine.decision import Decision, Event
 from runs.engine.facts import Recovered
+from runs.engine.status import RunState
 from runs.execution import background
 from runs.execution.actor import Actor
 from runs.execution.admission import Admission
+from runs.execution.clock import DatabaseClock, Reading
 from runs.execution.committer import Committer
 from runs.execution.heartbeat import Heartbeat
 from runs.execution.models import registry
@@ -58,14 +59,14 @@ class Worker:
     def __init__(self, node: str) -> None:
         self.owner = f"{node}/{new_id().hex[-12:]}"
         self.slots = Slots(settings.WORKER_CONCURRENCY)
-        self.admission = Admission(self.owner, self._ask, self._spawn)
+        self.admission = Admission(self.owner, self.ask, self._spawn)
         self._actors: dict[str, Actor] = {}
         self._claiming: set[str] = set()  # from the question until the actor lives
         self._tasks: set[asyncio.Task[None]] = set()
         self._versions: OrderedDict[str, Pinned] = OrderedDict()
         self._draining = False
         self._quarantine = Quarantine()
-        self._clock = (datetime.now(UTC), time.monotonic())
+        self._clock = DatabaseClock()
         self._stopped = False
         self.loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="runs", daemon=True)
@@ -96,31 +97,21 @@ class Worker:
     # -- what actors need -------------------------------------------------------------------------------------------
 
     def now(self) -> datetime:
-        """Return the database's time: what the last poll read, and the seconds since. This machine's own clock may be
-        wrong, and may jump."""
-        read, at = self._clock
-        return read + timedelta(seconds=time.monotonic() - at)
+        """Return the database's time: this machine's own clock may be wrong, and may jump."""
+        return self._clock.now()
 
     async def commit(self, commit: Commit) -> bool:
         return await self._committer.commit(commit)
 
     async def hold(self, wanted: allowance.Wanted) -> allowance.Held:
         """Hold a call to its budgets; while the database is away the call waits, for unheld it must not be made."""
-        return await self._ask(lambda connection: allowance.hold(connection, wanted))
+        return await self.ask(lambda connection: allowance.hold(connection, wanted))
 
     async def cached(self, workspace_id: str, key: str) -> cache.Kept | None:
         """Return the result kept under a key."""
-        return await self._ask(lambda connection: cache.look_up(connection, workspace_id, key))
+        return await self.ask(lambda connection: cache.look_up(connection, workspace_id, key))
 
-    async def heard(self, run_id: str, trusts: dict[str, str]) -> list[talks.Turn]:
-        """Return what earlier steps of a run were asked and answered."""
-        return await self._ask(lambda connection: talks.heard(connection, run_id, trusts))
-
-    async def said(self, workspace_id: str, key: str) -> list[talks.Turn]:
-        """Return what was said in a session."""
-        return await self._ask(lambda connection: talks.said(connection, workspace_id, key))
-
-    async def _ask(self, question: Callable[[AsyncConnection[Any]], Awaitable[Answer]]) -> Answer:
+    async def ask(self, question: Callable[[AsyncConnection[Any]], Awaitable[Answer]]) -> Answer:
         """Return the database's answer; while it is away, wait."""
         while True:
             try:
@@ -214,7 +205,7 @@ class Worker:
         while True:
             try:
                 async with self._pool.connection() as connection:
-                    self._clock = await claims.clock(connection)
+                    self._clock.learn(Reading(*await claims.clock(connection)))
                     await self.admission.refresh(connection)
                 return
             except (*TRANSIENT, PoolTimeout) as error:
@@ -224,7 +215,7 @@ class Worker:
     async def _look_around(self) -> None:
         """Find facts and timers that no bell announced, expired leases, and runs that are mine without my knowing."""
         async with self._pool.connection() as connection:
-            self._clock = await claims.clock(connection)
+            self._clock.learn(Reading(*await claims.clock(connection)))
             await claims.settle_abandoned(connection)
             await self.admission.refresh(connection)
             mine = list(self._actors)
@@ -310,6 +301,9 @@ class Worker:
             run = OwnedRun(claimed, await self._pinned(claimed), self.owner)
             actor = self._actors[run_id] = Actor(self, run)
             self._claiming.discard(run_id)
+            if run.shares_board and run.state is RunState.QUEUED:
+                first = run.execution.document.board
+                await self.ask(lambda connection: boards.begin(connection, run.board, first))
             if claimed.run["revision"]:
                 run.lose_started_calls(claimed.calls, self.now())
                 actor.post(Recovered(claimed.crashed, claimed.run["crashes"]))  # before any news

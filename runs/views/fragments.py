@@ -11,11 +11,15 @@ from uuid import UUID
 from django.template.loader import render_to_string
 
 from accounts.access import Actor, get
-from runs import canvas, health, inspection
+from runs import canvas, health, inspection, replay, tallies
 from runs.engine.status import RunState
 from runs.models import Event, Run, Step
+from runs.snapshot import one_snapshot
 
 MOST_PARTS = 500
+# What no fragment shows: a frame must not cost more where the pipeline, or what was given to the run, is large.
+_UNSEEN = [f"{run}{column}" for run in ("", "parent__", "forked_from__") for column in ("input", "output")]
+_UNSEEN += ["parent__origin", "forked_from__origin", "version__document", "version__lock"]
 # After these a page must ask what its reader may do now.
 ACTS = frozenset({"approval_requested", "approval_decided", "run_paused", "run_resumed"})
 
@@ -41,25 +45,49 @@ def render_changes(run: Run, paths: set[str], seq: int, *, after: int | None = N
     Times in it are UTC with `data-at`; each page says them in its reader's zone.
     """
     drawn = canvas.picture_of(run)
-    every_card = canvas.cards(run, drawn)
-    changed = {canvas.place_of(path) for path in paths}
+    changed = {tallies.place_of(path) for path in paths}
     around = {place.rsplit(".", depth)[0] for place in changed for depth in range(1, place.count(".") + 1)}
-    steps = Step.objects.filter(run=run, path__in=list(paths)[:MOST_PARTS]).defer(*canvas.HEAVY)
+    wanted, routes = (changed | around) & drawn.by_place.keys(), canvas.routes_near(drawn, changed)
+    cards = canvas.cards(run, drawn, canvas.known_for(drawn, wanted, routes))
+    steps = Step.objects.filter(run=run, path__in=list(paths)[:MOST_PARTS]).defer(*tallies.HEAVY)
     events = inspection.events(run, after, seq) if after is not None else []
+    log = inspection.log_lines(run, events)
     context = {
         "run": run,
         "seq": seq,
-        "cards": [card for card in every_card if card.placed.place in changed | around],
-        "edges": canvas.edge_states(drawn, every_card),
+        "cards": [card for card in cards if card.placed.place in wanted],
+        "edges": canvas.states_of(routes, cards),
         "rows": inspection.step_rows(list(steps)),
-        "log": inspection.log_lines(run, events),
+        "log": log,
         "progress": health.one(run),
         "elapsed": inspection.elapsed(run),
         "receipt": inspection.receipt_of(run),
+        "moment": {"seq": seq, "last": seq, "at": events[0].at, "words": log[0].words} if events else None,
         "asks": any(event.type in ACTS for event in events),
         "ended": RunState(run.state).is_terminal,
     }
     return render_to_string("runs/_changes.html", context)
+
+
+def at(actor: Actor, run_id: UUID | str, seq: int, shown: int) -> tuple[str, int]:
+    """Return the parts that show the run after the event `seq`, and that number: those that look different after the
+    event `shown`, which the page has on it; all where that is 0. Without `seq` it is the run as it is now."""
+    with one_snapshot():
+        run = _run_of(actor, run_id)
+        drawn = canvas.picture_of(run)
+        moment = replay.moment(run, drawn, seq or run.seq)
+        before = replay.moment(run, drawn, shown) if shown else None
+        context = {
+            "run": moment.run,
+            "moment": moment,
+            "past": not moment.is_now,
+            "cards": replay.differing(before.cards if before else (), moment.cards),
+            "edges": dict(moment.edges.items() - (before.edges.items() if before else ())),
+            "progress": moment.progress,
+            "elapsed": moment.elapsed,
+            "receipt": inspection.receipt_of(run) if moment.is_now else None,
+        }
+        return render_to_string("runs/_at.html", context), moment.seq
 
 
 def workspace_frame(actor: Actor) -> dict[str, Any]:
@@ -68,4 +96,4 @@ def workspace_frame(actor: Actor) -> dict[str, Any]:
 
 
 def _run_of(actor: Actor, run_id: UUID | str) -> Run:
-    return get(Run.objects.select_related(*inspection.NAMED), actor, pk=run_id)
+    return get(Run.objects.select_related(*inspection.NAMED).defer(*_UNSEEN), actor, pk=run_id)

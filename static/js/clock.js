@@ -3,13 +3,14 @@
 const TICK = 1000;
 
 export function start(root) {
-  const zone = document.body.dataset.zone || "UTC";
-  localise(root, zone);
-  root.addEventListener("htmx:after:settle", () => localise(root, zone));
+  localise(root);
+  root.addEventListener("htmx:after:settle", () => localise(root));
   setInterval(() => tick(root), TICK);
 }
 
-function localise(root, zone) {
+/** Say the moments inside an element, or in the page, that nobody has said yet. */
+export function localise(root) {
+  const zone = document.body.dataset.zone || "UTC";
   for (const time of root.querySelectorAll("time[data-at]:not([data-said])")) {
     time.dataset.said = "";
     time.textContent = say(new Date(time.dateTime), time.dataset.at, zone, new Date());
@@ -32,6 +33,18 @@ function tick(root) {
   for (const running of root.querySelectorAll("[data-since]")) {
     running.textContent = duration((Date.now() - Date.parse(running.dataset.since)) / 1000);
   }
+  for (const waiting of root.querySelectorAll("[data-until]")) {
+    const words = left((Date.parse(waiting.dataset.until) - Date.now()) / 1000);
+    if (waiting.textContent !== words) waiting.textContent = words;
+  }
+}
+
+export function left(seconds) {
+  if (seconds <= 0) return "due now";
+  for (const [size, name] of [[86_400, "d"], [3_600, "h"], [60, "m"]]) {
+    if (seconds >= size) return `${Math.floor(seconds / size)} ${name} left`;
+  }
+  return `${Math.floor(seconds)} s left`;
 }
 
 export function duration(seconds) {

@@ -1,13 +1,14 @@
-// Asks before a form is sent: always where data-confirm says so, and after a key press where data-keyed-confirm does.
+// Asks before a form is sent: always where data-confirm of the form or its button says so, and after a key press where data-keyed-confirm does.
 
 export function start(root) {
   root.addEventListener("submit", (event) => {
     const form = event.target;
-    const question = form.dataset.confirm ?? (form.dataset.keyed ? form.dataset.keyedConfirm : undefined);
+    const asks = event.submitter?.dataset.confirm ? event.submitter : form;
+    const question = asks.dataset.confirm ?? (form.dataset.keyed ? form.dataset.keyedConfirm : undefined);
     if (!question || form.dataset.confirmed) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    ask(question, form.dataset.confirmYes || "Yes").then((yes) => {
+    ask(question, asks.dataset.confirmYes || "Yes").then((yes) => {
       delete form.dataset.keyed;
       if (!yes) return;
       form.dataset.confirmed = "yes";

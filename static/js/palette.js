@@ -1,4 +1,8 @@
-// Ctrl+K: jump to a page, a pipeline or a run. The list is fetched once, when it is first wanted.
+// Ctrl+K: jump to a page, a pipeline or a run, or do what the page offers. The places are fetched once, when first wanted.
+//
+// `palette:ask` is dispatched on the document with {add, typed}: a page adds {name, kind, url} or {name, kind, run}.
+
+import { whileLoading } from "./skeleton.js";
 
 const SHOWN = 12;
 let places;
@@ -12,8 +16,8 @@ export function start(root) {
     if (dialog.open) return;
     dialog.showModal();
     input.value = "";
-    places ??= (await (await fetch(dialog.dataset.palette, { headers: { Accept: "application/json" } })).json()).places;
-    fill(list, places, input.value); // somebody may have typed while the list was on its way
+    places ??= await whileLoading(list, known(dialog.dataset.palette));
+    fill(root, list, places, input.value); // somebody may have typed while the list was on its way
   };
   root.addEventListener("click", (event) => {
     if (event.target.closest("[data-palette-open]")) open();
@@ -24,19 +28,33 @@ export function start(root) {
       open();
     }
   });
-  input.addEventListener("input", () => fill(list, places ?? [], input.value));
+  input.addEventListener("input", () => fill(root, list, places ?? [], input.value));
   input.addEventListener("keydown", (event) => move(event, list));
 }
 
-function fill(list, all, typed) {
+async function known(address) {
+  return (await (await fetch(address, { headers: { Accept: "application/json" } })).json()).places;
+}
+
+function fill(root, list, known, typed) {
+  const all = [];
+  root.dispatchEvent(new CustomEvent("palette:ask", { detail: { add: (one) => all.push(one), typed: typed.trim() } }));
+  all.push(...known);
   const words = typed.toLowerCase().split(/\s+/).filter(Boolean);
   const found = all.filter(({ name, kind }) => words.every((word) => `${name} ${kind}`.toLowerCase().includes(word)));
   list.replaceChildren(...found.slice(0, SHOWN).map(line));
   list.querySelector("a")?.classList.add("on");
 }
 
-function line({ name, kind, url }) {
-  const link = Object.assign(document.createElement("a"), { href: url });
+function line({ name, kind, url, run }) {
+  const link = Object.assign(document.createElement("a"), { href: url ?? "#main" });
+  if (run) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      link.closest("dialog").close();
+      run();
+    });
+  }
   const what = Object.assign(document.createElement("span"), { textContent: name });
   const hint = Object.assign(document.createElement("span"), { className: "hint end", textContent: kind });
   link.append(what, hint);

@@ -16,7 +16,8 @@ export function choose(theme) {
   else delete html.dataset.theme;
   const age = theme ? YEAR : 0;
   const secure = location.protocol === "https:" ? "; Secure" : "";
-  document.cookie = `theme=${theme}; Path=/; Max-Age=${age}; SameSite=Lax${secure}`;
+  const name = document.querySelector("[data-theme-switch]").dataset.themeSwitch;
+  document.cookie = `${name}=${theme}; Path=/; Max-Age=${age}; SameSite=Lax${secure}`;
   for (const button of document.querySelectorAll("[data-theme-switch] button")) {
     button.setAttribute("aria-pressed", String(button.value === theme));
   }

@@ -71,6 +71,7 @@ def test_even_the_owner_cannot_truncate(team: Team) -> None:
 def test_the_application_roles_may_only_add_and_read(team: Team, role: str) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL ROLE {role}")
+        cursor.execute("SELECT set_config('baton.workspace', %s, true)", [str(team.workspace.pk)])
         a_chain(team.workspace)
         assert AuditEntry.objects.count() == 3
         for sql in ("UPDATE accounts_auditentry SET seq = 9", "DELETE FROM accounts_auditentry"):

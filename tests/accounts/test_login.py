@@ -17,11 +17,6 @@ from tests.people import Team, a_person, a_team, signed_in_as
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(autouse=True)
-def _cheap_hashes(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def team(db: None) -> Team:
     made = a_team()
@@ -118,6 +113,10 @@ def test_the_throttle_ends_after_its_window_and_forgets(team: Team) -> None:
         sign_in(Client(), "alice@example.com", "wrong")
     LoginAttempt.objects.update(at=timezone.now() - attempts.WINDOW - timedelta(seconds=1))
     assert sign_in(Client(), "alice@example.com", PASSWORD).status_code == 302
+    assert LoginAttempt.objects.filter(forgiven=False).count() == 0
+    attempts.tell()
+    LoginAttempt.objects.update(at=timezone.now() - attempts.WINDOW - timedelta(seconds=1))
+    assert sign_in(Client(), "alice@example.com", PASSWORD).status_code == 302
     assert not LoginAttempt.objects.exists()
 
 
@@ -125,6 +124,34 @@ def test_a_refused_attempt_does_not_prolong_the_wait(team: Team) -> None:
     for _ in range(attempts.MOST + 5):
         sign_in(Client(), "alice@example.com", "wrong")
     assert LoginAttempt.objects.count() == attempts.MOST
+
+
+def test_failures_stand_in_the_audit_log_of_their_person_and_no_password_anywhere(
+    team: Team, caplog: pytest.LogCaptureFixture
+) -> None:
+    typed = "Tr0ub4dor-and-3"
+    for _ in range(3):
+        sign_in(Client(REMOTE_ADDR="192.0.2.7"), "alice@example.com", typed)
+    sign_in(Client(), "alice@example.com", typed)
+    sign_in(Client(), typed + "@example.com", typed)
+    assert sign_in(Client(), "alice@example.com", PASSWORD).status_code == 302, "a success forgives and hides nothing"
+    for _ in range(2):  # whoever comes second finds nothing to tell
+        attempts.tell()
+    told = AuditEntry.objects.filter(action="sign_in_failed").order_by("data__times")
+    assert [(one.workspace, one.actor, one.data) for one in told] == [
+        (team.workspace, "alice@example.com", {"from": "127.0.0.1", "times": 1}),
+        (team.workspace, "alice@example.com", {"from": "192.0.2.7", "times": 3}),
+    ]
+    assert "3 sign-ins failed with alice@example.com from 192.0.2.7" in caplog.text
+    assert "1 sign-ins failed with an email that nobody has" in caplog.text
+    assert typed not in f"{caplog.text} {list(AuditEntry.objects.values_list('data', 'target'))}"
+
+
+def test_what_failed_is_kept_until_it_was_told(team: Team) -> None:
+    sign_in(Client(), "alice@example.com", "wrong")
+    LoginAttempt.objects.update(at=timezone.now() - timedelta(days=1))
+    sign_in(Client(), "nobody@example.com", "wrong")
+    assert LoginAttempt.objects.filter(email="alice@example.com").exists()
 
 
 def test_signing_in_needs_a_csrf_token(team: Team) -> None:

@@ -1,5 +1,6 @@
 """Members and their roles, as the API changes them; and the audit log, as it shows them."""
 
+import re
 from io import StringIO
 from typing import Any
 
@@ -7,9 +8,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from accounts.models import AuditEntry, Membership, User
+from accounts import invitations, members
+from accounts.models import AuditEntry, Invitation, Membership, User
 from accounts.roles import Role
-from tests.people import Team, bearer, signed_in_as
+from tests.people import Team, acting, bearer, signed_in_as
 
 MEMBERS = "/api/v1/members"
 
@@ -21,13 +23,14 @@ def add(client: Client, **body: Any) -> Any:
 def test_everybody_here_sees_who_is_here(team: Team) -> None:
     items = signed_in_as(team.bob).get(MEMBERS).json()["items"]
     assert [item["email"].split("@")[0] for item in items] == ["alice", "bob", "carol", "dana", "erin"]
-    assert items[0] == {"email": "alice@example.com", "name": "Alice", "roles": ["composer"]}
+    assert items[0] == {"email": "alice@example.com", "name": "Alice", "roles": ["composer"], "active": True}
 
 
 def test_an_admin_adds_a_person_new_to_baton(team: Team) -> None:
     answer = add(signed_in_as(team.dana), email="Frank@Example.com", name="Frank", roles=["reviewer", "composer"])
     assert answer.status_code == 201
-    assert answer.json() == {"email": "frank@example.com", "name": "Frank", "roles": ["composer", "reviewer"]}
+    shown = {"email": "frank@example.com", "name": "Frank", "roles": ["composer", "reviewer"], "active": True}
+    assert answer.json() == shown
     assert not User.objects.get(email="frank@example.com").has_usable_password()
     entry = AuditEntry.objects.get()
     assert (entry.actor, entry.action, entry.target) == ("dana@example.com", "member_added", "frank@example.com")
@@ -77,6 +80,58 @@ def test_who_is_removed_loses_session_and_token(team: Team) -> None:
     assert signed_in_as(team.dana).delete(f"{MEMBERS}/bob@example.com").status_code == 204
     assert bob.get(MEMBERS).status_code == 404
     assert Client().get(MEMBERS, headers=headers).status_code == 401
+
+
+def test_who_comes_back_does_not_find_their_tokens_again(team: Team) -> None:
+    headers, dana = bearer(team.bob, team.workspace), signed_in_as(team.dana)
+    dana.delete(f"{MEMBERS}/bob@example.com")
+    assert add(dana, email="bob@example.com", roles=["reviewer"]).status_code == 201
+    assert Client().get(MEMBERS, headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("how", ["removed", "demoted"])
+def test_who_is_no_admin_any_more_has_invited_nobody(team: Team, how: str) -> None:
+    Membership.objects.filter(user=team.bob).update(roles=[Role.ADMIN])
+    dana, charlie = acting(team.dana), acting(team.charlie)
+    kept = invitations.invite(dana, "kept@example.com", [Role.VIEWER])
+    there = invitations.invite(charlie, "bob@example.com", [Role.VIEWER])
+    invitations.invite(acting(team.bob), "own@example.com", [Role.ADMIN])
+    Invitation.objects.create(
+        workspace=team.workspace, email="bob@example.com", invited_by=team.dana, expires_at=kept.expires_at
+    )
+    if how == "removed":
+        members.remove(dana, "bob@example.com")
+    else:
+        members.change_roles(dana, "bob@example.com", [Role.VIEWER])
+    assert set(Invitation.objects.filter(withdrawn_at=None)) == {kept, there}
+    withdrawn = AuditEntry.objects.filter(action="invitation_withdrawn", workspace=team.workspace)
+    assert set(withdrawn.values_list("actor", "target")) == {
+        ("dana@example.com", "own@example.com"),
+        ("dana@example.com", "bob@example.com"),
+    }
+
+
+def test_a_change_of_roles_that_leaves_an_admin_one_leaves_invitations(team: Team) -> None:
+    made = invitations.invite(acting(team.dana), "kept@example.com", [Role.VIEWER])
+    members.change_roles(acting(team.dana), "dana@example.com", [Role.ADMIN, Role.VIEWER])
+    assert Invitation.objects.filter(pk=made.pk, withdrawn_at=None).exists()
+
+
+def test_the_forms_of_the_page_act_where_the_page_was_opened(team: Team, settings: Any) -> None:
+    settings.ROOT_URLCONF = "orchestrator_site.urls"
+    Membership.objects.create(workspace=team.elsewhere, user=team.dana, roles=[Role.ADMIN])
+    Membership.objects.create(workspace=team.elsewhere, user=team.bob, roles=[Role.VIEWER])
+    made = invitations.invite(acting(team.dana, team.workspace), "own@example.com", [Role.ADMIN])
+    dana = signed_in_as(team.dana)
+    page = dana.get("/people/?workspace=acme").content.decode()
+    places = set(re.findall(r'action="(/people/[^"]*)"', page))
+    withdraw = f"/people/invitations/{made.pk}/withdraw/?workspace=acme"
+    changes = {f"/people/{change}/?workspace=acme" for change in ("invite", "deactivate", "remove", "content")}
+    assert places == changes | {withdraw}
+    dana.get("/people/?workspace=globex")  # in another tab
+    removed = dana.post("/people/remove/?workspace=acme", {"email": "bob@example.com"})
+    assert removed["Location"] == "/people/?workspace=acme"
+    assert Membership.objects.get(user=team.bob).workspace == team.elsewhere
 
 
 def test_the_last_admin_stays(team: Team) -> None:

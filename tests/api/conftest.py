@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from orchestrator_site import health
 from runs.execution.mcp import client
 from tests.api.programs import Program
 from tests.api.world import World, a_world
@@ -22,6 +23,12 @@ def _no_server_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         return []
 
     monkeypatch.setattr(client, "offered", offered)
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Walks come by `/readyz` a hundred times, and nobody works here who could answer it in its 1.5 seconds."""
+    monkeypatch.setattr(health, "PING_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="module")

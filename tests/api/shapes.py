@@ -68,6 +68,7 @@ RUN = {
     "reason": TEXT.or_null(),
     "input": OBJECT,
     "output": ANY,
+    "artifacts": OBJECT,
     "error": OBJECT.or_null(),
     "cost_usd": MONEY.or_null(),
     "own_cost_usd": MONEY,
@@ -81,6 +82,7 @@ RUN = {
     "llm_calls": COUNT,
     "tags": listing(TEXT),
     "started_by": TEXT.or_null(),
+    "via": TEXT,
     "forked_from": TEXT.or_null(),
     "created_at": TIME,
     "started_at": TIME.or_null(),
@@ -100,6 +102,7 @@ STEP = {
     "input": ANY,
     "output": ANY,
     "meta": ANY,
+    "artifacts": OBJECT,
     "error": OBJECT.or_null(),
     "cost_usd": MONEY.or_null(),
     "started_at": TIME.or_null(),
@@ -157,10 +160,83 @@ APPROVAL = {
     "why": TEXT,
     "trust": OBJECT,
     "roles": listing(TEXT),
+    "needs": listing({"rule": TEXT.or_null(), "approvals": COUNT, "roles": listing(TEXT), "people": listing(TEXT)}),
     "expires_at": TIME.or_null(),
+    "held_until": TIME.or_null(),
     "claimed_by": TEXT.or_null(),
     "assigned_to": TEXT.or_null(),
     "decisions": listing(DECISION),
+}
+TRIGGER = {
+    "slug": TEXT,
+    "kind": among("webhook", "schedule", "event"),
+    "pipeline": TEXT,
+    "version": COUNT.or_null(),
+    "input": OBJECT,
+    "cron": TEXT.or_null(),
+    "zone": TEXT.or_null(),
+    "topic": TEXT.or_null(),
+    "secret": TEXT.or_null(),
+    "enabled": FLAG,
+    "url": TEXT.or_null(),
+    "runs_as": TEXT.or_null(),
+    "next_at": TIME.or_null(),
+    "last_fired_at": TIME.or_null(),
+    "last_run": TEXT.or_null(),
+    "last_error": OBJECT.or_null(),
+    "created_at": TIME,
+}
+DATASET = {"name": TEXT, "url": URL, "version": COUNT, "cases": COUNT, "created_at": TIME}
+DATASET_VERSION = {"version": COUNT, "hash": HASH, "note": TEXT, "created_by": TEXT.or_null(), "created_at": TIME}
+EVALUATION = {
+    "id": TEXT,
+    "url": URL,
+    "pipeline": TEXT,
+    "dataset": TEXT,
+    "state": TEXT,
+    "repeats": COUNT,
+    "gate": OBJECT,
+    "summary": OBJECT.or_null(),
+    "comparison": OBJECT.or_null(),
+    "not_compared": TEXT.or_null(),
+    "created_at": TIME,
+}
+RATING = {"by": TEXT, "passed": FLAG, "score": of(float), "note": TEXT, "at": TIME}
+PUBLISH_GATE = {
+    "dataset": TEXT.or_null(),
+    "dataset_version": COUNT.or_null(),
+    "min_pass_rate": ANY,
+    "judge": TEXT.or_null(),
+    "repeats": COUNT.or_null(),
+    "set_by": TEXT.or_null(),
+    "set_at": TIME.or_null(),
+}
+PRECEDENT = {
+    "approval": TEXT.or_null(),
+    "run": TEXT.or_null(),
+    "approved_at": TIME.or_null(),
+    "changes": LIST,
+    "edits": LIST,
+}
+APPROVAL_RULE = {
+    "id": TEXT,
+    "name": TEXT,
+    "tool": TEXT,
+    "effect": among("", "reversible", "irreversible"),
+    "approvals": COUNT,
+    "levels": LIST,
+    "remind": listing(TEXT),
+}
+LOGGED = {
+    "at": TIME,
+    "decision": TEXT,
+    "by": TEXT,
+    "title": TEXT,
+    "pipeline": TEXT,
+    "run": TEXT,
+    "reason": TEXT,
+    "payload_hash": TEXT,
+    "approval": TEXT,
 }
 AGENT = {
     "slug": TEXT,
@@ -184,6 +260,7 @@ CONNECTION = {
     "kind": TEXT,
     "base_url": TEXT,
     "secret": TEXT,
+    "secret_header": TEXT,
     "prices": OBJECT,
     "max_concurrent": COUNT.or_null(),
     "rpm": COUNT.or_null(),
@@ -200,14 +277,30 @@ PIPELINE = {"slug": TEXT, "name": TEXT, "version": COUNT.or_null(), "hash": HASH
 DRAFT = {"document": OBJECT, "revision": COUNT, "problems": listing(PROBLEM)}
 VERSION = {"version": COUNT, "hash": HASH, "note": TEXT, "created_at": TIME}
 BUDGET = {
-    "scope": among("workspace", "pipeline"),
+    "scope": among("workspace", "pipeline", "tag"),
     "pipeline": TEXT.or_null(),
+    "tag": TEXT.or_null(),
     "period": among("day", "month"),
     "max_cost_usd": MONEY,
     "hard": FLAG,
     "alert_at": listing(of(int, float)),
 }
-MEMBER = {"email": TEXT, "name": TEXT, "roles": listing(TEXT)}
+BUDGET_STANDING = {
+    "name": TEXT,
+    "period_start": TEXT,
+    **dict.fromkeys(("allowed_usd", "spent_usd", "held_usd", "left_usd"), MONEY),
+    "used_up_on": TEXT.or_null(),
+}
+BUDGET_CHANGE = {
+    "scope": TEXT,
+    "act": among("set", "raised", "lowered", "changed", "allowed", "removed"),
+    "was_usd": MONEY.or_null(),
+    "cap_usd": MONEY.or_null(),
+    "reason": TEXT,
+    "by": TEXT.or_null(),
+    "at": TIME,
+}
+MEMBER = {"email": TEXT, "name": TEXT, "roles": listing(TEXT), "active": FLAG}
 SPENDING = {
     "cost_usd": MONEY.or_null(),
     "unconfirmed_usd": MONEY,

@@ -13,6 +13,7 @@ from django.test import Client
 
 from accounts.access import Actor
 from accounts.roles import Role, Scope
+from approvals.models import Approval
 from pipelines import drafts, publish
 from runs.services import Order, start_run
 from tests.api import shapes, walks
@@ -195,7 +196,15 @@ ROWS = {
     "GET /agents/{slug}/versions": shapes.AGENT,
     "GET /tools": {"id": shapes.TEXT, "effect": shapes.among("none", "reversible", "irreversible")},
     "GET /connections": shapes.CONNECTION,
+    "GET /knowledge": {"slug": shapes.TEXT, "name": shapes.TEXT, "documents": shapes.COUNT, "passages": shapes.COUNT},
+    "GET /knowledge/{slug}/documents": {"id": shapes.TEXT, "name": shapes.TEXT, "sha256": shapes.TEXT},
     "GET /budgets": shapes.BUDGET,
+    "GET /budgets/changes": shapes.BUDGET_CHANGE,
+    "GET /approval-rules": shapes.APPROVAL_RULE,
+    "GET /calendars": {"name": shapes.TEXT, "zone": shapes.TEXT, "week": shapes.OBJECT, "holidays": shapes.LIST},
+    "GET /alert-rules": {"id": shapes.TEXT, "name": shapes.TEXT, "kind": shapes.TEXT, "limit": shapes.TEXT},
+    "GET /alert-rules/found": {"rule": shapes.TEXT, "period_start": shapes.TEXT, "said": shapes.TEXT},
+    "GET /absences": {"id": shapes.TEXT, "person": shapes.TEXT, "delegate": shapes.TEXT, "starts_at": shapes.TIME},
     "GET /runs": shapes.RUN,
     "GET /runs/{run_id}/steps": shapes.STEP,
     "GET /runs/{run_id}/events": shapes.EVENT,
@@ -204,26 +213,81 @@ ROWS = {
     "GET /runs/{run_id}/lineage": {"path": shapes.TEXT, "node": shapes.TEXT},
     "GET /runs/{run_id}/board": {"key": shapes.TEXT, "value": shapes.ANY, "version": shapes.COUNT},
     "GET /events": shapes.SENT_EVENT,
+    "GET /triggers": shapes.TRIGGER,
     "GET /approvals": shapes.APPROVAL,
+    "GET /decisions": shapes.LOGGED,
     "GET /costs": shapes.SPENDING,
+    "GET /costs/forecast": {"until": shapes.TEXT, "method": shapes.TEXT, "forecast_usd": shapes.MONEY.or_null()},
+    "GET /costs/movers": {
+        "cost_usd": shapes.MONEY.or_null(),
+        "before_usd": shapes.MONEY.or_null(),
+        "change_usd": shapes.TEXT.or_null(),
+    },
+    "GET /costs/rise": {"factor": shapes.TEXT, "change_usd": shapes.TEXT.or_null()},
+    "GET /costs/waste": {"kind": shapes.TEXT, "cost_usd": shapes.MONEY},
+    "GET /costs/savings": {"saved_usd": shapes.MONEY},
+    "GET /costs/results": {"runs": shapes.COUNT, "succeeded": shapes.COUNT, "cost_usd": shapes.MONEY.or_null()},
+    "GET /costs/latency": {"pipeline": shapes.TEXT, "kind": shapes.TEXT, "ended": shapes.COUNT},
+    "GET /costs/slowest": {"run": shapes.TEXT, "number": shapes.COUNT, "seconds": shapes.of(float)},
+    "GET /costs/anomalies": {"kind": shapes.among("run", "hour"), "cost_usd": shapes.MONEY, "usual_usd": shapes.MONEY},
+    "GET /costs/chargeback": {"pipeline": shapes.TEXT, "charged_usd": shapes.MONEY.or_null()},
+    "GET /costs/runs": {"run": shapes.TEXT, "number": shapes.COUNT, "cost_usd": shapes.MONEY.or_null()},
+    "GET /costs/budgets": shapes.BUDGET | shapes.BUDGET_STANDING,
+    "GET /prices": {"model": shapes.TEXT, "source": shapes.among("own", "packaged", "simulated", "unknown")},
+    "GET /prices/changes": {"model": shapes.TEXT, "own": shapes.FLAG, "reason": shapes.TEXT, "at": shapes.TIME},
+    "GET /prices/recalculation": {"model": shapes.TEXT, "calls": shapes.COUNT, "at_today_usd": shapes.MONEY.or_null()},
+    "GET /datasets": shapes.DATASET,
+    "GET /datasets/{name}/versions": shapes.DATASET_VERSION,
+    "GET /evaluations": shapes.EVALUATION,
+    "GET /evaluations/{evaluation_id}/results": {"case": shapes.TEXT, "repeat": shapes.COUNT, "metrics": shapes.LIST},
+    "GET /evaluations/{evaluation_id}/pairs": {"case": shapes.TEXT, "outcome": shapes.TEXT.or_null()},
+    "GET /evaluations/{evaluation_id}/agreement": {"metric": shapes.TEXT, "answers": shapes.COUNT},
+    "GET /runs/{run_id}/ratings": shapes.RATING,
+    "GET /notices": {"id": shapes.TEXT, "kind": shapes.TEXT, "subject": shapes.TEXT, "url": shapes.URL},
+    "GET /channels": {"name": shapes.TEXT, "kind": shapes.among("slack", "webhook"), "secret": shapes.TEXT},
+    "GET /deliveries": {"id": shapes.TEXT, "to": shapes.TEXT, "state": shapes.among("dead"), "error": shapes.TEXT},
 }
 SINGLE = {
+    "GET /content": {"hidden_from": shapes.listing(shapes.TEXT)},
     "GET /pipelines/{slug}": shapes.PIPELINE,
+    "GET /pipelines/{slug}/sharing": dict.fromkeys(("see", "run", "edit"), shapes.listing(shapes.TEXT)),
     "GET /pipelines/{slug}/draft": shapes.DRAFT,
     "GET /pipelines/{slug}/versions/{number}": {**shapes.VERSION, "document": shapes.OBJECT, "lock": shapes.OBJECT},
+    "GET /pipelines/{slug}/export": {"format": shapes.TEXT, "root": shapes.HASH, "pipelines": shapes.OBJECT},
     "GET /pipelines/{slug}/diff": {"from": shapes.TEXT, "to": shapes.TEXT, "changes": shapes.LIST},
     "GET /agents/{slug}": shapes.AGENT,
     "GET /connections/{name}": {**shapes.CONNECTION, "prices": dict.fromkeys(PRICES, shapes.PRICE)},
+    "GET /knowledge/{slug}": {"slug": shapes.TEXT, "name": shapes.TEXT, "documents": shapes.COUNT},
+    "GET /knowledge/{slug}/documents/{document_id}": {"id": shapes.TEXT, "text": shapes.TEXT},
+    "GET /knowledge/{slug}/search": {"passages": shapes.LIST},
     "GET /runs/{run_id}": shapes.RUN,
+    "GET /approvals/{approval_id}/precedent": shapes.PRECEDENT,
+    "GET /runs/{run_id}/artifacts/{digest}": {"text": shapes.TEXT},
     "GET /runs/{run_id}/receipt": {"run": shapes.TEXT, "cost_usd": shapes.MONEY, "steps": shapes.LIST},
+    "GET /triggers/{slug}": shapes.TRIGGER,
     "GET /approvals/{approval_id}": shapes.APPROVAL,
+    "GET /datasets/{name}": shapes.DATASET,
+    "GET /datasets/{name}/versions/{number}": {**shapes.DATASET_VERSION, "cases": shapes.LIST},
+    "GET /datasets/{name}/versions/{number}/export": {
+        "format": shapes.TEXT,
+        "data": shapes.ANY,
+        "problems": shapes.LIST,
+    },
+    "GET /pipelines/{slug}/publish-gate": shapes.PUBLISH_GATE,
+    "GET /evaluations/{evaluation_id}": {**shapes.EVALUATION, "progress": shapes.OBJECT},
+    "GET /what-if": {"to": shapes.TEXT, "pipeline": shapes.TEXT.or_null(), "range": shapes.ANY},
+    "GET /preferences": {"kinds": shapes.OBJECT, "zone": shapes.TEXT},
+    "GET /approvals/health": {"open": shapes.COUNT, "overdue": shapes.COUNT, "people": shapes.LIST},
 }
 WITHOUT_PAGES = {
     "GET /tools",
-    "GET /costs",
+    *(route for route in ROWS if route.startswith("GET /costs")),
+    "GET /prices",
+    "GET /prices/recalculation",
     "GET /pipelines/{slug}/problems",
     "GET /runs/{run_id}/lineage",
     "GET /runs/{run_id}/board",
+    "GET /evaluations/{evaluation_id}/agreement",
 }
 
 
@@ -278,15 +342,22 @@ def test_a_cursor_of_another_list_is_refused(world: World) -> None:
 # Statuses and keys
 
 STATUS = {
-    201: """/members /tokens /secrets /pipelines /agents /agents/{slug}/versions /connections /budgets /tools
-        /pipelines/{slug}/publish /pipelines/{slug}/rollback /approvals/{approval_id}/comment""",
+    201: """/members /tokens /secrets /pipelines /imports /agents /agents/{slug}/versions /connections /budgets /tools
+        /knowledge /knowledge/{slug}/documents /approval-rules /calendars /absences /alert-rules /prices
+        /pipelines/{slug}/publish /pipelines/{slug}/rollback /approvals/{approval_id}/comment /channels /triggers
+        /approvals/{approval_id}/ask /datasets /datasets/{name}/versions /dataset-files /runs/{run_id}/case
+        /runs/{run_id}/ratings /approvals/{approval_id}/case""",
     202: """/pipelines/{slug}/runs /agents/{slug}/test /runs/{run_id}/fork /runs/{run_id}/cancel /runs/{run_id}/pause
-        /runs/{run_id}/resume /runs/{run_id}/steps/stop /events""",
-    200: """/pipelines/{slug}/restore /pipelines/{slug}/draft/ops /approvals/{approval_id}/decide
-        /approvals/{approval_id}/claim /approvals/{approval_id}/release /approvals/{approval_id}/assign""",
+        /runs/{run_id}/resume /runs/{run_id}/steps/stop /events /channels/{name}/test /evaluations
+        /deliveries/{delivery_id}/retry""",
+    200: """/approvals/bulk /pipelines/{slug}/restore /pipelines/{slug}/draft/ops /approvals/{approval_id}/decide
+        /approvals/{approval_id}/claim /approvals/{approval_id}/release /approvals/{approval_id}/take-back
+        /approvals/{approval_id}/assign /budgets/{budget_id}/allow
+        /notices/read /notices/{notice_id}/read /evaluations/{evaluation_id}/cancel""",
 }
 POSTS = [route for route in CALLS if route.startswith("POST ")]
 NEEDS_CLAIM = "POST /approvals/{approval_id}/release"
+NEEDS_APPROVAL = "POST /approvals/{approval_id}/take-back"
 
 
 def status_of(route: str) -> int:
@@ -294,10 +365,13 @@ def status_of(route: str) -> int:
 
 
 def caller_of(world: World, route: str) -> Client:
-    """Return the browser of somebody who may do this; release needs a claim first."""
-    client = signed_in_as(world.team.bob if "/approvals/" in route else world.team.dana)
+    """Return the browser of somebody who may do this; a release needs a claim, and taking back an approval of two."""
+    client = signed_in_as(world.team.bob if "/approvals/" in route and "case" not in route else world.team.dana)
     if route == NEEDS_CLAIM:
         walks.call(client, "POST /approvals/{approval_id}/claim", world)
+    if route == NEEDS_APPROVAL:
+        Approval.objects.filter(pk=world.here.approval.pk).update(min_approvals=2)
+        walks.call(client, "POST /approvals/{approval_id}/decide", world)
     return client
 
 

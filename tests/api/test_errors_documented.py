@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("accounts", "approvals", "orchestrator_site", "pipelines", "runs")
+PACKAGES = ("accounts", "approvals", "evals", "notices", "orchestrator_site", "pipelines", "runs")
 # Which argument of a call is the code. A method of the same name may leave the first one out.
 PLACES = {
     **dict.fromkeys(
@@ -20,7 +20,7 @@ METHODS = {"problem": 1, "__init__": 1}
 _CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+|[a-z]{4,}")
 _LISTED = re.compile(r"^\| ((?:`[\w]+`(?:, )?)+) \|", re.MULTILINE)
 # Of a form's field, which the page shows as a sentence.
-FORM_ONLY = {"bad_login"}
+FORM_ONLY = {"bad_login", "used_code", "password_of_this_place"}
 
 
 @cache

@@ -1,5 +1,6 @@
 """The live sockets of a real web server: every event once and in order, and nobody who may not look."""
 
+import asyncio
 import json
 import os
 import signal
@@ -12,11 +13,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.db import connection
 from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from accounts.models import ApiToken, Membership, User
+from accounts.roles import Role
+from bench.sockets import Page
+from bench.sockets import opened as opened_page
 from pipelines import drafts, publish
 from pipelines.models import Pipeline
 from runs.models import Event, Run
@@ -197,6 +202,67 @@ def test_frames_for_the_page_keep_the_sequence_without_a_gap(live_stack: LiveSta
     assert last == Run.objects.get(pk=run.pk).seq
 
 
+async def _heard_from(stack: LiveStack, url: str, session: str, seqs: list[int]) -> Page:
+    """Open a page's socket that notes the numbers of the events it hears."""
+
+    def hear(text: bytes) -> None:
+        seqs.extend(event["seq"] for event in json.loads(text)["events"])
+
+    return await opened_page(url, {"Origin": stack.url, "Cookie": f"sessionid={session}"}, hear)
+
+
+def test_sockets_that_come_at_any_time_and_place_each_hear_everything_once(live_stack: LiveStack, team: Team) -> None:
+    """Those who come late catch up beside the others, whether they heard some events before, all of them or none."""
+    run = a_run(team, steps=8)
+    session = str(signed_in_as(team.bob).session.session_key)
+    heard: list[tuple[int, list[int]]] = []
+
+    def last() -> int:
+        try:
+            return Run.objects.values_list("seq", flat=True).get(pk=run.pk)
+        finally:
+            connection.close()
+
+    async def come_and_listen() -> None:
+        pages = []
+        for number in range(60):
+            now = await asyncio.to_thread(last)
+            after = (0, now, now // 2, max(0, now - 1), now + 3)[number % 5]
+            heard.append((after, []))
+            url = f"ws://127.0.0.1:{live_stack.port}{run_path(run)}?after={after}&format=json"
+            pages.append(await _heard_from(live_stack, url, session, heard[-1][1]))
+            await asyncio.sleep(0.04)
+        for _ in range(300):
+            end = await asyncio.to_thread(_end_of, run)
+            if end and all(after >= end or seqs[-1:] == [end] for after, seqs in heard):
+                break
+            await asyncio.sleep(0.1)
+        for page in pages:
+            page.close()
+
+    asyncio.run(come_and_listen())
+    end = _end_of(run)
+    assert end
+    for after, seqs in heard:
+        assert seqs == list(range(after + 1, end + 1)), after
+
+
+def _end_of(run: Run) -> int:
+    """Return the number of the run's last event; 0 while more may come."""
+    try:
+        return Run.objects.filter(pk=run.pk, state="succeeded", owner=None).values_list("seq", flat=True).first() or 0
+    finally:
+        connection.close()
+
+
+def test_a_frame_larger_than_what_a_socket_takes_arrives_whole(live_stack: LiveStack, team: Team) -> None:
+    run = an_ended_run(team, events=300)
+    Event.objects.filter(run=run, seq__gt=200).update(payload={"text": "x" * 20_000})
+    with opened(live_stack, run_path(run), team.bob, after=0, format="json") as link:
+        seqs = [event["seq"] for frame in frames(link, 5) for event in frame["events"]]
+    assert seqs == list(range(1, 301))
+
+
 def test_a_workspaces_socket_says_when_to_look_again(live_stack: LiveStack, team: Team) -> None:
     with opened(live_stack, "/ws/workspace/acme", team.bob) as link:
         assert next(frames(link, 5)) == {"look": "again", "workspace": "acme"}
@@ -236,6 +302,8 @@ def test_nobody_listens_without_signing_in(live_stack: LiveStack, team: Team) ->
         with opened(live_stack, path) as link:
             assert close_code(link, 5) == 4401
         with opened(live_stack, path, headers={"Cookie": "sessionid=forged"}) as link:
+            assert close_code(link, 5) == 4401
+        with opened(live_stack, path, headers={"Cookie": f"sessionid={'b' * 5_000}"}) as link:
             assert close_code(link, 5) == 4401
         with opened(live_stack, path, origin=None, token="baton_forged") as link:
             assert close_code(link, 5) == 4401
@@ -304,15 +372,26 @@ def deactivated(team: Team, client: Client, token: ApiToken) -> None:
     User.objects.filter(pk=team.bob.pk).update(is_active=False)
 
 
+def shut_out(team: Team, client: Client, token: ApiToken) -> None:
+    address = f"/api/v1/members/{team.bob.email}"
+    answer = signed_in_as(team.dana).patch(address, {"active": False}, content_type="application/json")
+    assert answer.json()["active"] is False
+
+
 def another_password(team: Team, client: Client, token: ApiToken) -> None:
     team.bob.set_password("another")
     team.bob.save()
 
 
+def signed_out_elsewhere(team: Team, client: Client, token: ApiToken) -> None:
+    signed_in_as(team.bob).post("/account/sessions/end-others/")
+
+
 def test_the_sockets_of_somebody_who_may_no_longer_look_are_closed_soon(live_stack: LiveStack, team: Team) -> None:
     """All at once, because each waits for the same few seconds."""
     run = an_ended_run(team)
-    ways = {logged_out: 4401, no_member: 4403, deactivated: 4401, another_password: 4401}
+    others = (logged_out, deactivated, shut_out, another_password, signed_out_elsewhere)
+    ways = {no_member: 4403, **dict.fromkeys(others, 4401)}
     people = {way: a_member(team.workspace, way.__name__.replace("_", "-")) for way in ways}
     clients = {way: signed_in_as(person) for way, person in people.items()}
     key = bearer(team.bob, team.workspace)
@@ -330,6 +409,44 @@ def test_the_sockets_of_somebody_who_may_no_longer_look_are_closed_soon(live_sta
         left = ALMOST_NOW - (time.monotonic() - ended)
         assert close_code(link, left) == code, name
     print(f"{len(stack)} sockets were closed within {time.monotonic() - ended:.1f} s")
+
+
+def test_a_program_and_a_browser_with_another_workspace_are_turned_out_of_this_one(
+    live_stack: LiveStack, team: Team
+) -> None:
+    """Whoever is shut out here keeps the session in which they work elsewhere."""
+    run = an_ended_run(team)
+    Membership.objects.create(workspace=team.elsewhere, user=team.bob, roles=[Role.VIEWER])
+    client = signed_in_as(team.bob)
+    cookie = {"Cookie": f"sessionid={client.session.session_key}"}
+    program = _listening(live_stack, run_path(run), None, bearer(team.bob, team.workspace))
+    browser = _listening(live_stack, run_path(run), live_stack.url, cookie)
+    desk = _listening(live_stack, "/ws/workspace/acme", live_stack.url, cookie)
+    shut_out(team, client, ApiToken.objects.get())
+    ended = time.monotonic()
+    for link, code in ((program, 4401), (browser, 4403), (desk, 4403)):
+        assert close_code(link, ALMOST_NOW - (time.monotonic() - ended)) == code
+    assert client.get("/api/v1/members?workspace=globex").status_code == 200
+    with opened(live_stack, run_path(run), team.bob) as link:
+        assert close_code(link, 5) == 4403
+
+
+def test_a_role_that_sees_no_content_is_turned_out_of_runs_and_hears_the_counts(
+    live_stack: LiveStack, team: Team
+) -> None:
+    run = an_ended_run(team)
+    cookie = {"Cookie": f"sessionid={signed_in_as(team.carol).session.session_key}"}
+    browser = _listening(live_stack, run_path(run), live_stack.url, cookie)
+    program = _listening(live_stack, run_path(run), None, bearer(team.carol, team.workspace))
+    body = {"hidden_from": ["manager"]}
+    assert signed_in_as(team.dana).put("/api/v1/content", body, content_type="application/json").status_code == 200
+    ended = time.monotonic()
+    for link in (browser, program):
+        assert close_code(link, ALMOST_NOW - (time.monotonic() - ended)) == 4403
+    with opened(live_stack, run_path(run), team.carol) as link:
+        assert (list(frames(link, 5)), link.close_code) == ([], 4403)
+    with opened(live_stack, "/ws/workspace/acme", team.carol) as link:
+        assert next(frames(link, 5)) == {"look": "again", "workspace": "acme"}
 
 
 def _listening(stack: LiveStack, path: str, origin: str | None, headers: dict[str, str]) -> ClientConnection:

@@ -1,16 +1,19 @@
 """Walks every route and every page as nobody, as a stranger, and as each role; a new address has to join the tables."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tests.api import walks
+from tests.api import access_table, page_walks, walks
+from tests.api.page_walks import PAGES
 from tests.api.rows import rows, undone
-from tests.api.walks import CALLS, PAGES
+from tests.api.walks import CALLS
 from tests.api.world import NOBODYS, World
 from tests.people import bearer, signed_in_as
 
@@ -27,7 +30,7 @@ def written(queries: CaptureQueriesContext) -> list[str]:
 
 def test_the_walk_knows_every_route_and_page() -> None:
     assert set(CALLS) == walks.routes()
-    assert set(PAGES) == walks.page_patterns()
+    assert set(PAGES) == page_walks.page_patterns()
 
 
 # The API
@@ -152,12 +155,12 @@ def test_a_route_answers_other_methods_with_405(world: World) -> None:
 def test_nobody_is_shown_a_page_but_the_one_to_sign_in(world: World) -> None:
     before = rows()
     for ids in (world.here.ids(), NOBODYS):
-        for pattern in walks.pages(public=False, reads=True):
-            answer = walks.open_page(Client(), pattern, ids)
+        for pattern in page_walks.pages(public=False, reads=True):
+            answer = page_walks.open_page(Client(), pattern, ids)
             assert answer.status_code == 302, pattern
             assert answer["Location"].startswith("/login/?next="), pattern
-        for pattern in walks.pages(public=False, posts=True):
-            answer = walks.post_page(Client(), pattern, ids)
+        for pattern in page_walks.pages(public=False, posts=True):
+            answer = page_walks.post_page(Client(), pattern, ids)
             assert (answer.status_code, answer["Location"][:13]) == (302, "/login/?next="), pattern
     assert rows() == before
 
@@ -166,10 +169,10 @@ def test_a_strangers_page_is_the_page_of_an_absent_one(world: World) -> None:
     charlie = signed_in_as(world.team.charlie)
     before = rows()
     for pattern, page in PAGES.items():
-        if not page.holes:
+        if not page.names_something:
             continue
-        visits: list[Any] = [walks.open_page] if page.reads else []
-        visits += [walks.post_page] if page.posts is not None else []
+        visits: list[Any] = [page_walks.open_page] if page.reads else []
+        visits += [page_walks.post_page] if page.posts is not None else []
         for visit in visits:
             theirs, absent = visit(charlie, pattern, world.here.ids()), visit(charlie, pattern, NOBODYS)
             assert theirs.status_code == absent.status_code == 404, (pattern, visit)
@@ -179,7 +182,7 @@ def test_a_strangers_page_is_the_page_of_an_absent_one(world: World) -> None:
 
 def seen(answer: Any, ids: dict[str, str]) -> str:
     """Return a page without what differs each time, and without the id that was asked for."""
-    text = _RANDOM.sub("", answer.content.decode())
+    text = _RANDOM.sub("", answer.getvalue().decode())
     for name in ids.values():
         text = text.replace(name, "…")
     return text
@@ -187,20 +190,33 @@ def seen(answer: Any, ids: dict[str, str]) -> str:
 
 def test_no_page_shows_a_stranger_what_is_not_theirs(world: World) -> None:
     charlie = signed_in_as(world.team.charlie)
-    for pattern in walks.pages(public=False, reads=True):
-        if not PAGES[pattern].holes:
-            answer = walks.open_page(charlie, pattern, {})
-            assert answer.status_code == 200, pattern
+    for pattern in page_walks.pages(public=False, reads=True):
+        if not PAGES[pattern].names_something:
+            answer = page_walks.open_page(charlie, pattern, {})
+            assert answer.status_code == PAGES[pattern].shows, pattern
+            text = answer.getvalue().decode()
             for thing, name in world.here.ids().items():
-                assert name not in answer.content.decode() or thing in ("budget", "member"), (pattern, thing)
+                assert name not in text or thing in ("budget", "member"), (pattern, thing)
 
 
-def test_every_member_may_look_at_every_page(world: World) -> None:
+def test_every_member_may_look_at_every_page_but_those_that_make_something(world: World) -> None:
     for name in sorted(walks.EVERYBODY):
         client = signed_in_as(world.person(name))
-        for pattern in walks.pages(public=False, reads=True):
-            answer = walks.open_page(client, pattern, world.here.ids(), {"path": "write"})
-            assert answer.status_code == 200, (name, pattern)
+        for pattern in page_walks.pages(public=False, reads=True):
+            answer = page_walks.open_page(client, pattern, world.here.ids(), {"path": "write"})
+            assert answer.status_code == (PAGES[pattern].shows if name in PAGES[pattern].may else 403), (name, pattern)
+
+
+@pytest.mark.parametrize("name", sorted(walks.EVERYBODY))
+def test_each_role_sends_the_forms_that_are_its_own_and_no_others(world: World, name: str) -> None:
+    client = signed_in_as(world.person(name))
+    for pattern in page_walks.pages(public=False, posts=True):
+        page = PAGES[pattern]
+        with undone():
+            before = rows()
+            answer = page_walks.post_page(client, pattern, world.here.ids())
+            assert answer.status_code == (page.done if name in page.acts else page.otherwise), pattern
+            assert name in page.acts or rows() == before, pattern
 
 
 def test_no_address_takes_a_post_without_its_csrf_token(world: World) -> None:
@@ -208,26 +224,32 @@ def test_no_address_takes_a_post_without_its_csrf_token(world: World) -> None:
         before = rows()
         for pattern, page in PAGES.items():
             answer = client.post(page.path(pattern, world.here.ids()), dict(page.posts or {}))
-            assert answer.status_code == 403, pattern
+            assert answer.status_code == (401 if page.by_token else 415 if page.signed else 403), pattern
         assert rows() == before
 
 
 def test_looking_at_a_page_writes_nothing(world: World) -> None:
     for name in ("dana", "bob"):
         client = signed_in_as(world.person(name))
-        for pattern in walks.pages(reads=True):
+        for pattern in page_walks.pages(reads=True):
             for query in ({"path": "write"}, {"workspace": "acme", "path": "write"}):
                 with CaptureQueriesContext(connection) as queries:
-                    walks.open_page(client, pattern, world.here.ids(), query)
+                    page_walks.open_page(client, pattern, world.here.ids(), query)
                 assert written(queries) == [], pattern
 
 
 def test_what_a_form_does_cannot_be_done_by_following_a_link(world: World) -> None:
-    bob, olga = signed_in_as(world.team.bob), signed_in_as(world.olga)
+    bobs, olgas = signed_in_as(world.team.bob), signed_in_as(world.olga)
     before = rows()
-    for pattern in walks.pages(posts=True, public=False):
+    for pattern in page_walks.pages(posts=True, public=False):
         page = PAGES[pattern]
-        for client in (bob, olga):
-            answer = client.get(page.path(pattern, world.here.ids()), dict(page.posts or {}))
-            assert answer.status_code == (200 if page.reads else 405), pattern
+        for client in (bobs, olgas):
+            answer = client.get(page.path(pattern, world.here.ids()), {**page.query, **(page.posts or {})})
+            looks = page.shows if client is olgas or "bob" in page.may else 403
+            assert answer.status_code == (looks if page.reads else 405), pattern
     assert rows() == before
+
+
+def test_the_table_in_the_docs_says_what_the_walks_find() -> None:
+    written = (Path(settings.BASE_DIR) / "docs" / "access.md").read_text()
+    assert written == access_table.table(), "say: python -m tests.api.access_table > docs/access.md"

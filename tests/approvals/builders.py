@@ -1,7 +1,7 @@
 """Plain builders of the rows around a question: a published pipeline, a run of it, and an open approval."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.access import Actor
 from accounts.models import User, Workspace
-from approvals import handlers
-from approvals.models import Approval
+from approvals import attention, deadlines, handlers
+from approvals.models import Absence, Approval, Rule
 from approvals.policy import Decision
 from pipelines.graph.canonical import digest
 from pipelines.library.tools import TOOLS
@@ -123,3 +123,36 @@ def approve(approval: Approval, **changes: Any) -> Decision:
 
 def fall_due(approval: Approval, by: timedelta = timedelta(seconds=1)) -> None:
     Approval.objects.filter(pk=approval.pk).update(expires_at=timezone.now() - by)
+
+
+def a_rule(workspace: Workspace, *levels: dict[str, Any], **changes: Any) -> Rule:
+    """Return a rule of the workspace; unless told otherwise one manager has to approve beside, whatever it is."""
+    asked = [{"roles": [], "people": [], "within": None, **level} for level in levels or ({"roles": ["manager"]},)]
+    known = {"name": f"Rule {next(_numbers)}", "levels": asked, "remind_half": False}
+    return Rule.objects.create(workspace=workspace, **{**known, **changes})
+
+
+def away(person: User, delegate: User, workspace: Workspace) -> Absence:
+    """Return the absence, from yesterday to tomorrow, of somebody for whom the delegate answers."""
+    day = timedelta(days=1)
+    span = {"starts_at": timezone.now() - day, "ends_at": timezone.now() + day}
+    return Absence.objects.create(workspace=workspace, person=person, delegate=delegate, **span)
+
+
+def wait(approval: Approval, by: timedelta) -> None:
+    """Let so much time pass for a question: all its moments move into the past, and the clock looks at it."""
+    moved = Approval.objects.get(pk=approval.pk)
+    moved.turns = {rule: _earlier(turn, by) for rule, turn in moved.turns.items()}
+    moved.created_at -= by
+    moved.expires_at = moved.expires_at and moved.expires_at - by
+    moved.wakes_at = moved.wakes_at and moved.wakes_at - by
+    moved.save(update_fields=["turns", "created_at", "expires_at", "wakes_at"])
+    attention.attend_waking()
+    deadlines.expire_due()
+
+
+def _earlier(turn: dict[str, Any], by: timedelta) -> dict[str, Any]:
+    def move(text: str | None) -> str | None:
+        return text and (datetime.fromisoformat(text) - by).isoformat()
+
+    return {**turn, "since": move(turn["since"]), "ends": [move(end) for end in turn["ends"]]}

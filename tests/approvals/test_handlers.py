@@ -32,8 +32,8 @@ def row_of(**changes: object) -> dict[str, object]:
 
 
 def test_the_apps_handlers_and_its_deadline_job_are_registered() -> None:
-    [row] = effects.rows_for([Event("approval_requested", "send", asked())], facts())
-    assert isinstance(row, Insert)
+    rows = effects.rows_for([Event("approval_requested", "send", asked())], facts())
+    assert [row.table for row in rows if isinstance(row, Insert)] == ["approvals_approval", "notices_event"]
     assert effects.rows_for([Event("step_started", "send", {})], facts()) == []
     assert "expire_due" in [job.__name__ for job in dispatch.poll_jobs()]
 

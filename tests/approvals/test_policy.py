@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approvals import policy
-from approvals.policy import CHOICES, Decision, Person, Question
+from approvals.needs import Person
+from approvals.policy import CHOICES, Decision, Question
 from pipelines.graph.canonical import digest
 from pipelines.library.tools import TOOLS
 from tests.approvals.builders import EMAIL

@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts import members
 from accounts.access import Actor
 from accounts.errors import Conflict, Forbidden, Gone, Invalid, NotFound, Refused
 from accounts.ids import new_id
@@ -16,7 +17,9 @@ from accounts.roles import Role, Scope
 from approvals import services
 from approvals.models import Approval, Comment, DecisionRecord
 from approvals.policy import CHOICES, Decision
+from pipelines import sharing
 from pipelines.graph.canonical import digest
+from pipelines.sharing import Lists
 from runs.models import Inbox
 from tests.approvals.builders import (
     EMAIL,
@@ -319,6 +322,34 @@ def test_a_claim_tells_the_others_and_keeps_nobody_out(desk: Desk) -> None:
     assert "Bob is on it" in error.message
     assert services.decide(ben, approval.pk, approve(approval)).state == "approved"
     assert AuditEntry.objects.filter(action="approval.claimed").count() == 1
+
+
+def test_a_question_goes_to_nobody_who_does_not_see_it(desk: Desk) -> None:
+    approval = an_approval(desk.run)
+    a_member(desk.team.workspace, "ben", Role.REVIEWER)
+    owner = acting(a_member(desk.team.workspace, "olga", Role.COMPOSER), desk.team.workspace)
+    sharing.put(owner, desk.run.pipeline, Lists(see=("bob@example.com", "composer")))
+    bob, ben = desk.actor("bob"), "ben@example.com"
+    refusal(Invalid, "cannot_be_assigned", lambda: services.assign(bob, approval.pk, ben))
+    refusal(Invalid, "cannot_be_asked", lambda: services.ask(bob, approval.pk, "Is she there?", ben))
+    assert services.ask(bob, approval.pk, "Is she there?", "alice@example.com")
+
+
+@pytest.mark.parametrize("leave", [members.remove, members.deactivate])
+def test_what_somebody_holds_is_released_when_they_leave(desk: Desk, leave: Callable[..., Any]) -> None:
+    claimed, handed, others = (an_approval(desk.run) for _ in range(3))
+    ben = acting(a_member(desk.team.workspace, "ben", Role.REVIEWER))
+    services.claim(desk.actor("bob"), claimed.pk)
+    services.assign(ben, handed.pk, "bob@example.com")
+    services.claim(ben, others.pk)
+    leave(desk.actor("dana"), "bob@example.com")
+    for approval in (claimed, handed, others):
+        approval.refresh_from_db()
+    assert (claimed.claimed_by, handed.assigned_to, others.claimed_by) == (None, None, ben.user)
+    released = AuditEntry.objects.filter(action="approval.released")
+    assert {entry.target for entry in released} == {str(claimed.pk), str(handed.pk)}
+    assert {(entry.actor, entry.data["of"]) for entry in released} == {("dana@example.com", "bob@example.com")}
+    services.claim(ben, claimed.pk)
 
 
 def test_a_claim_is_released_by_its_owner_only(desk: Desk) -> None:

@@ -21,11 +21,15 @@ AGENTS = {
     "frugal@1": AgentSpec("frugal@1", "demo/writer", max_cost_micros=500),
     "careful@1": AgentSpec("careful@1", "demo/writer", fallback=("demo/echo",)),
     **{f"{name}@1": AgentSpec(f"{name}@1", "demo/writer", role=name) for name in ("ann", "ben", "cem", "host")},
+    "digger@1": AgentSpec("digger@1", "demo/writer", tools=("pipeline:child",)),
     "strict@1": AgentSpec("strict@1", "demo/writer", output_schema={"type": "object", "required": ["body"]}),
 }
 TOOLS = {
     "email.send@1": ToolSpec("email.send@1", "Send an email", "", {}),
     "shop.order@1": ToolSpec("shop.order@1", "Place an order", "", {}, delivery=Delivery.KEYED),
+    "shop.look@1": ToolSpec(
+        "shop.look@1", "Look for a thing", "", {}, effect=Effect.NONE, delivery=Delivery.IDEMPOTENT
+    ),
     "crm.log@1": ToolSpec(
         "crm.log@1", "Log to the CRM", "", {}, effect=Effect.REVERSIBLE, delivery=Delivery.IDEMPOTENT
     ),

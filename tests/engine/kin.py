@@ -1,16 +1,19 @@
 """A run and the runs that its steps start, each played as a worker would own it, with money and crashes."""
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pipelines.graph.freeze import lock as freeze
 from pipelines.graph.lock import Lock, PipelineSpec
-from pipelines.graph.model import Document
+from pipelines.graph.model import Document, Kind
 from runs.engine import allotting, budget
+from runs.engine.board import Board, Change
 from runs.engine.decision import Decision, Start
 from runs.engine.facts import (
+    BoardSeen,
     ChildEnded,
     ErrorClass,
     Fact,
@@ -18,6 +21,8 @@ from runs.engine.facts import (
     RunRequested,
     StepError,
     StepFailed,
+    StepSucceeded,
+    Tick,
     from_json,
     to_json,
 )
@@ -41,10 +46,13 @@ class Member(Player):
     def __init__(self, family: "Family", document: Document, input: Any, **more: Any) -> None:
         super().__init__(document, family.script, input, **more)
         self.family = family
+        self.board_seen = 0
+        if self.run.shares_board:
+            family.begin_board(self)
 
     def tell(self, *facts: Fact) -> Decision:
         under_way = dict(self.open)
-        decision = super().tell(*facts)
+        decision = super().tell(*self._news_of_board(), *facts)
         for path in decision.cancels:
             if start := under_way.get(path):
                 self._stop(start)
@@ -53,8 +61,18 @@ class Member(Player):
         self.family.note(self, decision)
         return decision
 
+    @property
+    def is_due(self) -> bool:
+        return self.last.wake_at is not None and self.run.state not in _STILL
+
+    def wait_for_timer(self) -> Decision:
+        self.now = max(self.now, self.last.wake_at or self.now)
+        return self.tell(Tick())
+
     def finish(self, path: str) -> Decision:
         start = self.open.pop(path)
+        if start.node.kind is Kind.BOARD:
+            return self.tell(self.family.change_board(self, start))
         if start.agent is None:
             return self.tell(self.outcome(start))
         refused = self.family.refused.pop((self.origin.run, path), None)
@@ -70,7 +88,16 @@ class Member(Player):
                 budget.unconfirm(self.run, start.path, PRICE)
                 self.step_spends.setdefault(start.path, budget.Spend()).add(budget.Spend(unconfirmed=PRICE, calls=1))
                 self.family.paid += PRICE  # the provider may have charged for it
+        self.board_seen = 0
         return super().crash(crashed=crashed)
+
+    def _news_of_board(self) -> list[Fact]:
+        """Return what stands on a shared board since this run last looked."""
+        if not self.run.shares_board:
+            return []
+        changes = self.family.boards[self.family.board_of[self.origin.run]]
+        news, self.board_seen = changes[self.board_seen :], len(changes)
+        return [BoardSeen(tuple(tuple(change) for change in news))] if news else []
 
     def _stop(self, start: Start) -> None:
         """A call that is under way ends and is paid for, and then its step says that it stopped."""
@@ -112,6 +139,9 @@ class Family:
         self.mail: list[tuple[str, Fact]] = []
         self.refused: dict[tuple[str, str], str] = {}
         self.paid = 0
+        self.boards: defaultdict[str, list[Change]] = defaultdict(list)
+        self.board_of = {"root": "root"}
+        self.made: dict[tuple[str, str, int], Change] = {}
         self.root = self.members["root"] = Member(self, root, input or {}, lock=self.lock_of(root), **more)
 
     def lock_of(self, document: Document) -> Lock:
@@ -122,6 +152,7 @@ class Family:
         """Do what a worker's commit does for relatives: make children, leave facts, report an end."""
         run = member.origin.run
         for start in decision.children:
+            self.board_of[start.id] = self.board_of[run] if start.origin.shares_board else start.id
             document = self.documents[start.version] if start.version else member.document
             origin = replace(start.origin, run=start.id)
             assert start.id not in self.members
@@ -141,6 +172,30 @@ class Family:
             used = allotting.used_by(one.spend)
             end = ChildEnded(path, number, one.state, one.reason, one.output, one.error, used)
             self.mail.append((parent, from_json(to_json(end))))
+
+    def begin_board(self, member: Member) -> None:
+        """Put the first values of a run's document where nothing has ever stood."""
+        changes = self.boards[self.board_of[member.origin.run]]
+        known = {change.key for change in changes}
+        changes += [Change(key, 1, "write", value) for key, value in member.document.board.items() if key not in known]
+
+    def change_board(self, member: Member, start: Start) -> StepSucceeded | StepFailed:
+        """Change a shared board as `runs.boards` does: once for each attempt of a step."""
+        changes = self.boards[self.board_of[member.origin.run]]
+        asked = (member.origin.run, start.path, start.attempt)
+        if asked not in self.made:
+            board = Board()
+            board.see(changes)
+            op = start.node.config["op"]
+            found = board.change(start.input["key"], op, start.input["value"], start.input["if_version"])
+            if isinstance(found, StepError):
+                return StepFailed(start.path, start.attempt, found)
+            changes.append(found)
+            self.made[asked] = found
+        made = self.made[asked]
+        return StepSucceeded(
+            start.path, start.attempt, made.value, {"key": made.key, "version": made.version, "op": made.op}
+        )
 
     def children(self) -> list[Member]:
         return [member for run, member in self.members.items() if run in self.parents]
@@ -162,7 +217,10 @@ class Family:
             if self.mail:
                 moves.append(("mail", "", ""))
             if not moves:
-                return self
+                if not (late := [one for one in self.members.values() if one.is_due]):
+                    return self
+                late[0].wait_for_timer()
+                continue
             if crash_every and chance.randrange(crash_every) == 0:
                 live = [one for one in self.members.values() if one.run.state not in _STILL]
                 if live:

@@ -200,6 +200,15 @@ def test_an_edit_without_an_action_gives_the_edited_content() -> None:
     assert player.row("look")["output"] == {"text": "Better"}
 
 
+def test_what_a_person_edits_may_be_about_a_tool_without_being_a_call() -> None:
+    """What a Person step shows is the author's: only what guards an action is a call of which the tool must stand."""
+    look = {"kind": "human", "mode": "edit", "show": {"tool": "hammer", "size": 3}}
+    player = a_run("start >> look >> result", look=look, result={"kind": "output", "value": "${steps.look.output}"})
+    player.begin()
+    player.answer("approve", {"tool": "saw", "size": 4})
+    assert player.run.output == {"tool": "saw", "size": 4}
+
+
 def test_an_answer_counts_once_and_only_for_its_question() -> None:
     player = an_email()
     stale = Answered("approve!9", "x", "approve")
@@ -335,3 +344,24 @@ def test_two_guards_must_have_approved_the_same() -> None:
     disputed = both({"tool": "email.send@1", "args": {"to": "eve@example.com"}})
     assert disputed.paths_started() == ["write"]
     assert disputed.asked()[0]["request"] == "send!1"
+
+
+@pytest.mark.parametrize("answer", ["reject", "expire"])
+def test_what_one_guard_refused_another_cannot_let_out(answer: str) -> None:
+    """Side by side, one arrow is enough for the action to begin; the consent of one guard alone is not."""
+    second = {"kind": "human", "guards": "send", "on_expire": "default"}
+    drawing = "start >> write >> approve, second >> send >> result"
+    player = a_run(drawing, {"write": "Dear Bo"}, input={"to": "bo@example.com"}, send=SEND, second=second).play()
+    player.answer("approve", path="approve")
+    player.answer(answer, path="second")
+    assert player.paths_started() == ["write"]
+    assert [question["request"] for question in player.asked()] == ["send!1"], "somebody has to decide between them"
+
+
+def test_a_guard_that_nobody_was_asked_at_bars_nothing() -> None:
+    route = {"kind": "decide", "routes": [{"port": "big", "when": "false"}], "otherwise": "small"}
+    second = {"kind": "human", "guards": "send"}
+    drawing = "start >> route; route:big >> second >> send; route:small >> approve >> send >> result"
+    player = a_run(drawing, input={"to": "bo@example.com"}, route=route, second=second).play()
+    player.answer("approve")
+    assert player.paths_started() == ["send"]

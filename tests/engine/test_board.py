@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from runs.engine.board import MAX_BYTES
+from tests.engine.building import a_graph
 from tests.engine.meeting import a_meeting
-from tests.engine.playing import a_run
+from tests.engine.playing import Player, a_run
+from tests.engine.test_forking import forked
 
 
 def board(op: str, key: str = "k", **more: Any) -> dict[str, Any]:
@@ -150,3 +152,82 @@ def test_publishing_wakes_the_steps_that_wait_at_the_topic() -> None:
     ).play()
     assert player.run.output == "a"
     assert player.row("tell")["meta"] == {"topic": "news"}
+
+
+# Items and rounds that are judged by what stands on the board
+
+
+ONE_BY_ONE = {"kind": "each", "over": [1, 2, 3], "max_parallel": 1}
+JUDGED = {"kind": "repeat", "max_rounds": 3, "on_exhausted": "best", "result": "${steps.score.output}"}
+
+
+def at_the_board() -> dict[str, Any]:
+    """Return a graph in which one step writes what another said."""
+    graph: dict[str, Any] = a_graph("score >> w", w=board("write", value="${steps.score.output}"))
+    return graph
+
+
+def restarting(player: Player) -> Player:
+    """Play to the end, with a new owner before each step."""
+    return player.play(each_time=lambda p: p.crash(crashed=False) if p.open else None)
+
+
+def test_an_item_comes_after_a_restart_to_what_stood_on_the_board_when_it_ended() -> None:
+    each = {**ONE_BY_ONE, "graph": at_the_board(), "result": "${board.k} of ${item}"}
+    for end in (Player.play, restarting):
+        player = end(a_run("start >> each >> result", {"score": lambda start: f"about {start.path}"}, each=each))
+        assert player.row("each")["output"] == [f"about each[{index}].score of {index + 1}" for index in range(3)]
+
+
+def test_a_failed_item_stays_failed_when_what_it_missed_is_written_later() -> None:
+    inner = a_graph("score >> w", w=board("write", "${item}", value=1))
+    each = {**ONE_BY_ONE, "over": ["a", "b", "c"], "on_item_error": "omit", "graph": inner, "result": "${board.b}"}
+    for end in (Player.play, restarting):
+        player = end(a_run("start >> each >> result", each=each))
+        assert [item["status"] for item in player.row("each")["meta"]["items"]] == ["failed", "succeeded", "succeeded"]
+
+
+def scores(*values: int) -> dict[str, Any]:
+    return {"score": lambda start: values[int(start.path.partition("#")[2].partition(".")[0]) - 1]}
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "best", "count"),
+    [
+        ({"until": "board.k >= 9", "best_by": "board.k"}, (7, 5, 6), 1, 3),
+        ({"until": "board.k >= 9", "no_progress": {"metric": "board.k", "rounds": 2}}, (7, 5, 6), 1, 3),
+        ({"until": "board.k >= 9", "no_progress": {"metric": "board.k", "rounds": 1}}, (5, 4, 9), 1, 2),
+        ({"until": "board.k >= 7"}, (3, 8, 1), 2, 2),
+    ],
+)
+def test_a_round_is_judged_once_by_the_board_as_it_then_was(
+    config: dict[str, Any], values: tuple[int, ...], best: int, count: int
+) -> None:
+    repeat = {**JUDGED, "graph": at_the_board(), **config}
+    ways = [end(a_run("start >> again >> result", scores(*values), again=repeat)) for end in (Player.play, restarting)]
+    for player in ways:
+        meta = player.row("again")["meta"]
+        assert (meta["round"], len(meta["rounds"])) == (best, count)
+    assert ways[0].row("again")["meta"] == ways[1].row("again")["meta"]
+
+
+def test_an_item_that_is_run_again_is_judged_again() -> None:
+    each = {**ONE_BY_ONE, "over": [1], "graph": at_the_board(), "result": "${board.late}"}
+    nodes = {"each": {**each, "on_error": {"then": "ask_human"}}, "late": board("write", "late", value="here now")}
+    player = a_run("start >> each >> result; start >> ask >> late", **nodes)
+    player.play()
+    player.answer("answer", "go on", path="ask")
+    player.play()
+    player.crash(crashed=False)
+    assert player.run.containers["each"].outcomes[0].error["code"] == "missing_value"
+    player.answer("retry", path="each")
+    restarting(player)
+    assert player.row("each")["output"] == ["here now"]
+
+
+def test_a_fork_takes_an_item_over_with_what_it_had_come_to() -> None:
+    each = {**ONE_BY_ONE, "graph": at_the_board(), "result": "${board.k}"}
+    first = a_run("start >> each >> result", {"score": lambda start: f"about {start.path}"}, each=each).play()
+    again = forked(first, "each[1].score", script={"score": "new"}).play()
+    assert again.paths_started() == ["each[1].score"]
+    assert again.row("each")["output"] == ["about each[0].score", "new", "about each[2].score"]

@@ -1,6 +1,7 @@
 """No call, however parallel, passes a cap (engine.md §3)."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -225,6 +226,78 @@ def test_no_attempt_starts_when_the_machine_time_is_used_up() -> None:
     assert "5 seconds" in player.run.error["message"]
 
 
+def test_machine_time_is_the_same_after_a_restart_and_after_an_ordered_retry() -> None:
+    """The pauses between retries are no machine time, and what a person has tried again was worked all the same."""
+    caps = {"budget": {"max_seconds": 60}, "on_error": {"retry": {"first_delay": "PT50S"}, "then": "ask_human"}}
+    player = a_run("start >> a >> result", {}, a=caps)
+    player.begin()
+    player.open.pop("a")
+    player.tell(StepFailed("a", 1, Fails("transient").error, jitter=0.9, machine_ms=5_000))
+    player.crash(crashed=False)
+    assert player.run.spend_of("a").machine_ms == 5_000
+    player.wait(50)
+    player.open.pop("a")
+    player.tell(StepFailed("a", 2, Fails("refused").error, machine_ms=7_000))
+    player.answer("retry")
+    assert player.run.spend_of("a").machine_ms == 12_000
+    player.crash(crashed=False)
+    assert player.run.spend_of("a").machine_ms == 12_000
+
+
+OPEN = Fails("transient", "circuit_open")
+
+
+def test_a_wait_for_a_circuit_is_machine_time_also_after_a_restart() -> None:
+    """engine.md §1: timeouts and max_seconds count circuit waits."""
+    player = a_run("start >> a >> result", {"a": [OPEN, OPEN, "fine"]}, a={"budget": {"max_seconds": 90}})
+    player.begin()
+    player.finish("a")
+    assert player.run.spend_of("a").machine_ms == 0, "it counts when it is over"
+    player.crash(crashed=False)
+    player.wait(30)
+    assert (player.run.spend_of("a").machine_ms, player.run.spend.machine_ms) == (30_000, 30_000)
+    player.finish("a")
+    player.wait(30)
+    player.crash(crashed=False)
+    assert player.run.spend_of("a").machine_ms == 60_000
+    assert player.started[-1].timeout == 30.0
+    assert player.play().run.state == "succeeded"
+
+
+def test_nobody_waits_for_a_circuit_beyond_the_machine_time() -> None:
+    player = a_run("start >> a >> result", {"a": [OPEN, "fine"]}, budget=Budget(max_seconds=20))
+    player.begin()
+    player.finish("a")
+    assert (player.run.state, player.run.reason, player.run.error["code"]) == ("failed", "budget", "run_cap")
+    assert "another 30 seconds" in player.run.error["message"]
+    assert player.run.error["cap"]["what"] == "seconds"
+
+
+def test_a_person_may_allow_the_time_that_the_wait_for_a_circuit_takes() -> None:
+    asking = Budget(max_seconds=20, on_exceed="ask_human")
+    player = a_run("start >> a >> result", {"a": [OPEN, OPEN, "fine"]}, budget=asking)
+    player.begin()
+    player.finish("a")
+    player.answer("approve")
+    player.finish("a")
+    assert player.row("a")["wait_reason"] == "circuit"
+    player.crash(crashed=False)
+    player.wait(30)
+    assert player.play().run.state == "succeeded"
+    assert player.run.spend.machine_ms == 30_000
+
+
+def test_a_step_that_is_cancelled_while_it_waits_for_a_circuit_has_waited_so_long_only() -> None:
+    race = {"kind": "combine", "wait_for": "first"}
+    player = a_run("start >> a, b >> join >> result", {"a": OPEN}, join=race, budget=Budget(max_seconds=40))
+    player.begin()
+    player.finish("a")
+    player.now += timedelta(seconds=12)
+    player.finish("b")
+    assert player.state("a") == "cancelled"
+    assert player.run.spend.machine_ms == 12_000
+
+
 def test_what_steps_with_caps_spent_is_counted_again_after_a_restart() -> None:
     player = a_capped_run(a={"budget": {"max_cost_usd": "0.0005"}})
     spends = {"a": Spend(cost=400, calls=1), "b": Spend(cost=100, calls=1)}
@@ -284,9 +357,11 @@ def test_a_day_that_is_spent_asks_a_manager_and_what_is_added_is_added_where_the
     assert question["title"] == "The workspace's budget has reached its cap: allow $0.0005 more?"
     assert question["show"] == {"spent_usd": "0.00099", "cap_usd": "0.001", "cap": "workspace_cap"}
     player.crash()
-    player.answer("approve", {"add_usd": "0.002"})
+    player.answer("approve", {"add_usd": "0.002"}, reason="The fair")
     raised = [event.payload for event in player.events if event.type == "budget_raised"]
-    assert raised == [{"cap": "budget:7:2026-11-20", "amount_micros": 2_000}]
+    assert raised == [
+        {"cap": "budget:7:2026-11-20", "amount_micros": 2_000, "by": "bob@example.com", "reason": "The fair"}
+    ]
     assert sorted(player.open) == ["a", "b"], "one answer serves all who wait at it"
     assert player.run.caps[budget.RUN].max_cost_micros == 1_000, "the run's own cap is another"
     player.crash()
@@ -321,3 +396,165 @@ def test_cheaper_is_what_costs_less_and_nothing_else() -> None:
     nothing = a_capped_run(cap, a={"on_error": {"fallback": [{"model": "demo/writer"}]}})
     refuse(nothing, "a", 1_500)
     assert nothing.run.reason == "budget"
+
+
+BY_AGENTS: dict[str, dict[str, Any]] = {
+    "agent": {"agent": "frugal@1"},
+    "route": {
+        "kind": "decide",
+        "mode": "ai",
+        "agent": "frugal@1",
+        "value": "x",
+        "routes": [{"port": "yes", "description": "Good"}],
+        "otherwise": "no",
+    },
+    "check": {
+        "kind": "check",
+        "value": "x",
+        "rules": [{"rule": "ai_rubric", "rubric": "Is it good?", "agent": "frugal@1"}],
+    },
+    "merge": {"kind": "combine", "merge": "best_of", "agent": "frugal@1", "min_ok": 1},
+}
+
+
+def a_run_by_an_agent(kind: str, cap: Budget | None = None, **more: Any) -> Player:
+    """Return a run whose step `a` is about to be carried out by an agent that may cost 500 micro-dollars."""
+    node = {**BY_AGENTS[kind], **more}
+    drawing = "start >> b, c >> a; a, d >> join >> result; start >> d"
+    if kind == "route":
+        drawing = "start >> b, c >> pick >> a; a:yes >> join; a:no >> join; pick >> d >> join >> result"
+    player = a_run(drawing, budget=cap or Budget(max_cost_micros=10_000), a=node, pick={"kind": "combine"})
+    player.begin()
+    while "a" not in player.open:
+        player.finish(next(path for path in sorted(player.open) if path != "d"))
+    return player
+
+
+@pytest.mark.parametrize("kind", BY_AGENTS)
+def test_an_agents_own_cap_fails_its_step_whatever_kind_it_is(kind: str) -> None:
+    """The cap holds the step's calls together, and ends the step by its `then`, never the run."""
+    player = a_run_by_an_agent(kind)
+    pay(player, "a", 400, 400)
+    refuse(player, "a", 200)
+    error = player.row("a")["error"]
+    assert (error["code"], error["cap"]) == (
+        "step_cap",
+        {"cap": "a", "what": "cost", "limit": "0.0005", "used": "0.0004", "asked": "0.0002", "path": "a"},
+    )
+    assert player.row("a")["flags"] == ["contained"]
+    assert player.play().run.state == "succeeded"
+
+
+@pytest.mark.parametrize("kind", BY_AGENTS)
+def test_what_an_agent_may_cost_is_asked_for_and_added_as_any_cap(kind: str) -> None:
+    player = a_run_by_an_agent(kind, budget={"max_cost_usd": "1", "on_exceed": "ask_human"})
+    refuse(player, "a", 800)
+    (question,) = player.asked()
+    assert (question["title"], question["payload"]) == (
+        "The step a has reached its cap: allow $0.0003 more?",
+        {"add_usd": "0.0003"},
+    )
+    player.answer("approve")
+    player.crash()
+    assert budget.admit(player.run, "a", 800) is None
+    assert budget.admit(player.run, "a", 801).code == "step_cap"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", BY_AGENTS)
+def test_at_an_agents_cap_a_cheaper_model_is_tried_first(kind: str) -> None:
+    cheaper = {"budget": {"on_exceed": "cheaper_model"}, "on_error": {"fallback": [{"model": "demo/echo"}]}}
+    player = a_run_by_an_agent(kind, **cheaper)
+    refuse(player, "a", 800)
+    assert player.started[-1].model == "demo/echo"
+    refuse(player, "a", 800)
+    assert player.row("a")["flags"] == ["degraded", "contained"]
+
+
+@pytest.mark.parametrize("kind", BY_AGENTS)
+def test_without_a_price_an_agents_cap_refuses_the_step_alone(kind: str) -> None:
+    player = a_run_by_an_agent(kind, Budget(max_tokens=100_000))
+    refuse(player, "a", None)
+    assert player.row("a")["error"]["code"] == "price_unknown"
+    assert player.play().run.state == "succeeded"
+
+
+def test_whoever_stands_in_brings_its_own_cap_and_finds_what_was_spent() -> None:
+    """A step that falls back to a thriftier agent may cost no more than that one may, before and after a restart."""
+    player = a_capped_run(a={"on_error": {"fallback": [{"agent": "frugal@1"}, {"agent": "writer@1"}]}})
+    pay(player, "a", 300, 300)
+    player.step_spends = {"a": Spend(cost=300, calls=1)}
+    player.script["a"] = Fails("refused")
+    player.finish("a")
+    for _ in range(2):
+        assert budget.admit(player.run, "a", 201).code == "step_cap"  # type: ignore[union-attr]
+        assert budget.admit(player.run, "a", 200) is None
+        player.crash()
+    player.finish("a")
+    assert player.started[-1].agent.id == "writer@1"  # type: ignore[union-attr]
+    assert budget.admit(player.run, "a", 600) is None
+
+
+WARNED = (0.5, 0.8, 1.0)
+
+
+def alerts_of(player: Player) -> list[dict[str, Any]]:
+    return [dict(event.payload) for event in player.events if event.type == "budget_alert"]
+
+
+@pytest.mark.parametrize(
+    ("cap", "what"),
+    [(Budget(max_tokens=10), "tokens"), (Budget(max_llm_calls=10), "calls"), (Budget(max_seconds=10), "seconds")],
+)
+@pytest.mark.parametrize("step", ["", "a"])
+def test_each_share_of_any_cap_is_told_once(cap: Budget, what: str, step: str) -> None:
+    """Ten times a call of one token that takes a second: at five, eight and ten of each, in the run or in a step."""
+    own = {"max_tokens": cap.max_tokens, "max_llm_calls": cap.max_llm_calls, "max_seconds": cap.max_seconds}
+    capped = {"budget": {name: most for name, most in own.items() if most}}
+    player = a_capped_run(Budget() if step else replace(cap, alert_at=WARNED), **({step: capped} if step else {}))
+    for _ in range(10):
+        budget.reserve(player.run, "a", 0, 1)
+        budget.settle(player.run, "a", 0, Usage(0, 1, 0))
+        budget.spend_time(player.run, "a", 1_000)
+        player.tell()
+    told = [{"at": at, "what": what, "used": used, "cap": 10} for at, used in ((0.5, 5), (0.8, 8), (1.0, 10))]
+    assert alerts_of(player) == told
+    assert {event.path for event in player.events if event.type == "budget_alert"} == {step or None}
+
+
+def test_open_calls_are_told_of_when_they_have_ended_each_share_once() -> None:
+    player = a_capped_run(Budget(max_llm_calls=4))
+    for _ in range(4):
+        budget.reserve(player.run, "a", 0)
+    assert not alerts_of(player)
+    budget.release(player.run, "a", 0)
+    for _ in range(2):
+        budget.settle(player.run, "a", 0, Usage(0))
+    player.tell()
+    assert [alert["at"] for alert in alerts_of(player)] == [0.5]
+    budget.unconfirm(player.run, "a", 0)
+    budget.reserve(player.run, "a", 0)
+    budget.settle(player.run, "a", 0, Usage(0))
+    player.tell()
+    assert [alert["at"] for alert in alerts_of(player)] == [0.5, 0.8, 1.0], "three of four is less than 80 percent"
+
+
+def test_the_end_of_a_cap_on_tokens_is_told_once_when_a_call_no_longer_fits() -> None:
+    player = a_capped_run(Budget(max_tokens=100, on_exceed="ask_human"))
+    pay(player, "a", 0, 0, 70)
+    refuse(player, "a", 0, 40)
+    player.crash()
+    refuse(player, "b", 0, 40)
+    told = [(alert["at"], alert["used"], alert.get("refused", False)) for alert in alerts_of(player)]
+    assert told == [(0.5, 70, False), (1.0, 70, True)]
+
+
+def test_the_time_of_the_last_step_is_told_of_before_the_run_ends() -> None:
+    player = a_run("start >> a >> result", budget=Budget(max_seconds=5))
+    player.begin()
+    player.open.clear()
+    from runs.engine.facts import StepSucceeded
+
+    player.tell(StepSucceeded("a", 1, "x", machine_ms=4_000))
+    assert player.run.state == "succeeded"
+    assert [(alert["at"], alert["used"]) for alert in alerts_of(player)] == [(0.5, 4), (0.8, 4)]
+    assert player.events[-1].type != "budget_alert"

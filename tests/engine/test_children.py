@@ -6,7 +6,15 @@ import pytest
 
 from pipelines.graph.model import Budget, Document
 from runs.engine import allotting
-from runs.engine.facts import CancelRequested, ChildEnded, PauseRequested, PipelineWanted, ResumeRequested
+from runs.engine.facts import (
+    Answered,
+    CancelRequested,
+    ChildEnded,
+    PauseRequested,
+    PipelineWanted,
+    ResumeRequested,
+    StopRequested,
+)
 from runs.engine.origin import Ancestor, Origin, child_id
 from runs.engine.status import RunState
 from tests.engine.building import a_document, a_graph
@@ -306,6 +314,66 @@ def test_grandchildren_are_given_more_through_their_parents(seed: int, cap: int)
         assert (family.root.run.state, family.paid >= 8 * PRICE) == (RunState.SUCCEEDED, True)
 
 
+def test_a_call_that_a_childs_money_kept_back_is_made_although_the_child_ended_before_it_said_so() -> None:
+    """The worker refuses the call; when the run hears of it, the child has ended and nothing is kept any more."""
+    nodes = {"solo": {"prompt": "Alone."}, "call": calling(budget={"max_cost_usd": "0.00015"})}
+    parent = a_parent("start >> call, solo >> join >> result", result={"value": "1"}, **nodes)
+    child = a_child(budget={"max_cost_usd": "0.00015"})
+    family = Family(parent, {"child": child}, budget=Budget(max_cost_micros=2 * PRICE))
+    family.root.begin()
+    assert family.refused, "the child has its money, and too little is left"
+    while family.children()[0].run.state is not RunState.SUCCEEDED or family.mail:
+        if family.mail:
+            family.deliver()
+        else:
+            family.children()[0].finish("dig")
+    assert family.root.state("call") == "succeeded"
+    family.root.finish("solo")
+    family.play()
+    assert (family.root.state("solo"), family.root.run.state) == ("succeeded", RunState.SUCCEEDED)
+    assert family.paid == 2 * PRICE
+
+
+def three_at_once() -> Family:
+    """Return a run whose child has room for one of its three calls, so that two of its steps wait for more."""
+    low = a_child("child", "start >> one, two, three >> join >> result", nodes={"result": {"value": "1"}})
+    family = Family(a_parent(), {"child": low}, budget=Budget(max_cost_micros=20 * PRICE))
+    family.root.begin()
+    family.deliver()
+    (child,) = family.children()
+    for path in ("two", "three"):
+        child.finish(path)
+    assert {child.row(path)["wait_reason"] for path in ("two", "three")} == {"parent"}
+    return family
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_the_next_step_has_the_answer_of_one_that_asked_above_and_was_stopped(*, crash: bool) -> None:
+    family = three_at_once()
+    (child,) = family.children()
+    child.tell(StopRequested("two", "carol@example.com", "Not this one."))
+    if crash:
+        child.crash()
+    family.play()
+    assert (child.run.state, family.root.run.state) == (RunState.SUCCEEDED, RunState.SUCCEEDED)
+    assert (child.state("two"), child.state("three")) == ("cancelled", "succeeded")
+    assert family.root.run.spend.held_cost == 0
+
+
+def test_an_answer_from_above_counts_once_whoever_has_it() -> None:
+    family = three_at_once()
+    (child,) = family.children()
+    child.tell(StopRequested("two"))
+    while not any(isinstance(fact, Answered) for _, fact in family.mail):
+        family.deliver()
+    (answer,) = [fact for _, fact in family.mail if isinstance(fact, Answered)]
+    child.tell(answer)
+    most = child.run.caps[""].max_cost_micros
+    assert most == 2 * PRICE
+    child.tell(answer)
+    assert child.run.caps[""].max_cost_micros == most
+
+
 def test_a_cap_on_the_step_binds_its_children() -> None:
     parent = a_parent(call=calling(budget={"max_cost_usd": "0.00015"}))
     family = Family(parent, {"child": a_child("child", "start >> dig >> deeper >> result")}).play()
@@ -338,9 +406,8 @@ def test_calls_and_tokens_are_kept_for_children_too() -> None:
     family = Family(parent, documents, budget=Budget(max_llm_calls=5)).play(1)
     assert family.paid == 5 * PRICE
     assert family.root.run.spend.all_calls == 5
-    tight = Family(a_parent(), {"child": a_child()}, budget=Budget(max_tokens=500, max_seconds=9)).play()
+    tight = Family(a_parent(), {"child": a_child()}, budget=Budget(max_tokens=500)).play()
     assert tight.children()[0].budget.max_tokens == 25
-    assert tight.children()[0].budget.max_seconds == 9
     assert tight.root.run.spend.child_tokens == 2
 
 
@@ -380,3 +447,14 @@ def test_crashes_of_parent_and_children_change_nothing(seed: int) -> None:
     assert rough.root.states() == calm.root.states()
     assert rough.root.run.output == calm.root.run.output
     assert len(rough.children()) == len(calm.children()) == 5, "no crash starts a child twice"
+
+
+def test_a_child_asks_for_more_of_what_it_shares_and_keeps_to_its_own_cap() -> None:
+    drawing = "start >> dig >> more >> most >> result"
+    child = a_child(drawing=drawing, budget={"max_cost_usd": "0.000200"})
+    caps = Budget(max_cost_micros=100 * PRICE, max_tokens=1_000)
+    family = Family(a_parent(), {"child": child}, budget=caps).play()
+    (below,) = family.children()
+    assert below.origin.grows == ("tokens",), "of the parent's money it may have all that its own cap allows"
+    assert (below.run.error["code"], family.paid) == ("run_cap", 2 * PRICE)
+    assert Origin.from_json("x", {"grows": True}).grows == ("cost", "tokens", "calls"), "as older rows have it"

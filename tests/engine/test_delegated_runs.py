@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.graph.model import Budget, Document
-from runs.engine.facts import CancelRequested, PauseRequested, ResumeRequested, StopRequested
+from runs.engine.facts import CancelRequested, PauseRequested, PipelineWanted, ResumeRequested, StopRequested
 from runs.engine.origin import child_id
 from runs.engine.status import RunState
 from tests.engine.building import a_document, a_graph
@@ -145,6 +145,25 @@ def test_a_router_hands_its_one_pipeline_arguments_and_a_person_may_have_it_done
     assert family.root.run.output == "Now it works."
     assert [one.input["topic"] for one in family.children()] == ["bees", "bees"]
     assert [one.origin.run for one in family.children()] == [child_id("root", "lead>1.child", n) for n in (1, 2)]
+
+
+@pytest.mark.parametrize("under", [False, True])
+def test_an_agent_that_works_for_a_leader_starts_a_pipeline_of_its_own(under: bool) -> None:
+    def dig(start: Any) -> Any:
+        wish = PipelineWanted(start.path, start.attempt, "child", {"topic": "bees"}, "c1")
+        return start.answers["c1"]["output"] if "c1" in start.answers else wish
+
+    below = {"name": "team", "agent": "writer@1", "workers": [{"agent": "digger@1"}]}
+    workers = [{"supervisor": below}] if under else [{"agent": "digger@1"}]
+    given = (
+        (orders(("team", "See to it.")), orders(("digger", "Dig.")), FINISH) if under else (orders(("digger", "Dig.")),)
+    )
+    script = {"digger": dig, "dig": "Bees."}
+    for seed in range(6):
+        family = a_family(*given, FINISH, workers=workers, script=script).play(seed, crash_every=5)
+        assert family.root.run.output == "All is done."
+        (child,) = family.children()
+        assert (child.document.id, child.origin.labels) == ("child", {"input.topic": "model"})
 
 
 # plans

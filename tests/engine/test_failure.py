@@ -41,6 +41,8 @@ def an_error(cls: str, code: str = "broken", retry_after: float | None = None) -
         (an_error("denied"), Tries(fallbacks=1), GiveUp()),
         (an_error("budget"), Tries(fallbacks=1), GiveUp()),
         (an_error("limit"), Tries(fallbacks=1), GiveUp()),
+        (an_error("limit", "context_too_large"), Tries(fallbacks=1), UseFallback(1)),
+        (an_error("limit", "context_too_large"), Tries(), GiveUp()),
         (an_error("transient", "circuit_open"), Tries(fallbacks=1), UseFallback(1)),
         (an_error("transient", "circuit_open"), Tries(retries=2), TryAgain(30.0, circuit=True)),
         (an_error("transient", "circuit_open"), Tries(seconds_left=9.0), GiveUp()),
@@ -130,6 +132,40 @@ def test_a_fallback_has_fresh_retries_and_marks_the_step_degraded() -> None:
 
 def test_an_agents_own_fallbacks_serve_a_step_that_names_none() -> None:
     player = a_run("start >> a >> result", {"a": [Fails("refused"), "fine"]}, a={"agent": "careful@1"}).play()
+    assert [start.model for start in player.started] == [None, "demo/echo"]
+
+
+CAREFUL: dict[str, dict[str, Any]] = {
+    "decide": {
+        "mode": "ai",
+        "agent": "careful@1",
+        "value": "x",
+        "routes": [{"port": "yes", "description": "Good"}],
+        "otherwise": "no",
+    },
+    "check": {"value": "x", "rules": [{"rule": "ai_rubric", "rubric": "Is it good?", "agent": "careful@1"}]},
+    "combine": {"merge": "synthesize", "agent": "careful@1"},
+}
+
+
+@pytest.mark.parametrize("kind", CAREFUL)
+def test_an_agents_fallbacks_serve_whatever_it_routes_judges_or_merges(kind: str) -> None:
+    said = {"verdicts": [{"score": 1, "reason": "", "finding": ""}]} if kind == "check" else {"chosen": "yes"}
+    before, after = ("b, c" if kind == "combine" else "b"), ("a:yes" if kind == "decide" else "a")
+    drawing = f"start >> {before} >> a; {after} >> join >> result"
+    player = a_run(drawing, {"a": [Fails("refused"), said]}, a={"kind": kind, **CAREFUL[kind]}).play()
+    assert [start.model for start in player.started if start.path == "a"] == [None, "demo/echo"]
+    assert (player.state("a"), player.row("a")["flags"]) == ("succeeded", ["degraded"])
+    assert player.run.state == "succeeded"
+
+
+def test_a_check_with_several_judges_has_the_fallbacks_it_names_alone() -> None:
+    rules = [{"rule": "ai_rubric", "rubric": "Is it good?", "agent": name} for name in ("careful@1", "writer@1")]
+    check = {"kind": "check", "value": "x", "rules": rules}
+    player = a_run("start >> a >> result", {"a": Fails("refused")}, a=check).play()
+    assert player.paths_started() == ["a"]
+    named = {**check, "on_error": {"fallback": [{"model": "demo/echo"}]}}
+    player = a_run("start >> a >> result", {"a": Fails("refused")}, a=named).play()
     assert [start.model for start in player.started] == [None, "demo/echo"]
 
 

@@ -39,7 +39,7 @@ def forked(
 
 
 def carried(record: StepRecord) -> StepRecord:
-    memo = {name: record.memo[name] for name in ("failed_input",) if name in record.memo}
+    memo = {name: record.memo[name] for name in ("failed_input", "board", "verdict") if name in record.memo}
     return replace(record, flags=[*record.flags, REUSED], memo=memo)
 
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from runs.engine.facts import CancelRequested, LockGranted, PauseRequested, ResumeRequested
 from runs.engine.status import RunState
-from tests.engine.building import a_document
+from tests.engine import asking
+from tests.engine.building import a_document, a_graph
+from tests.engine.kin import Family
 from tests.engine.meeting import Meeting, a_meeting
 from tests.engine.playing import Fails, Player
 from tests.engine.test_properties import FINAL, a_random_graph
@@ -134,6 +136,10 @@ def test_a_container_holds_its_lock_for_all_its_items() -> None:
 seeds = st.integers(min_value=0, max_value=1_000_000)
 
 
+class Peopled(asking.Peopled, Meeting):
+    """Runs that meet, and people who answer."""
+
+
 def a_locked_document(seed: int) -> Any:
     rng = random.Random(seed)
     graph = a_random_graph(rng, races=seed % 2 == 0, stops=False)
@@ -166,11 +172,15 @@ def _wait_and_lock(graph: dict[str, Any], rng: random.Random) -> None:
 @settings(max_examples=80, deadline=None)
 @given(seed=seeds)
 def test_in_any_graph_nobody_waits_for_ever_and_two_never_hold_one_lock(seed: int) -> None:
-    player = Meeting(a_locked_document(seed), {})
+    player = Peopled(a_locked_document(seed), {})
     rng = random.Random(seed)
 
     def look(player: Player) -> None:
-        locks = [player.row(path)["memo"]["lock"]["name"] for path in player.open if "lock" in player.row(path)["memo"]]
+        locks = [
+            player.row(path)["memo"]["lock"]["name"]
+            for path in player.run.running
+            if "lock" in player.row(path)["memo"]
+        ]
         assert len(locks) == len(set(locks)), "two steps that share a lock run at once"
         if rng.random() < 0.2 and player.run.state is not RunState.QUEUED:
             player.send("any", "hello")
@@ -184,3 +194,45 @@ def test_in_any_graph_nobody_waits_for_ever_and_two_never_hold_one_lock(seed: in
     assert not player.waits, "a wait is left behind"
     versions = [event.payload["version"] for event in player.events if event.type == "board_changed"]
     assert versions == list(range(1, len(versions) + 1)), "every append once"
+
+
+def a_locked_parent(call: dict[str, Any], detached: bool = False) -> Family:
+    """Return a run that starts another under a lock; a step of that wants the same lock."""
+    child = a_document(a_graph("start >> print >> result", print=LOCKED), id="child")
+    step = {"kind": "pipeline", "pipeline": "child", "inputs": {}, "detached": detached, **LOCKED, **call}
+    return Family(a_document(a_graph("start >> call >> result", call=step)), {"child": child})
+
+
+def test_a_run_that_somebody_waits_for_under_a_lock_waits_for_none() -> None:
+    """It would wait for ever: the lock above it is given back when it has ended."""
+    family = a_locked_parent({})
+    family.root.begin()
+    family.root.tell(LockGranted("call!1"))
+    family.play()
+    (child,) = family.children()
+    assert child.row("print")["error"]["code"] == "nested_lock"
+    assert "'printer'" in child.row("print")["error"]["message"]
+    assert family.root.run.state == "failed"
+    assert family.root.row("call")["error"]["code"] == "child_failed"
+
+
+def test_a_run_that_nobody_waits_for_takes_its_turn_at_the_lock() -> None:
+    family = a_locked_parent({}, detached=True)
+    family.root.begin()
+    family.root.tell(LockGranted("call!1"))
+    family.play()
+    (child,) = family.children()
+    assert child.row("print")["wait_reason"] == "lock"
+    assert family.root.run.state == "succeeded"
+
+
+def test_a_lock_around_a_container_is_held_above_what_its_steps_start() -> None:
+    child = a_document(a_graph("start >> print >> result", print={"lock": "other"}), id="child")
+    call = {"kind": "pipeline", "pipeline": "child", "inputs": {}}
+    each = {"kind": "each", "over": [1], "graph": {"nodes": {"call": call}, "edges": []}, **LOCKED}
+    family = Family(a_document(a_graph("start >> all >> result", all=each)), {"child": child})
+    family.root.begin()
+    family.root.tell(LockGranted("all!1"))
+    family.play()
+    (member,) = family.children()
+    assert member.row("print")["error"]["code"] == "nested_lock"

@@ -12,10 +12,14 @@ from pipelines.graph.model import Document
 from pipelines.graph.places import places
 from runs.engine.scope import EdgeState, Scope
 from runs.engine.status import RunState
+from tests.engine.asking import Asked, Peopled
 from tests.engine.building import a_document
+from tests.engine.oracle import assert_joined
 from tests.engine.playing import Fails, Player
 
 THENS = ("skip", "use_default", "route")
+# What may ask a person about its failure; which of a container's items is tried again would be a race.
+ASKED = ("agent", "decide", "combine")
 FINAL = {"succeeded", "failed", "skipped", "cancelled"}
 MOST_NESTED = 2
 
@@ -49,7 +53,9 @@ def _a_random_node(rng: random.Random, *, races: bool, stops: bool, depth: int) 
         "wait_for": rng.choice(("settled", "settled", "all", *(("first", 2) if races else ()))),
     }
     containers = ("each", "repeat", "team") if depth < MOST_NESTED else ()
-    kind = rng.choice(("agent", "agent", "agent", "decide", "combine", *containers))
+    kind = rng.choice(("agent", "agent", "agent", "decide", "combine", "human", *containers))
+    if kind in ASKED and rng.random() < 0.2:
+        node["on_error"]["then"] = "ask_human"
     match kind:
         case "agent":
             node |= {"kind": "agent", "agent": "writer@1", "prompt": "Write."}
@@ -58,6 +64,8 @@ def _a_random_node(rng: random.Random, *, races: bool, stops: bool, depth: int) 
             node["routes"] = [{"port": "a", "when": rng.choice(("true", "false"))}, {"port": "c", "when": "true"}]
         case "combine":
             node |= {"kind": "combine", "min_ok": rng.choice((1, 1, 2)), "cancel_rest": rng.random() < 0.5}
+        case "human":
+            node |= {"kind": "human", "mode": "answer"}
         case "team":
             members = ["writer@1"] * rng.randint(1, 3)
             node |= {"kind": "team", "task": "Talk.", "members": members, "stop": {"max_turns": rng.randint(1, 4)}}
@@ -87,8 +95,8 @@ def _a_random_node(rng: random.Random, *, races: bool, stops: bool, depth: int) 
 
 
 def _ports(node: dict[str, Any]) -> list[str]:
-    own = {"decide": ["a", "b", "c"], "repeat": ["done", "exhausted"]}.get(node["kind"], ["done"])
-    return [*own, *(["error"] if node["on_error"]["then"] == "route" else [])]
+    own = {"decide": ["a", "b", "c"], "human": ["approved", "rejected"], "repeat": ["done", "exhausted"]}
+    return [*own.get(node["kind"], ["done"]), *(["error"] if node["on_error"]["then"] == "route" else [])]
 
 
 def a_script(seed: int) -> Callable[[Any], Any]:
@@ -104,12 +112,15 @@ def a_script(seed: int) -> Callable[[Any], Any]:
     return outcome
 
 
-class Scripted(Player):
+class Scripted(Peopled):
     def __init__(self, document: Document, seed: int) -> None:
         super().__init__(document)
+        self.seed = seed
         self._outcome = a_script(seed)
 
     def outcome(self, start: Any) -> Any:
+        if isinstance(start, Asked):
+            return super().outcome(start)
         said = self._outcome(start)
         self.script[start.path] = said if isinstance(said, dict) else _fails(said)
         return super().outcome(start)
@@ -145,6 +156,8 @@ def assert_sound(player: Player) -> None:
     assert all(EdgeState.OPEN not in scope.edges for scope in scopes(player)), "an edge stayed open"
     for name in player.document.graph.nodes:
         assert name in player.rows, f"{name} was forgotten"
+    if player.run.state is RunState.SUCCEEDED or player.run.reason == "no_result":
+        assert_joined(player)
 
 
 def _was_running(events: list[Any], path: str) -> bool:
@@ -162,9 +175,14 @@ def _was_running(events: list[Any], path: str) -> bool:
 
 def final(player: Player) -> dict[str, Any]:
     return {
-        path: (row["state"], row["output"], row["ports"], row["meta"], row["flags"])
+        path: (row["state"], row["output"], row["ports"], _timeless(row["meta"]), row["flags"])
         for path, row in sorted(player.rows.items())
     }
+
+
+def _timeless(meta: Any) -> Any:
+    """Return what is known of a step without the moment of a person's answer."""
+    return {name: value for name, value in meta.items() if name != "when"} if isinstance(meta, dict) else meta
 
 
 ORDERS = 4

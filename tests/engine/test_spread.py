@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.graph.model import Budget, Document
-from runs.engine.facts import CancelRequested
+from runs.engine.facts import CancelRequested, StopRequested
 from runs.engine.origin import Origin
 from runs.engine.status import RunState
 from tests.engine.building import a_document, a_graph
@@ -178,3 +178,26 @@ def test_a_pipeline_below_an_item_is_one_level_below_the_run() -> None:
     assert [one.pipeline for one in sub.origin.ancestors] == ["top"]
     assert sub.origin.labels == {"input.w": "user"}
     assert Origin.from_json("i", item.origin.as_json()).place == "walk"
+
+
+@pytest.mark.parametrize("spread", [True, False])
+@pytest.mark.parametrize("path", ["walk[1]", "walk[1].run"])
+@pytest.mark.parametrize("on_item_error", ["stop", "omit"])
+def test_a_stopped_item_counts_as_failed_and_says_who(*, spread: bool, path: str, on_item_error: str) -> None:
+    """Without `spread` an item has no step of the name `run`: then nothing is stopped."""
+    document = a_walk(spread=spread, on_item_error=on_item_error, on_error={"then": "skip"})
+    family = Family(document, {}, SCRIPT, INPUT)
+    family.root.begin()
+    family.root.finish("plan")
+    family.root.tell(StopRequested(path, "carol@example.com", "Enough."))
+    family.play()
+    assert family.root.run.state.is_terminal
+    assert all(member.run.state.is_terminal for member in family.members.values())
+    row = family.root.row("walk")
+    if path == "walk[1].run" and not spread:
+        assert row["state"] == "succeeded"
+    elif on_item_error == "stop":
+        assert (row["state"], "carol@example.com stopped it: Enough." in row["error"]["message"]) == ("failed", True)
+    else:
+        item = row["meta"]["items"][1]
+        assert (item["status"], item["error"]["code"]) == ("failed", "stopped_with_all")

@@ -23,6 +23,12 @@ def test_round_robin_goes_round_until_the_turns_are_used() -> None:
     assert player.types("chat").count("turn_started") == 4
 
 
+def test_where_repeats_are_allowed_who_spoke_last_may_be_called_on_again() -> None:
+    player = a_team({"choose": chooses("ann")}, mode="selector", agent="host", no_repeat=False, stop={"max_turns": 2})
+    player.play()
+    assert [start.agent.role for start in player.started if start.node.id.startswith("speak")] == ["ann", "ann"]  # type: ignore[union-attr]
+
+
 def test_a_selector_calls_on_members_and_never_on_who_spoke_last() -> None:
     script = {"choose": chooses("cem", "ann", "cem")}
     player = a_team(script, mode="selector", agent="host", stop={"max_turns": 3}).play()
@@ -83,6 +89,34 @@ def test_no_progress_leads_to_new_beginnings_and_then_to_an_end() -> None:
     assert plans == ["plan of turn 1", "plan of turn 4"], "the first, and one after two verdicts of no progress"
     heard = next(start.input["prompt"] for start in player.started if start.path == "chat~4.speak_1")
     assert "What was said so far: nothing yet." in heard, "members begin anew"
+
+
+@pytest.mark.parametrize("answer", ["retry", "use", "stop"])
+def test_a_person_may_be_asked_what_now_when_a_moderated_team_comes_no_further(answer: str) -> None:
+    script = {"choose": moderates(progress=False), "close": "No feast."}
+    config = {"mode": "moderator", "agent": "host", "max_stalls": 2, "max_resets": 1, "stop": {"max_turns": 50}}
+    player = a_team(script, on_error={"then": "ask_human"}, **config).play()
+    player.crash()
+    (question,) = player.asked()
+    assert (question["kind"], question["why"]) == (
+        "failure",
+        "The moderator saw no progress in 2 turns, after 1 new beginning.",
+    )
+    assert player.row("chat")["error"]["code"] == "no_progress"
+    assert "close" not in [start.node.id for start in player.started], "the last word is asked for when it ends"
+    before = len(player.started)
+    player.answer(answer, *(["A feast."] if answer == "use" else []))
+    if answer == "retry":
+        player.crash()
+        player.play()
+    if answer == "use":
+        assert player.run.output == "A feast."
+    elif answer == "stop":
+        assert player.run.error["code"] == "no_progress"
+    else:
+        assert len(player.started) > before, "it begins anew as often as before"
+        assert len(player.asked()) == 1
+        player.answer("skip")
 
 
 def test_a_debate_has_its_rounds_at_once_and_a_verdict() -> None:

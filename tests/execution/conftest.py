@@ -17,7 +17,7 @@ from tests.sink import Sink
 def _import_the_sdk() -> None:
     """Seconds of CPU that no test's timeout should have to cover."""
     importlib.import_module("runs.execution.models.providers")
-    importlib.import_module("pydantic_ai.models.openai")
+    importlib.import_module("runs.execution.models.openai_client")
 
 
 @pytest.fixture(autouse=True)

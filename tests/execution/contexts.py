@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from pipelines.graph.lock import AgentSpec, Price
 from pipelines.graph.model import Kind, Node
 from pipelines.graph.tools import ToolSpec
 from pipelines.library.tools import TOOLS
 from runs.cache import Kept
+from runs.engine.budget import Refusal
 from runs.engine.decision import Start
+from runs.engine.facts import ErrorClass, StepError
 from runs.execution.context import CallIntent, CallOutcome, JournalEntry, StepAborted
-from runs.talks import Turn
+from runs.talks import Summary, Turn
 
 WORKSPACE = "01890000-0000-7000-8000-000000000001"
 CHEAP = Price(input=1_000_000, output=2_000_000)  # a micro-dollar a token in, two out
@@ -31,10 +33,12 @@ class MemoryContext:
     prices: Mapping[str, Price | None] = field(default_factory=dict)
     windows: Mapping[str, int] = field(default_factory=dict)
     turns: dict[str, list[Turn]] = field(default_factory=dict)
+    summed_up: dict[str, list[Summary]] = field(default_factory=dict)
     tools: Mapping[str, ToolSpec] = field(default_factory=lambda: dict(TOOLS))
     intents: list[CallIntent] = field(default_factory=list)
     outcomes: list[CallOutcome] = field(default_factory=list)
     refuse: StepAborted | None = None
+    refusals: list[Refusal] = field(default_factory=list)
     kept: dict[str, Kept] = field(default_factory=dict)
     origin: Kept | None = None
 
@@ -46,6 +50,18 @@ class MemoryContext:
 
     async def said(self, key: str) -> list[Turn]:
         return list(self.turns.get(key, ()))
+
+    async def summaries(self, key: str) -> list[Summary]:
+        return self.summed_up.get(key, [])[::-1]
+
+    def keep_summary(self, key: str, summary: Summary) -> None:
+        kept = self.summed_up.setdefault(key, [])
+        if summary.covers not in [one.covers for one in kept]:
+            kept.append(summary)
+
+    def stop_at(self, refusal: Refusal) -> NoReturn:
+        self.refusals.append(refusal)
+        raise StepAborted(StepError(ErrorClass.BUDGET, refusal.code, refusal.message))
 
     async def begin(self, intent: CallIntent) -> None:
         if self.refuse:
@@ -75,7 +91,7 @@ class MemoryContext:
         """Return the next attempt (or, after a block, the same) with the journal so far."""
         changes.setdefault("attempt", self.start.attempt)
         rest = {"prices": self.prices, "tools": self.tools, "rehearsal": self.rehearsal}
-        rest |= {"windows": self.windows, "turns": self.turns}
+        rest |= {"windows": self.windows, "turns": self.turns, "summed_up": self.summed_up}
         return MemoryContext(replace(self.start, **changes), journal=list(self.journal), **rest)
 
     def crash(self) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from pipelines.graph.lock import Price
 from runs.engine.facts import ErrorClass, StepError, StepFailed, StepSucceeded
 from runs.execution.context import StepAborted
@@ -102,21 +104,6 @@ async def test_a_refused_reservation_fails_the_step_and_sends_nothing(model_serv
     assert model_server.calls == []
 
 
-async def test_an_agent_s_own_cap_stops_before_the_call_that_could_pass_it(model_server: ModelServer) -> None:
-    step = an_agent_step(an_agent("stub/m", max_output=1000, max_cost_micros=1500))
-
-    error = failed(await carry_out(step))
-
-    assert (error.cls, error.code) == (ErrorClass.BUDGET, "agent_cap")
-    assert model_server.calls == []
-
-
-async def test_an_agent_s_cap_cannot_hold_without_a_price(model_server: ModelServer) -> None:
-    step = an_agent_step(an_agent("stub/m", max_cost_micros=1_000_000), prices={})
-
-    assert failed(await carry_out(step)).code == "price_unknown"
-
-
 # Objects and repairs
 
 
@@ -195,6 +182,29 @@ async def test_nul_and_lone_surrogates_never_reach_the_journal(model_server: Mod
     assert output == step.outcomes[0].response["text"]
     output.encode()
     assert "\x00" not in output
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [("a\x00b", ("sanitised",)), ("a\ud800b", ("sanitised",)), ("a b", ())],
+    ids=["a NUL", "half a pair", "plain"],
+)
+async def test_a_text_that_the_database_cannot_hold_is_changed_and_flagged(
+    model_server: ModelServer, text: str, flags: tuple[str, ...]
+) -> None:
+    model_server.script(Reply(text=text))
+    fact = await carry_out(an_agent_step(an_agent("stub/m")))
+    assert isinstance(fact, StepSucceeded)
+    assert fact.flags == flags
+
+
+async def test_an_object_with_an_escaped_nul_is_changed_and_flagged(model_server: ModelServer) -> None:
+    model_server.script(Reply(text=r'{"said": "a\u0000b"}'))
+    schema = {"type": "object", "properties": {"said": {"type": "string"}}}
+    fact = await carry_out(an_agent_step(an_agent("stub/m", output_schema=schema)))
+    assert isinstance(fact, StepSucceeded)
+    assert fact.flags == ("sanitised",)
+    assert "\x00" not in fact.output["said"]
 
 
 async def test_a_number_too_large_for_any_database_does_not_pass_for_a_number(model_server: ModelServer) -> None:

@@ -164,6 +164,19 @@ async def test_reading_needs_no_approval_and_posting_does(sink: Sink) -> None:
         assert isinstance(fact, expected), method
 
 
+async def test_a_rehearsal_makes_no_call_that_nobody_was_asked_about_though_it_changes_nothing(sink: Sink) -> None:
+    step = a_tool_step("http.request@1", {"method": "GET", "url": f"{sink.url}/secrets"})
+
+    free = await carry_out(replace(step, rehearsal=True))
+    guarded = await carry_out(replace(step, start=replace(step.start, unasked=True), rehearsal=True))
+
+    assert isinstance(free, StepSucceeded)
+    assert isinstance(guarded, StepSucceeded)
+    assert "simulated" not in free.output
+    assert guarded.output["simulated"] is True
+    assert len(sink.effects) == 1
+
+
 async def test_a_rehearsal_says_what_it_would_have_done_and_does_nothing(sink: Sink) -> None:
     step = replace(a_tool_step("email.send@1", MAIL), rehearsal=True)
 

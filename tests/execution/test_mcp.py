@@ -152,6 +152,18 @@ async def test_the_secret_opens_the_server_and_never_comes_back(settings: Settin
         assert len(locked.calls) == 1
 
 
+async def test_a_server_may_want_its_secret_in_a_header_of_its_own(settings: Settings) -> None:
+    with McpServer(token=KEY) as locked:
+        spec = await pinned(locked)
+        locked.header = "x-api-key"
+
+        answer = await client.call(at(locked, secret=KEY, secret_header="X-Api-Key"), spec, {"text": "hi"}, "key")
+
+        assert answer == {"text": "hi"}
+        assert (await failing(at(locked, secret=KEY), spec)).error.cls is ErrorClass.TOOL_ERROR
+        assert len(locked.calls) == 1
+
+
 # What changed after it was pinned
 
 

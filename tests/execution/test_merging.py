@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from pipelines.graph.model import Kind, Node
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, StepFailed, StepSucceeded
@@ -25,7 +27,9 @@ def a_merge(merge: str, values: list[Any], **fields: Any) -> MemoryContext:
 
 
 async def test_the_judge_names_a_letter_and_gets_no_say_in_the_text(model_server: ModelServer) -> None:
-    model_server.script(Reply(json={"best": ["B"], "reason": "Kinder."}))
+    model_server.script(
+        Reply(json={"best": ["B"], "reason": "Kinder."}, times=1), Reply(json={"best": ["A"], "reason": "Still."})
+    )
     step = a_merge("best_of", ["first", {"n": 2}])
 
     fact = await carry_out(step)
@@ -35,9 +39,35 @@ async def test_the_judge_names_a_letter_and_gets_no_say_in_the_text(model_server
     prompt = str(model_server.calls[0].body["messages"][-1]["content"])
     assert prompt.startswith("What matters:\nWhat is kind.\n\nCandidate A:\n<untrusted")
     assert "step_1" not in prompt
-    (intent,) = step.intents
-    assert intent.reserve_micros
-    assert step.outcomes[0].cost_micros
+    backwards = str(model_server.calls[1].body["messages"][-1]["content"])
+    assert backwards.index('{"n": 2}') < backwards.index("first"), "the second time they stand the other way round"
+    assert fact.meta["agreed"] is True
+    assert all(intent.reserve_micros for intent in step.intents)
+    assert all(outcome.cost_micros for outcome in step.outcomes)
+    assert (len(step.intents), len(step.outcomes)) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("forwards", "backwards", "best", "agreed"),
+    [
+        (["A"], ["A"], ["step_0", "step_2"], False),  # the place decided: both counts, so the one listed first wins
+        (["C"], ["B"], ["step_2", "step_1"], False),
+        (["A", "B"], ["B"], ["step_1"], True),
+        (["A", "B"], ["C", "B"], ["step_0", "step_1"], True),
+    ],
+)
+async def test_a_judge_that_leans_towards_a_place_decides_nothing_by_it(
+    model_server: ModelServer, forwards: list[str], backwards: list[str], best: list[str], agreed: bool
+) -> None:
+    model_server.script(
+        Reply(json={"best": forwards, "reason": "One."}, times=1), Reply(json={"best": backwards, "reason": "Two."})
+    )
+
+    fact = await carry_out(a_merge("best_of", ["a", "b", "c"]))
+
+    assert isinstance(fact, StepSucceeded)
+    assert (fact.output["best"], fact.meta["agreed"]) == (best, agreed)
+    assert fact.output["reason"] == ("One." if agreed else "One. In the other order: Two.")
 
 
 async def test_a_candidate_cannot_leave_its_marks(model_server: ModelServer) -> None:
@@ -68,6 +98,7 @@ async def test_a_tie_names_every_letter_once(model_server: ModelServer) -> None:
 
     assert isinstance(fact, StepSucceeded)
     assert fact.output["best"] == ["step_1", "step_0"]
+    assert fact.meta["agreed"] is True
 
 
 async def test_a_synthesis_is_the_agent_s_text_or_fits_the_step_s_schema(model_server: ModelServer) -> None:
@@ -104,7 +135,23 @@ async def test_a_crash_after_the_verdict_pays_for_nothing_twice(model_server: Mo
     assert isinstance(first, StepSucceeded)
     assert isinstance(again, StepSucceeded)
     assert again.output == first.output
-    assert len(model_server.calls) == 1
+    assert len(model_server.calls) == 2
+
+
+async def test_a_crash_between_the_two_verdicts_asks_for_the_second_alone(model_server: ModelServer) -> None:
+    model_server.script(
+        Reply(json={"best": ["B"], "reason": "x"}, times=1),
+        Reply(kind="503", times=1),
+        Reply(json={"best": ["A"], "reason": "y"}),
+    )
+    step = a_merge("best_of", ["a", "b"])
+    assert isinstance(await carry_out(step), StepFailed)
+
+    fact = await carry_out(step.again(attempt=2))
+
+    assert isinstance(fact, StepSucceeded)
+    assert fact.output == {"best": ["step_1"], "reason": "x"}
+    assert len(model_server.calls) == 3
 
 
 def test_letters_go_on_after_the_last() -> None:

@@ -47,6 +47,7 @@ async def test_a_failure_has_its_class_and_the_journal_says_whether_it_may_have_
     assert isinstance(fact, StepFailed)
     assert (fact.error.cls, fact.error.code) == (cls, code)
     assert [outcome.state for outcome in step.outcomes] == [state]
+    assert fact.error.lost is (state == "lost")
     assert len(model_server.calls) == 1  # retrying is the engine's
     assert (step.outcomes[0].cost_micros is not None) == (state == "finished")
 

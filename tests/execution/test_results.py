@@ -98,6 +98,7 @@ def _with_config(step: MemoryContext, **config: Any) -> MemoryContext:
         (caching(an_agent_step(an_agent(), config={"max_turns": 3})), False),
         (caching(an_agent_step(an_agent(), trust={"/prompt": "tool"})), False),
         (caching(an_agent_step(an_agent(), cache_words="v2")), False),
+        (caching(an_agent_step(an_agent(), judges={"judge": an_agent("demo/judge")})), False),
         (caching(an_agent_step(an_agent()), "pipeline"), False),
         (caching(an_agent_step(an_agent()), "run"), False),
     ],

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.engine.facts import ErrorClass, StepFailed, StepSucceeded
 from runs.execution import talk
 from runs.execution.steps import carry_out
-from runs.talks import Turn
+from runs.talks import Summary, Turn
 from tests.execution.contexts import MemoryContext, an_agent, an_agent_step
 from tests.model_server import ModelServer, Reply
 
@@ -81,9 +82,9 @@ async def test_summing_up_is_a_call_like_every_other(model_server: ModelServer) 
     fact = await carry_out(step)
 
     assert isinstance(fact, StepSucceeded)
-    assert [intent.kind for intent in step.intents] == ["model", "model"]
-    assert all(intent.reserve_micros for intent in step.intents)
-    assert all(outcome.cost_micros for outcome in step.outcomes)
+    assert [intent.name for intent in step.intents] == ["conversation.recall@1", "stub/m", "stub/m"]
+    assert all(intent.reserve_micros for intent in step.intents[1:])
+    assert all(outcome.cost_micros for outcome in step.outcomes[1:])
     told = messages(model_server, 0)[-1][1]
     assert "answer 2" in told
     assert "answer 3" not in told
@@ -98,6 +99,93 @@ async def test_summing_up_is_a_call_like_every_other(model_server: ModelServer) 
     assert isinstance(again, StepSucceeded)
     assert again.output == fact.output
     assert len(model_server.calls) == 2
+
+
+def later(step: MemoryContext, said: list[Turn], session: bool = True, **fields: Any) -> MemoryContext:
+    """Return a later step of the same talk, which may use what earlier ones had summed up."""
+    following = a_talk(said, "summary", session=session, **fields)
+    following.summed_up = step.summed_up
+    return following
+
+
+@pytest.mark.parametrize("session", [True, False])
+async def test_a_later_step_pays_only_for_what_came_since(model_server: ModelServer, session: bool) -> None:
+    model_server.script(
+        Reply(text="They spoke of tea.", times=1), Reply(text="Done.", times=1), Reply(text="Of tea and cake.", times=1)
+    )
+    first = a_talk(turns(5), "summary", session=session)
+    await carry_out(first)
+
+    second = later(first, turns(6), session)
+    fact = await carry_out(second)
+
+    assert isinstance(fact, StepSucceeded)
+    assert fact.meta["history"] == {"turns": 2, "left_out": 0, "summed_up": 4}
+    told = messages(model_server, 2)[-1][1]
+    assert "in short: They spoke of tea." in told
+    assert "answer 3" in told
+    assert "answer 2" not in told
+    assert "Of tea and cake." in messages(model_server)[1][1]
+
+
+async def test_what_was_summed_up_already_is_paid_for_by_nobody_again(model_server: ModelServer) -> None:
+    model_server.script(Reply(text="They spoke of tea.", times=1), Reply(text="Done."))
+    first = a_talk(turns(5), "summary", session=True)
+    await carry_out(first)
+
+    for step in (later(first, turns(5)), first.again(attempt=2, generation=1)):
+        before = len(model_server.calls)
+        assert isinstance(await carry_out(step), StepSucceeded)
+        assert len(model_server.calls) == before + 1
+        assert "They spoke of tea." in messages(model_server)[1][1]
+
+
+async def test_a_step_that_begins_again_asks_what_it_asked_whatever_was_summed_up_meanwhile(
+    model_server: ModelServer,
+) -> None:
+    step = a_talk(turns(5), "summary", session=True)
+    await carry_out(step)
+    [key] = step.summed_up
+    step.summed_up[key] = [Summary(tuple(turn.mark for turn in turns(2)), "Something else.")]
+    step.crash()
+
+    assert isinstance(await carry_out(step.again()), StepSucceeded)
+
+    assert len(model_server.calls) == 3, "only the answer that the crash lost is asked for again"
+    assert messages(model_server, 1) == messages(model_server, 2)
+
+
+async def test_a_session_that_has_forgotten_its_oldest_turns_still_builds_on_its_summary(
+    model_server: ModelServer,
+) -> None:
+    first = a_talk(turns(5), "summary", session=True)
+    await carry_out(first)
+
+    await carry_out(later(first, turns(6)[1:]))
+
+    assert "answer 1" not in messages(model_server, 2)[-1][1]
+    assert "answer 3" in messages(model_server, 2)[-1][1]
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        pytest.param([turns(5)[0], *turns(5)[2:]], id="without one that was summed up"),
+        pytest.param([Turn("ask 0 x", "another answer", "user"), *turns(5)[1:]], id="with one that was said anew"),
+        pytest.param([Turn("Beside", "me", "user"), *turns(5)], id="with one that was not summed up, before them"),
+    ],
+)
+async def test_in_a_run_no_step_is_told_of_turns_that_it_must_not_hear(
+    model_server: ModelServer, heard: list[Turn]
+) -> None:
+    model_server.script(Reply(text="A secret.", times=1), Reply(text="Done."))
+    first = a_talk(turns(5), "summary")
+    await carry_out(first)
+
+    assert isinstance(await carry_out(later(first, heard, session=False)), StepSucceeded)
+
+    assert "A secret." not in str(messages(model_server, 2))
+    assert "A secret." not in str(messages(model_server, 3))
 
 
 async def test_a_session_is_read_once_however_often_the_step_begins(model_server: ModelServer) -> None:

@@ -15,8 +15,8 @@ from accounts.models import Workspace
 from pipelines.graph import gates
 from pipelines.library.tools import TOOLS
 from runs.engine.facts import ErrorClass, StepBlocked, StepError, StepFailed, StepSucceeded
+from runs.execution.post import message_id
 from runs.execution.steps import carry_out
-from runs.execution.tools.email import message_id
 from runs.models import Note
 from tests.execution.contexts import WORKSPACE, MemoryContext, a_tool_step
 from tests.sink import Sink
@@ -190,6 +190,18 @@ async def test_a_mail_server_that_is_away_is_transient(sink: Sink, settings: Any
     error = await error_of(approved("email.send@1", MAIL))
 
     assert (error.cls, error.code) == (ErrorClass.TRANSIENT, "cannot_connect")
+
+
+async def test_a_mail_server_that_asks_to_come_later_is_transient(sink: Sink) -> None:
+    error = await error_of(approved("email.send@1", MAIL | {"to": "later@example.com"}))
+
+    assert (error.cls, error.code) == (ErrorClass.TRANSIENT, "smtp_451")
+
+
+async def test_a_mail_server_that_is_rude_at_the_end_has_the_mail_all_the_same(sink: Sink) -> None:
+    result = await output_of(approved("email.send@1", MAIL | {"to": "rude@example.com"}))
+
+    assert [mail["id"] for mail in sink.mails] == [result["message_id"]]
 
 
 async def test_mails_can_be_kept_as_files(tmp_path: Path, settings: Any) -> None:

@@ -244,7 +244,7 @@ class Reviewer(threading.Thread):
 
 def weather(stage: Stage, plan: Plan) -> dict[str, Any]:
     """Run the plan, wait for calm, return what happened; fail naming the seed when anything is not as it must be."""
-    stage.models.ask("/admin/script", [reply for k in range(plan.runs) for reply in _replies(f"r{k}")])
+    stage.models.ask("/admin/script", [reply for k in range(plan.runs) for reply in replies(f"r{k}")])
     shapes = Shapes(stage, plan.prelude).all()
     began = time.monotonic()
     crew, reviewer = Crew(stage, random.Random(plan.seed), plan.database), Reviewer(stage)
@@ -264,13 +264,13 @@ def weather(stage: Stage, plan: Plan) -> dict[str, Any]:
         reviewer.ended.set()
         reviewer.join()
     figures = {"seed": plan.seed, **crew.faults, "approved": reviewer.approved, "settled_after_s": round(settling, 1)}
-    figures |= _left_behind(stage, runs)
+    figures |= left_behind(stage, runs)
     print(json.dumps({"chaos": {**figures, "whole_s": round(time.monotonic() - began, 1)}}))
-    _assert_nothing_was_lost(stage, runs, plan.seed)
+    assert_nothing_was_lost(stage, runs, plan.seed)
     return figures
 
 
-def _replies(run: str) -> list[dict[str, Any]]:
+def replies(run: str) -> list[dict[str, Any]]:
     """Return what the models say to one run beside plain answers: overloaded three times, and one wish for a note."""
     note = {"name": "notes_append", "args": {"text": "seen"}}
     return [
@@ -295,7 +295,7 @@ def sent_too_often(run: Run, asked: dict[str, int]) -> dict[str, tuple[int, int]
     return {step: (count, announced[step]) for step, count in asked.items() if count > announced[step]}
 
 
-def _left_behind(stage: Stage, runs: list[Run]) -> dict[str, Any]:
+def left_behind(stage: Stage, runs: list[Run]) -> dict[str, Any]:
     now = list(Run.objects.filter(pk__in=[run.pk for run in runs]))
     return {
         "runs": len(now),
@@ -309,7 +309,7 @@ def _left_behind(stage: Stage, runs: list[Run]) -> dict[str, Any]:
     }
 
 
-def _assert_nothing_was_lost(stage: Stage, started: list[Run], seed: int) -> None:
+def assert_nothing_was_lost(stage: Stage, started: list[Run], seed: int) -> None:
     runs = list(Run.objects.filter(pk__in=[run.pk for run in started]).order_by("number"))
     assert settled(runs), f"seed {seed}\n" + "\n".join(stage.explain(r) for r in runs if r.state not in ENDED)[:20_000]
     for run in runs:

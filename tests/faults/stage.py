@@ -5,10 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
+from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from django.db import connection
 
 from accounts.access import Actor
 from accounts.roles import Role
@@ -19,6 +24,7 @@ from pipelines.models import Connection, Pipeline
 from runs.models import Call, Event, LedgerEntry, Run, Span
 from runs.services import Order, start_run
 from tests.conftest import ROOT, database_url, free_port, wait_for
+from tests.faults.forked import Forked
 from tests.people import Team, a_member, a_team, acting
 
 LEASE_SECONDS = 3
@@ -52,18 +58,28 @@ class Outside:
 
 
 class WorkerProcess:
-    """One worker with a short lease, in a process group of its own. `oddity`: what is wrong with it (odd_worker)."""
+    """One worker with a short lease, in a process group of its own. `oddity`: what is wrong with it (odd_worker).
 
-    def __init__(self, name: str, folder: Path, oddity: str = "", **environment: str) -> None:
+    `inside` comes before its command: on which machine it runs.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, oddity: str = "", inside: Sequence[str] = (), **environment: str
+    ) -> None:
         self.log = folder / f"{name}.log"
-        program = ["tests.faults.odd_worker", oddity] if oddity else ["celery"]
         worker = ["worker", "--pool", "threads", "--concurrency", "2", "--hostname", f"{name}@localhost"]
         alone = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
+        arguments = ["-A", "orchestrator_site", *worker, *alone]
+        told = {**os.environ, **_environment(), **environment}
+        if not oddity and not inside:
+            self._process: Forked | subprocess.Popen[bytes] = Forked(arguments, told, self.log)
+            return
+        program = ["tests.faults.odd_worker", oddity] if oddity else ["celery"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *program, "-A", "orchestrator_site", *worker, *alone],
+                [*inside, sys.executable, "-m", *program, *arguments],
                 cwd=ROOT,
-                env={**os.environ, **_environment(), **environment},
+                env=told,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -84,27 +100,55 @@ class WorkerProcess:
     def send(self, number: signal.Signals) -> None:
         os.killpg(self._process.pid, number)
 
+    def freeze_between_commits(self) -> None:
+        """Stop it where it has no transaction open, whose locks would stop everybody else too."""
+        for _ in range(200):
+            self.send(signal.SIGSTOP)
+            time.sleep(0.05)  # what the database was told before, it has done by then
+            if not _somebody_holds_locks():
+                return
+            self.send(signal.SIGCONT)
+            time.sleep(0.02)
+        raise AssertionError("The worker never was between two commits.")
+
     def kill(self) -> None:
         """kill -9, as the kernel's out-of-memory killer would."""
         self.send(signal.SIGKILL)
         self._process.wait()
 
-    def stop(self) -> None:
-        """SIGTERM, as a deployment would; returns when the process has drained and ended."""
-        if self._process.poll() is None:
+    def ask_to_stop(self) -> None:
+        """SIGTERM, as a deployment would; a process that a test froze could not hear it."""
+        if self.is_running:
             self._process.terminate()
-            self._process.wait(40)
+            self.send(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Ask it to stop and return when the process has drained and ended."""
+        self.ask_to_stop()
+        self.wait_until_ended()
+
+    def wait_until_ended(self) -> None:
+        self._process.wait(40)
+
+
+def _somebody_holds_locks() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select exists (select from pg_stat_activity where datname = current_database()"
+            " and pid <> pg_backend_pid() and xact_start is not null and backend_type = 'client backend')"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 class Stage:
     """A team, a connection `stub` to the model server, and the means to run pipelines and look at what was left."""
 
-    def __init__(self, folder: Path, models: Outside, sink: Outside, smtp_port: int) -> None:
-        self.folder, self.models, self.sink = folder, models, sink
-        self.sink_url = f"http://127.0.0.1:{sink.port}"
+    def __init__(self, folder: Path, models: Outside, sink: tuple[Outside, int], host: str = "127.0.0.1") -> None:
+        self.folder, self.models, self.sink = folder, models, sink[0]
+        self.sink_url = f"http://{host}:{self.sink.port}"
         self._environment = {
-            "EMAIL_URL": f"smtp://127.0.0.1:{smtp_port}",
-            "BATON_EGRESS_ALLOW": "127.0.0.1",
+            "EMAIL_URL": f"smtp://{host}:{sink[1]}",
+            "BATON_EGRESS_ALLOW": host,
         }
         self.workers: list[WorkerProcess] = []
         self.team: Team = a_team()
@@ -116,7 +160,7 @@ class Stage:
             workspace=self.team.workspace,
             name="stub",
             kind="openai",
-            base_url=f"http://127.0.0.1:{models.port}/v1",
+            base_url=f"http://{host}:{models.port}/v1",
             trusted_address=True,
             prices=prices,
         )
@@ -125,11 +169,18 @@ class Stage:
         """Start a worker and wait until it serves."""
         return self.hire(name, oddity, **environment).wait_until_ready()
 
-    def hire(self, name: str, oddity: str = "", **environment: str) -> WorkerProcess:
+    def hire(self, name: str, oddity: str = "", inside: Sequence[str] = (), **environment: str) -> WorkerProcess:
         """Start a worker and return at once."""
-        process = WorkerProcess(name, self.folder, oddity, **self._environment, **environment)
+        process = WorkerProcess(name, self.folder, oddity, inside, **self._environment, **environment)
         self.workers.append(process)
         return process
+
+    def stop(self) -> None:
+        """Stop all workers that still run, at once."""
+        for worker in self.workers:
+            worker.ask_to_stop()
+        for worker in self.workers:
+            worker.wait_until_ended()
 
     def agent(self, slug: str, ms: int = 0, **fields: Any) -> str:
         version = agents.create(self.composer, slug, AgentFields(f"stub/stub-{ms}ms", max_output=100, **fields))
@@ -187,7 +238,8 @@ class Stage:
         wait_for(lambda: self.asked(marker).get(step, 0) >= times, 30, self.logs)
 
     def mails(self) -> list[dict[str, str]]:
-        return list(self.sink.ask("/admin/mails"))
+        """Return what runs sent, without the notices that the desk sends to the people of the team."""
+        return [mail for mail in self.sink.ask("/admin/mails") if "\nList-Unsubscribe:" not in mail["text"]]
 
     def effects(self) -> list[dict[str, Any]]:
         return list(self.sink.ask("/admin/effects"))
@@ -222,7 +274,22 @@ def books_balance(run: Run) -> bool:
         sum(settled) == sum(spans) == run.cost_micros
         and sum(lost) == run.unconfirmed_micros
         and run.reserved_micros == 0
+        and all(map(_is_closed, _entries_by_call(run).values()))
     )
+
+
+def _entries_by_call(run: Run) -> dict[str, dict[str, int | None]]:
+    found: defaultdict[str, dict[str, int | None]] = defaultdict(dict)
+    for call, kind, amount in LedgerEntry.objects.filter(run=run).values_list("call", "kind", "amount_micros"):
+        found[call][kind] = amount
+    return found
+
+
+def _is_closed(entries: dict[str, int | None]) -> bool:
+    """Tell whether all that was reserved for a call was spent, given back or lost; a call may cost more than that."""
+    reserved, settled = entries.get("reserved"), entries.get("settled") or 0
+    closed = settled + (entries.get("released") or 0) + (entries.get("unconfirmed") or 0)
+    return reserved is None or closed == max(reserved, settled)
 
 
 def _environment() -> dict[str, str]:

@@ -2,61 +2,19 @@
 
 import os
 import random
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts.access import Actor
-from runs.execution import tools as runners
-from runs.execution.context import ToolCall
-from runs.execution.models import registry
-from runs.models import Call, Event, Run, Step
 from tests.engine.test_properties import a_random_graph
-from tests.faults.mortal import Death, MortalHost, World, a_pinned_run, live_through
-from tests.faults.stage import books_balance, finished_twice, has_no_gap
-from tests.people import Team, a_team, acting
+from tests.faults.carried import ACTIONS, TOOLS, Stand, assert_sound, end_of
+from tests.faults.mortal import Death
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults, pytest.mark.timeout(300)]
 
-ACTIONS = {"crm.log@1": {"note": "hello"}, "shop.order@1": {"item": 7}, "email.send@1": {"to": "bo@example.com"}}
-TOOLS = tuple(ACTIONS)
 EXAMPLES = int(os.environ.get("BATON_EXAMPLES", "10"))
-
-
-class Stand:
-    """A team, and a world that takes the place of models and tools."""
-
-    def __init__(self) -> None:
-        self.team: Team = a_team()
-        self.bob: Actor = acting(self.team.bob)
-        self.world = World(None)
-
-    def play(self, graph: Mapping[str, Any], luck: int | None, *deaths: Death) -> tuple[Run, MortalHost]:
-        """Carry a new run of this graph to its end through these deaths."""
-        self.world = World(luck)
-        run, pinned = a_pinned_run(self.team.workspace, graph)
-        host = live_through(run, pinned, self.world, self.bob, deaths)
-        return Run.objects.get(pk=run.pk), host
-
-
-@pytest.fixture
-def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
-    stand = Stand()
-
-    async def adapter(workspace_id: str, ref: str) -> World:
-        return stand.world
-
-    async def act(args: Mapping[str, Any], call: ToolCall) -> Any:
-        return await stand.world.act(args, call)
-
-    monkeypatch.setattr(registry, "adapter", adapter)
-    monkeypatch.setattr("runs.dispatch.ring", lambda run_id: None)
-    for tool in TOOLS:
-        monkeypatch.setitem(runners._RUNNERS, tool, act)  # type: ignore[arg-type]
-    return stand
 
 
 def acting_graph(seed: int, *, races: bool) -> dict[str, Any]:
@@ -76,34 +34,6 @@ def _with_actions(graph: dict[str, Any], rng: random.Random) -> dict[str, Any]:
             del node["agent"], node["prompt"]
             graph["nodes"][name] = {**node, "kind": "tool", "tool": tool, "args": ACTIONS[tool]}
     return graph
-
-
-def assert_sound(run: Run, world: World) -> None:
-    assert has_no_gap(run)
-    assert books_balance(run)
-    assert finished_twice(run) == []
-    assert not Step.objects.filter(run=run).exclude(state__in=("succeeded", "failed", "skipped", "cancelled")).exists()
-    ended = list(Event.objects.filter(run=run, type="step_succeeded").values_list("path", flat=True))
-    assert len(ended) == len(set(ended)), "a step succeeded twice"
-    for path, tool in set(Call.objects.filter(run=run, kind="tool").values_list("path", "name")):
-        if tool == "email.send@1":
-            assert world.done[path] <= 1, f"the mail of {path} went out twice"
-        else:
-            assert len(world.sent[path]) <= 1, f"{path} was sent under several keys: {world.sent[path]}"
-
-
-def end_of(run: Run, *, races: bool) -> Any:
-    """Return what does not depend on where the owner died."""
-    if races:
-        return run.state
-    steps = Step.objects.filter(run=run)
-    containers = steps.filter(kind="each").exists()
-    rows = {
-        step.path: (step.state, step.output, step.port)
-        for step in steps
-        if not (containers and ("[" in step.path or step.state == "failed"))
-    }
-    return run.state, run.reason, run.output, rows
 
 
 deaths = st.lists(st.builds(Death, st.integers(0, 6), st.booleans()), min_size=1, max_size=4)
@@ -165,7 +95,7 @@ def test_every_single_commit_may_be_the_last_of_its_owner(stand: Stand) -> None:
     assert stand.world.done["send"] == 1
     for number in range(host.commits):
         for after in (False, True):
-            run, shaken = stand.play(MIXED, None, Death(number, after))
+            run, shaken = stand.play(MIXED, None, Death(number, after, of_the_run=True))
             assert shaken.died <= 1
             assert_sound(run, stand.world)
             assert end_of(run, races=False) == end_of(steady, races=False), (number, after)

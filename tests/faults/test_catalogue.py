@@ -26,7 +26,7 @@ def test_the_page_has_the_release_figures_and_no_name_twice() -> None:
     names = [entry.name for entry in entries()]
     assert sorted(set(names)) == sorted(names)
     figures = [entry for entry in entries() if entry.is_figure]
-    assert [figure.name for figure in figures] == [f"R{number}" for number in range(1, 12)]
+    assert [figure.name for figure in figures] == [f"R{number}" for number in range(1, 14)]
     for figure in figures:
         (check,) = figure.checks
         number = int(figure.name[1:])

@@ -14,10 +14,11 @@ from approvals.policy import Decision
 from pipelines import gallery
 from pipelines.graph.money import dollars
 from pipelines.models import Pipeline
-from runs import costs, family, services
+from runs import dashboards, family, services
 from runs.forks import Fork, fork
 from runs.models import Call, Event, Run, Span, Step
 from runs.services import Order, start_run
+from runs.spending import ask, filters
 from tests.conftest import wait_for
 from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
 from tests.people import bearer
@@ -166,6 +167,22 @@ def test_sixteen_parallel_children_keep_to_the_cap_of_their_parent(stage: Stage,
     assert refused.exists(), "the cap is far too small for all of them"
     assert {step.error["class"] for step in refused} == {"budget"}
     assert all_is_well(run)
+
+
+def test_children_keep_to_the_machine_time_of_their_parent(stage: Stage) -> None:
+    """Six chains of two calls, each of a second or more, under a cap of ten: there is no time for all second calls."""
+    a_child(stage, 2, 1000)
+    stage.worker("w1")
+    stage.worker("w2")
+    run = stage.wait(stage.start(beside_each_other(stage, 6, budget={"max_seconds": 10})), seconds=120)
+    ended = list(Run.objects.filter(parent=run))
+    assert {(one.budget["max_seconds"], one.origin["seconds"]) for one in ended} == {(1, 10)}, "a part, and all of it"
+    answers = Event.objects.filter(run__in=ended, type="approval_decided").values_list("payload__decision", flat=True)
+    assert set(answers) == {"approve", "reject"}, "the run above gave what it had"
+    assert len(stage.asked()) < 12
+    refused = [one for one in ended if one.state == "failed"]
+    assert {(one.reason, one.error["cap"]["what"]) for one in refused} == {("budget", "seconds")}
+    assert all(has_no_gap(one) and finished_twice(one) == [] for one in everybody(run))
 
 
 def test_a_cancel_reaches_the_children_at_once(stage: Stage) -> None:
@@ -322,8 +339,37 @@ def test_the_portfolio_review_runs_as_it_is_through_the_api(stage: Stage) -> Non
     assert {child.pipeline.slug for child in children} == {"company-analysis"}
     spans = Span.objects.filter(run__in=everybody(run), cost_micros__isnull=False)
     assert sum(spans.values_list("cost_micros", flat=True)) == total_of(run) > 0
-    spent = costs.summary(stage.team.workspace, run.finished_at or run.created_at)
-    assert (spent.month.micros, spent.runs) == (total_of(run), 1), "a child's cost counts once, its run is the parent's"
+    today = (run.finished_at or run.created_at).date()
+    month = filters.read({}, today)
+    spent, begun = ask(month.asking(stage.team.workspace)).total, dashboards.results(stage.team.workspace, month)
+    assert (spent.cost, begun.all) == (total_of(run), 1), "a child's cost counts once, its run is the parent's"
     judgements = [entry["judgement"] for entry in run.output["companies"]]
     assert judgements == [child.output["judgement"] for child in children]
     assert all_is_well(run)
+
+
+def test_a_pipeline_stands_in_for_an_action_that_failed(stage: Stage) -> None:
+    """engine.md §3: a fallback may be a pipeline, whatever the step is."""
+    a_spare = {"inputs": {"type": "object", "properties": {"url": {"type": "string"}, "method": {"type": "string"}}}}
+    stage.pipeline(
+        "spare",
+        {"start": {"kind": "input"}, "end": {"kind": "output", "value": {"instead": "${input.url}"}}},
+        ["start>end"],
+        **a_spare,
+    )
+    get = {"tool": "http.request", "args": {"method": "GET", "url": "http://127.0.0.1:9/nobody"}}
+    policy = {"retry": {"max_attempts": 1}, "fallback": [{"pipeline": "spare"}]}
+    pipeline = a_parent(
+        stage,
+        {
+            "act": {"kind": "tool", **get, "on_error": policy},
+            "end": {"kind": "output", "value": "${steps.act.output}"},
+        },
+        "start>act",
+        "act>end",
+    )
+    stage.worker("w1")
+    run = stage.wait(stage.start(pipeline))
+    assert (run.state, run.output) == ("succeeded", {"instead": "http://127.0.0.1:9/nobody"})
+    assert Step.objects.get(run=run, path="act").flags == ["degraded"]
+    assert Run.objects.get(parent=run).parent_path == "act"

@@ -214,3 +214,42 @@ def test_a_pipeline_given_work_by_a_leader_runs_on_its_own_and_survives_a_kill(s
 
     again = stage.wait(forks.fork(stage.composer, run, forks.Fork("end")))
     assert (again.state, again.output, again.children) == ("succeeded", "Found.", 0), "what the child came to is kept"
+
+
+def test_built_in_leaders_give_pipelines_work_too_and_finish_with_what_those_came_to(stage: Stage) -> None:
+    for slug in ("boss", "digger"):
+        agents.create(stage.composer, slug, AgentFields("demo/writer", role=slug, max_output=800))
+    form = {
+        "type": "object",
+        "required": ["topic"],
+        "additionalProperties": False,
+        "properties": {"topic": {"type": "string"}, "depth": {"type": "integer", "default": 2}},
+    }
+    dig = {"kind": "agent", "agent": "digger", "prompt": "Research ${input.topic}."}
+    end = {"kind": "output", "value": "${steps.dig.output}"}
+    nodes = {"start": {"kind": "input"}, "dig": dig, "end": end}
+    stage.pipeline("look-up", nodes, ["start>dig", "dig>end"], inputs=form, budget={"max_cost_usd": "0.20"})
+    runs = []
+    stage.worker("w1")
+    for mode in ("step", "plan", "route_only"):
+        lead = {
+            "kind": "supervisor",
+            "task": "Report on ${input.run}.",
+            "agent": "boss",
+            "mode": mode,
+            "workers": [{"pipeline": "look-up"}, *([] if mode == "route_only" else [{"agent": "digger"}])],
+        }
+        nodes = {"start": {"kind": "input"}, "lead": lead, "end": {"kind": "output", "value": "${steps.lead.output}"}}
+        edges = ["start>lead", "lead>end"]
+        pipeline = stage.pipeline(f"lead-{mode.replace('_', '-')}", nodes, edges, budget={"max_cost_usd": "2.00"})
+        runs.append(stage.wait(stage.start(pipeline, "honey bees")))
+    for run in runs:
+        assert run.state == "succeeded", stage.explain(run)
+        lead_step = Step.objects.get(run=run, path="lead")
+        assert lead_step.meta["refused"] == []
+        children = list(Run.objects.filter(parent=run).order_by("number"))
+        assert children
+        assert all(one.input["topic"].startswith("honey bees") and one.input["depth"] == 2 for one in children)
+        assert all_is_well(run)
+    assert [len(Run.objects.filter(parent=run)) for run in runs] == [2, 1, 1]
+    assert runs[2].output == Run.objects.get(parent=runs[2]).output

@@ -94,6 +94,17 @@ ANSWERS = {
 }
 
 
+# What the run fails with, for answers that cannot be used at all; the others are made fit and go on.
+FAILS = {
+    "50 MB": "value_too_large",
+    "sys.exit": "internal",
+    "a panic": "internal",
+    "cancelled by nobody": "cancelled",
+    "an error that says a zero byte": "odd",
+    "an error of its own": "internal",
+}
+
+
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_whatever_a_tool_does_its_run_ends_and_the_worker_goes_on(
     stage: Stage, worker: Worker, monkeypatch: pytest.MonkeyPatch, answer: str
@@ -102,7 +113,8 @@ def test_whatever_a_tool_does_its_run_ends_and_the_worker_goes_on(
     odd = stage.start(a_note(stage, on_error={"retry": {"max_attempts": 1}}))
     worker.wake(str(odd.pk), forwarded=True)
     odd = stage.wait(odd, seconds=20)
-    assert odd.state in ("succeeded", "failed")
+    code = FAILS.get(answer)
+    assert (odd.state, odd.error and odd.error["code"]) == (("failed", code) if code else ("succeeded", None))
     assert odd.crashes == 0
     assert has_no_gap(odd)
     assert books_balance(odd)

@@ -108,7 +108,7 @@ def test_connections_cut_in_the_middle_lose_nothing(stage: Stage) -> None:
 def test_a_broker_flushed_in_the_middle_only_costs_time(stage: Stage) -> None:
     from orchestrator_site.celery import app
 
-    stage.worker("w1").send(signal.SIGSTOP)
+    stage.worker("w1").freeze_between_commits()
     runs = [stage.start(stage.chain(2, 0), marker="r1")]
     app.control.purge()
     stage.workers[0].send(signal.SIGCONT)

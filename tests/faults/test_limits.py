@@ -145,6 +145,38 @@ def test_a_fallback_is_taken_while_the_circuit_is_open(stage: Stage) -> None:
     assert [call.name for call in Call.objects.filter(run=run)] == ["stub/stub-200ms"]
 
 
+def test_the_wait_for_a_circuit_is_machine_time_of_the_run(stage: Stage) -> None:
+    pipeline = one_step(stage, "flaky")
+    short = one_step(stage, "short", budget={"max_seconds": 5})
+    long = one_step(stage, "long", budget={"max_seconds": 500})
+    stage.worker("w1")
+    fail_five_times(stage, pipeline)
+    stopped = stage.wait(stage.start(short), "failed")
+    assert stopped.error["class"] == "budget"
+    assert "left alone for another" in stopped.error["message"]
+    run = stage.start(long)
+    wait_for(lambda: Step.objects.filter(run=run, wait_reason="circuit").exists(), 20, stage.logs)
+    run = stage.wait(run, seconds=60)
+    assert run.state == "succeeded"
+    assert run.machine_ms >= 20_000, "it waited for what was left of the thirty seconds"
+
+
+def test_an_agent_that_keeps_failing_is_left_alone_with_its_model(stage: Stage) -> None:
+    agent = {"agent": stage.agent("slow-writer", 2_000), "prompt": "[run=all step=a] ${input.run}", "timeout": "PT1S"}
+    pipeline = one_step(stage, "tardy", **agent)
+    stage.worker("w1")
+    for k in range(5):
+        stage.wait(stage.start(pipeline, f"fails-{k}"), "failed")
+    wait_for(lambda: Circuit.objects.filter(opened_at__isnull=False).count() == 2, 5, stage.logs)
+    subjects = sorted(Circuit.objects.values_list("subject", flat=True))
+    assert subjects == ["slow-writer@1 with stub/stub-2000ms", "stub/stub-2000ms"]
+    Circuit.objects.filter(subject="stub/stub-2000ms").delete()
+    time.sleep(2.5)  # until the worker has looked again
+    run = stage.start(pipeline, "waits")
+    wait_for(lambda: Step.objects.filter(run=run, wait_reason="circuit").exists(), 20, stage.logs)
+    assert Step.objects.get(run=run, path="a").error["message"].startswith("slow-writer@1 with stub/stub-2000ms")
+
+
 def test_a_kept_result_costs_nothing_and_outlives_the_worker(stage: Stage) -> None:
     pipeline = one_step(stage, "kept", cache={"mode": "workspace"})
     worker = stage.worker("w1")
@@ -163,6 +195,23 @@ def test_a_kept_result_costs_nothing_and_outlives_the_worker(stage: Stage) -> No
     entry = LedgerEntry.objects.get(run=second)
     assert (entry.kind, entry.path, entry.amount_micros) == ("cache_hit", "a@1", first.cost_micros)
     assert all(books_balance(run) for run in (first, second, other))
+
+
+def test_an_actions_output_is_judged_once_and_kept(stage: Stage) -> None:
+    rubric = {"rule": "ai_rubric", "rubric": "Is it an answer?", "model": "demo/judge", "min_score": 0}
+    args = {"method": "GET", "url": f"http://127.0.0.1:{stage.models.port}/admin/stats"}
+    act = {"kind": "tool", "tool": "http.request@1", "args": args, "checks": [rubric], "cache": {"mode": "workspace"}}
+    nodes = {"start": {"kind": "input"}, "a": act, "end": {"kind": "output", "value": "${steps.a.output.status}"}}
+    pipeline = stage.pipeline("judged", nodes, ["start>a", "a>end"])
+    stage.worker("w1")
+    first = stage.wait(stage.start(pipeline))
+    assert (first.state, first.output) == ("succeeded", 200)
+    calls = [(call.kind, call.name, call.attempt) for call in Call.objects.filter(run=first).order_by("n")]
+    assert calls == [("tool", "http.request@1", 1), ("model", "demo/judge", 1)]
+    assert Step.objects.get(run=first, path="a").meta["scores"]
+    second = stage.wait(stage.start(pipeline))
+    assert (second.output, Call.objects.filter(run=second).count()) == (200, 0)
+    assert books_balance(first)
 
 
 def test_a_result_is_kept_for_its_time_and_within_its_run_or_pipeline(stage: Stage) -> None:

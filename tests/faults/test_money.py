@@ -3,6 +3,7 @@
 import pytest
 
 from approvals.models import Approval
+from runs.models import Step
 from tests.faults.stage import Stage, books_balance
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
@@ -52,6 +53,58 @@ def test_a_run_over_its_cap_asks_a_manager_and_goes_on_with_more(stage: Stage) -
     run = stage.wait(run)
     assert run.state == "succeeded"
     assert stage.asked() == {"a1": 1}
+    assert books_balance(run)
+
+
+KINDS: dict[str, dict[str, object]] = {
+    "agent": {"kind": "agent", "prompt": "Say it."},
+    "route": {
+        "kind": "decide",
+        "mode": "ai",
+        "value": "x",
+        "routes": [{"port": "yes", "description": "Good"}],
+        "otherwise": "no",
+    },
+    "check": {"kind": "check", "value": "x"},
+    "merge": {"kind": "combine", "merge": "synthesize"},
+    "judged": {"kind": "agent", "prompt": "Say it."},
+}
+
+
+def by_the_thrifty(stage: Stage, kind: str) -> dict[str, object]:
+    """Return a step whose agent (of `judged`: whose judge beside it) may cost less than any call."""
+    thrifty = stage.agent("thrifty", max_cost_usd="0.000010")
+    rubric = {"rule": "ai_rubric", "rubric": "Is it kind?", "agent": thrifty}
+    match kind:
+        case "check":
+            return {**KINDS[kind], "rules": [rubric]}
+        case "judged":
+            return {**KINDS[kind], "agent": stage.agent("writer"), "checks": [rubric]}
+        case _:
+            return {**KINDS[kind], "agent": thrifty}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_agents_own_cap_ends_its_step_by_what_follows_and_never_the_run(stage: Stage, kind: str) -> None:
+    """The receipt says which cap it was and what it lacked; the steps beside it go on."""
+    nodes = {
+        "start": {"kind": "input"},
+        "b": {"kind": "transform", "set": {"x": "1"}},
+        "a": {**by_the_thrifty(stage, kind), "on_error": {"then": "skip"}},
+        "all": {"kind": "combine", "on_failed_input": "tolerate"},
+        "end": {"kind": "output", "value": "done"},
+    }
+    ports = ("yes", "no") if kind == "route" else ("done",)
+    edges = ["start>b", "b>a", *(f"a:{port}>all" for port in ports), "b>all", "all>end"]
+    pipeline = stage.pipeline("thrifty", nodes, edges, budget={"max_cost_usd": "1.00"})
+    stage.worker("w1")
+    run = stage.wait(stage.start(pipeline))
+    step = Step.objects.get(run=run, path="a")
+    assert (run.state, step.state, step.flags) == ("succeeded", "failed", ["contained"])
+    cap = step.error["cap"]
+    assert (step.error["class"], cap["cap"], cap["what"], cap["limit"]) == ("budget", "a", "cost", "0.00001")
+    assert step.error["code"] == ("agent_cap" if kind == "judged" else "step_cap")
+    assert stage.models.ask("/admin/stats")["calls"] == (1 if kind == "judged" else 0)
     assert books_balance(run)
 
 

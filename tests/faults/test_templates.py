@@ -1,66 +1,12 @@
 """Templates of the gallery as they come, run through the API on a real worker, with the trace they leave."""
 
-from typing import Any
-
 import pytest
-from django.test import Client
 
-from accounts.access import Actor
-from accounts.models import User
-from accounts.roles import Role
-from pipelines import gallery
-from pipelines.graph.model import Json
-from runs.models import Note, Run
-from tests.faults.stage import Stage, books_balance, has_no_gap
-from tests.people import bearer
+from runs.models import Note
+from tests.faults.caller import Caller
+from tests.faults.stage import Stage
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
-
-
-class Caller:
-    """Alice, who starts a template through the API, and bob, who answers what it asks."""
-
-    def __init__(self, stage: Stage, name: str) -> None:
-        self.stage, self.name = stage, name
-        gallery.instantiate(Actor(stage.team.alice, stage.team.workspace, frozenset(Role)), name)
-
-    def started(self, **changed: Json) -> Run:
-        body = {"input": {**gallery.template(self.name).sample, **changed}}
-        answer = self._post(self.stage.team.alice, f"/pipelines/{self.name}/runs", body, 202)
-        return Run.objects.get(pk=answer["id"])
-
-    def ended(self, run: Run) -> Run:
-        run = self.stage.wait(run)
-        assert run.state == "succeeded", self.stage.explain(run)
-        assert has_no_gap(run)
-        assert books_balance(run)
-        return run
-
-    def question(self, run: Run) -> dict[str, Any]:
-        """Return what the run asks once it waits."""
-        self.stage.wait(run, "waiting")
-        (asked,) = self._get("/approvals", self.stage.team.bob)["items"]
-        return dict(self._get(f"/approvals/{asked['id']}", self.stage.team.bob))
-
-    def decide(self, asked: dict[str, Any], body: dict[str, Json]) -> None:
-        self._post(self.stage.team.bob, f"/approvals/{asked['id']}/decide", body, 200)
-
-    def all_of(self, run: Run, what: str) -> list[dict[str, Any]]:
-        return list(self._get(f"/runs/{run.pk}/{what}?limit=100", self.stage.team.alice)["items"])
-
-    def steps(self, run: Run) -> dict[str, dict[str, Any]]:
-        return {step["path"]: step for step in self.all_of(run, "steps")}
-
-    def _get(self, path: str, who: User) -> Any:
-        answer = Client().get(f"/api/v1{path}", headers=bearer(who, self.stage.team.workspace))
-        assert answer.status_code == 200, answer.content
-        return answer.json()
-
-    def _post(self, who: User, path: str, body: dict[str, Json], status: int) -> Any:
-        headers = bearer(who, self.stage.team.workspace)
-        answer = Client().post(f"/api/v1{path}", body, "application/json", headers=headers)
-        assert answer.status_code == status, answer.content
-        return answer.json()
 
 
 def test_one_agent_keeps_its_answer_in_the_notebook_once(stage: Stage) -> None:
@@ -155,3 +101,54 @@ def test_the_code_is_reviewed_until_it_is_good(stage: Stage) -> None:
     assert run.output["design"] == steps["design"]["output"]
     calls = [span["path"] for span in caller.all_of(run, "spans") if span["model"]]
     assert calls == ["requirements", "design", *parts]
+
+
+def test_two_write_to_one_board_and_the_first_has_the_position(stage: Stage) -> None:
+    caller = Caller(stage, "blackboard")
+    stage.worker("w1")
+    run = caller.ended(caller.started())
+    steps = caller.steps(run)
+    claims = {steps[name]["state"]: name for name in ("claim_for", "claim_against")}
+    assert set(claims) == {"succeeded", "failed"}
+    assert steps[claims["failed"]]["error"]["code"] == "board_conflict"
+    assert {note["by"] for note in run.output["notes"]} == {"advocate", "sceptic"}
+    assert run.output["position"] == steps[claims["succeeded"]]["output"]
+
+
+def test_messages_wake_those_who_listen_until_it_is_quiet(stage: Stage) -> None:
+    caller = Caller(stage, "message-bus")
+    stage.worker("w1")
+    run = caller.ended(caller.started())
+    said = run.output["messages"]
+    assert [line["by"] for line in said if line["turn"] == 1] == ["advocate", "sceptic"], "they listen to the task"
+    assert "practitioner" in {line["by"] for line in said if line["turn"] == 2}, "a message woke who had not heard it"
+    assert caller.steps(run)["talk"]["meta"]["ended"] == "quiet"
+
+
+def test_leads_give_out_work_to_leads(stage: Stage) -> None:
+    caller = Caller(stage, "nested-leads")
+    stage.worker("w1")
+    run = caller.ended(caller.started())
+    steps = caller.steps(run)
+    assert {part["worker"] for part in run.output["parts"]} == {"market", "numbers"}
+    assert all(part["status"] == "succeeded" for part in run.output["parts"])
+    assert steps["lead>1.market>1.market_analyst"]["state"] == "succeeded"
+    assert "stands between" not in run.output["answer"], "the built-in models read the task, not its frame"
+
+
+def test_questions_are_answered_from_documents_with_true_quotations(stage: Stage) -> None:
+    caller = Caller(stage, "document-questions")
+    stage.worker("w1")
+    run = caller.ended(caller.started())
+    steps = caller.steps(run)
+    assert set(steps) == {"start", "find", "answer", "citations", "result", "doubtful"}
+    assert (steps["result"]["state"], steps["doubtful"]["state"]) == ("succeeded", "skipped")
+    answer = run.output["result"]["answer"]
+    assert "“Everybody who works here full time has 28 days of holidays a year.” (holidays.md, lines" in answer
+    assert "“Your team lead approves holidays within three working days.”" in answer
+    spans = {span["name"]: span for span in caller.all_of(run, "spans")}
+    found = spans["retrieval handbook"]
+    assert (found["path"], found["attributes"]["gen_ai.data_source.id"]) == ("find", "handbook")
+    assert [name for name in spans if name.startswith("chat")] == ["chat writer"]
+    unanswered = caller.ended(caller.started(question="Who repairs the submarine?"))
+    assert "do not say" in unanswered.output["result"]["answer"]

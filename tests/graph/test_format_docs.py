@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.graph.kinds import COMMON, DOCUMENT, FIELDS, NAMED_RECORDS
+from pipelines.graph.common import COMMON
+from pipelines.graph.composite import Field
+from pipelines.graph.kinds import DOCUMENT, FIELDS, NAMED_RECORDS
 from pipelines.graph.model import Kind
-from pipelines.graph.shape import Field
 
 TEXT = Path("docs/format.md").read_text()
 CODE = re.compile(

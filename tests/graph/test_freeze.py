@@ -95,6 +95,11 @@ def test_what_cannot_be_undone_needs_an_approval() -> None:
     assert not gates.needs_approval(HTTP, {"method": "get"})
     assert gates.needs_approval(HTTP, {"method": "POST"})
     assert gates.needs_approval(HTTP, {})
+    for header in ("X-HTTP-Method-Override", "x_http_method_override", "X-Method-Override ", "X-HTTP-Method"):
+        for kind in ("headers", "secret_headers"):
+            asked = {"method": "GET", kind: {"Accept": "text/html", header: "DELETE"}}
+            assert gates.needs_approval(HTTP, asked), "the other side may delete for it"
+    assert not gates.needs_approval(HTTP, {"method": "GET", "headers": {"X-Method": "DELETE", "Accept": "*/*"}})
 
 
 COMBINE = {"kind": "combine"}

@@ -7,7 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.graph.layout import GAP_X, HEIGHT, WIDTH, Box, Layout, layout
+from pipelines.graph.byhand import pins_of
+from pipelines.graph.geometry import GAP_X, HEADER, HEIGHT, MARGIN, WIDTH, Box, Layout
+from pipelines.graph.layout import layout
 from pipelines.graph.parse import parse
 from tests.graph.documents import START, a_graph, a_transform, an_agent, parsed
 
@@ -29,7 +31,8 @@ def assert_sound(picture: Layout) -> None:
         assert box.y + box.h <= holder.y + holder.h
     for line in picture.edges:
         source, target = picture.nodes[line.source], picture.nodes[line.target]
-        assert line.points[0] == (source.x + source.w // 2, source.y + source.h)
+        assert line.points[0][1] == source.y + source.h
+        assert source.x < line.points[0][0] < source.x + source.w
         assert line.points[-1] == (target.x + target.w // 2, target.y)
         for (x1, y1), (x2, y2) in zip(line.points, line.points[1:], strict=False):
             assert x1 == x2 or y1 == y2
@@ -70,6 +73,57 @@ def test_a_container_holds_its_steps() -> None:
     assert set(picture.nodes) == {"start", "loop", "loop.x", "loop.y", "loop.z", "after"}
     assert {(line.source, line.target) for line in picture.edges} >= {("loop.x", "loop.y"), ("start", "loop")}
     assert_sound(picture)
+
+
+def test_each_port_of_a_choice_has_a_spot_of_its_own() -> None:
+    choice = {"kind": "decide", "routes": [{"port": "left", "when": "true"}], "otherwise": "right"}
+    nodes = {"choice": choice, "a": a_transform(), "b": a_transform()}
+    picture = layout(parsed(nodes, "choice.left > a", "choice.right > b"))
+    left, right = (line.points[0][0] for line in picture.edges)
+    assert left < right
+    assert_sound(picture)
+
+
+def test_boxes_stand_where_they_were_put_and_later_ones_find_room_under_what_leads_to_them() -> None:
+    document = parsed({name: a_transform() for name in "abcd"}, "a > b", "a > c", "b > d")
+    picture = layout(document, {"a": (-50, 10), "b": (300, 400)})
+    a, b, c, d = (picture.nodes[name] for name in "abcd")
+    assert ((a.x, a.y), (b.x, b.y)) == ((-50, 10), (300, 400))
+    assert c.y > a.y + a.h
+    assert d.y > b.y + b.h
+    assert (picture.left, picture.top) == (-50 - MARGIN, 10 - MARGIN)
+    assert all(apart(one, other) for one, other in combinations(picture.nodes.values(), 2))
+
+
+def test_a_container_grows_around_what_was_moved_in_it() -> None:
+    inner = a_graph({"x": an_agent(), "y": an_agent()}, "x > y")
+    document = parsed({"loop": {"kind": "each", "over": [1], "graph": inner}})
+    picture = layout(document, {"loop.x": (0, 0), "loop.y": (600, -300)})
+    loop = picture.nodes["loop"]
+    for name in ("loop.x", "loop.y"):
+        box = picture.nodes[name]
+        assert loop.x <= box.x
+        assert box.x + box.w <= loop.x + loop.w
+        assert loop.y + HEADER <= box.y
+        assert box.y + box.h <= loop.y + loop.h
+    assert picture.nodes["loop.y"].x - picture.nodes["loop.x"].x == 600
+
+
+def test_what_is_no_position_is_left_out() -> None:
+    positions = {"a": [1, 2], "b": [1], "c": "x", "d": [True, 1], "e": [10**9, 0], "f": None}
+    assert pins_of({"positions": positions}) == {"a": (1, 2)}
+    assert pins_of({"positions": 3}) == pins_of(None) == {}
+
+
+def test_a_team_has_room_for_its_members_and_what_follows_stands_below() -> None:
+    members = [f"agent_{index}@1" for index in range(12)]
+    team = {"kind": "team", "task": "Talk.", "members": members, "stop": {"max_turns": 3}}
+    document = parsed({"a": a_transform(), "talk": team, "b": a_transform()}, "a > talk", "talk > b")
+    alone, roomy = layout(document).nodes["talk"], layout(document, with_crews=True)
+    assert_sound(roomy)
+    assert (alone.w, alone.h) == (WIDTH, HEIGHT)
+    assert roomy.nodes["talk"].w > 3 * WIDTH, "twelve stand in three columns"
+    assert roomy.nodes["talk"].h < 5 * HEIGHT
 
 
 def test_an_empty_pipeline_has_an_empty_picture() -> None:

@@ -63,6 +63,12 @@ def test_every_kind_has_a_minimal_form() -> None:
         ("agent", "tools", None),
         ("decide", "mode", "rules"),
         ("decide", "min_confidence", 0.6),
+        ("decide", "multi", False),
+        ("output", "ends_run", False),
+        ("each", "require", "all"),
+        ("each", "stop_early", False),
+        ("each", "spread", False),
+        ("each", "wait_timeout", None),
         ("each", "as", "item"),
         ("each", "max_parallel", 4),
         ("each", "max_items", 100),
@@ -72,18 +78,44 @@ def test_every_kind_has_a_minimal_form() -> None:
         ("combine", "merge", "object"),
         ("combine", "missing", "omit"),
         ("combine", "cancel_rest", True),
+        ("combine", "on_timeout", "use_arrived"),
+        ("combine", "wait_timeout", None),
         ("repeat", "max_rounds", 3),
         ("repeat", "on_exhausted", "last"),
+        ("repeat", "no_progress", None),
+        ("repeat", "until", None),
+        ("team", "mode", "round_robin"),
+        ("team", "no_repeat", True),
+        ("team", "history", "full"),
+        ("team", "last_n", 10),
+        ("team", "rounds", 3),
+        ("team", "max_stalls", 3),
+        ("team", "max_resets", 2),
+        ("team", "stop", {"max_turns": 12}),
         ("supervisor", "max_delegations", 20),
+        ("supervisor", "mode", "step"),
+        ("supervisor", "max_parallel", 4),
+        ("supervisor", "max_depth", 5),
+        ("supervisor", "review_plan", False),
+        ("pipeline", "detached", False),
+        ("pipeline", "share_board", False),
         ("human", "mode", "approve"),
         ("human", "not_starter", True),
         ("human", "expires", 259_200.0),
+        ("human", "min_approvals", 1),
+        ("human", "on_expire", "reject"),
+        ("human", "roles", ("reviewer",)),
         ("check", "mode", "block"),
         ("wait", "for", 3_600.0),
     ],
 )
 def test_an_absent_field_has_its_default(kind: str, field: str, default: object) -> None:
     assert the_node(kind, **MINIMAL[kind]).config[field] == default
+
+
+def test_progress_that_is_asked_after_is_missed_after_two_rounds() -> None:
+    repeat = the_node("repeat", **MINIMAL["repeat"], no_progress={"metric": "round.n"})
+    assert repeat.config["no_progress"] == {"metric": "round.n", "rounds": 2}
 
 
 def test_common_fields_have_their_defaults_and_containers_no_total_timeout() -> None:

@@ -1,13 +1,15 @@
 """Supervisors in documents: who may work, who may lead, and what a plan must be."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipelines.graph import plans
 from pipelines.graph.freeze import lock
-from pipelines.graph.lock import Lock
+from pipelines.graph.lock import AgentSpec, Lock
 from pipelines.graph.problems import Refusal
+from pipelines.graph.validate import problems
 from pipelines.graph.workers import workers_of
 from tests.graph.documents import CHILD, LIBRARY, parsed
 from tests.graph.test_validate import a_line
@@ -71,6 +73,19 @@ def test_a_published_pipeline_may_work_at_any_depth() -> None:
     assert not [problem for problem in a_line({**LEAD, "workers": workers}) if problem[0] == "error"]
     found = lock(parsed({"lead": {**LEAD, "workers": [{"agent": "writer@1"}, under]}}), LIBRARY)
     assert found.pipelines == {"child@1": CHILD}
+
+
+def test_an_agent_among_the_workers_may_start_pipelines_of_its_own() -> None:
+    for tools, wrong in ((("pipeline:child",), []), (("pipeline:gone",), ["unknown_pipeline"])):
+        library = replace(LIBRARY, agents={**LIBRARY.agents, "digger@1": AgentSpec("digger@1", "m", tools=tools)})
+        for lead in ({"workers": [{"agent": "digger"}]}, {"workers": [{"supervisor": {**UNDER, "agent": "digger"}}]}):
+            document = parsed({"lead": {**LEAD, **lead}}, budget={"max_cost_usd": "1"})
+            found = [one.code for one in problems(document, library) if one.code.startswith("unknown")]
+            assert [code for code in found if code != "unknown_model"] == wrong
+    document = parsed({"lead": {**LEAD, "workers": [{"agent": "digger"}]}})
+    agents = {**LIBRARY.agents, "digger@1": AgentSpec("digger@1", "m", tools=("pipeline:child",))}
+    found = lock(document, replace(LIBRARY, agents=agents))
+    assert (found.pipelines, found.tools) == ({"child@1": CHILD}, {})
 
 
 def test_a_worker_is_exactly_one_thing() -> None:

@@ -9,7 +9,7 @@ from pipelines.graph.lock import AgentSpec, Library, Price
 from pipelines.graph.parse import parse
 from pipelines.graph.tools import ToolSpec
 from pipelines.graph.validate import problems
-from tests.graph.documents import RESULT, START, a_document
+from tests.graph.documents import CHILD, RESULT, START, a_document
 
 SHAPED = AgentSpec("shaped@1", "m", output_schema={"type": "object"})
 LIBRARY = Library(
@@ -18,9 +18,11 @@ LIBRARY = Library(
         "shaped@1": SHAPED,
         "mailer@1": AgentSpec("mailer@1", "m", tools=("email.send@1",)),
         "lost@1": AgentSpec("lost@1", "m", tools=("gone@1",)),
+        "starter@1": AgentSpec("starter@1", "m", tools=("pipeline:child",)),
     },
     {"email.send@1": ToolSpec("email.send@1", "Send", "", {})},
     {"m": Price(1, 1)},
+    pipelines={"child@1": CHILD},
 )
 
 
@@ -42,6 +44,7 @@ def found(**fields: Any) -> list[tuple[str, str]]:
     [
         {},
         {"members": ["ann"]},
+        {"members": ["starter"]},
         {"mode": "selector", "agent": "host"},
         {"mode": "handoff"},
         {"mode": "moderator", "agent": "host"},

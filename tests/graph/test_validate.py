@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pipelines.graph.kinds import ROLES
 from pipelines.graph.model import Kind
 from pipelines.graph.parse import parse
-from pipelines.graph.validate import RUNNABLE, Library, problems
+from pipelines.graph.sharing import shares_board
+from pipelines.graph.validate import Library, problems
 from tests.graph.documents import CHILD, LIBRARY, RESULT, START, a_graph, a_transform, an_agent, parsed
 
 TOPIC = {
@@ -107,8 +108,8 @@ def test_the_gallery_has_no_problem() -> None:
             ("error", "unknown_agent", "a/checks/0/agent"),
         ),
         (
-            a_transform(x="1") | {"checks": [{"rule": "ai_rubric", "rubric": "x", "agent": "writer"}]},
-            ("error", "not_available", "a/checks/0/rule"),
+            a_transform(x="1") | {"checks": [{"rule": "ai_rubric", "rubric": "x", "agent": "nobody"}]},
+            ("error", "unknown_agent", "a/checks/0/agent"),
         ),
         (a_check({"rule": "length"}), ("error", "incomplete_rule", "a/rules/0")),
         (a_check({"rule": "unchanged_from"}), ("error", "incomplete_rule", "a/rules/0")),
@@ -172,18 +173,21 @@ def test_a_wrong_step_has_its_problem_at_its_field(step: dict[str, Any], problem
     assert problem in between({"a": step}, *edges)
 
 
-def test_every_kind_can_run() -> None:
-    assert frozenset(Kind) == RUNNABLE
-
-
 @pytest.mark.parametrize(
-    "inner",
-    [{"kind": "board", "op": "read", "key": "x"}, an_agent("${board.x}"), a_transform(x="board.x")],
+    ("inner", "uses"),
+    [
+        ({"kind": "board", "op": "read", "key": "x"}, True),
+        (an_agent("${board.x | default('')}"), True),
+        (a_transform(x="board.x"), True),
+        (an_agent("${item}"), False),
+    ],
 )
-def test_items_in_runs_of_their_own_cannot_use_the_board(inner: dict[str, Any]) -> None:
-    each = {"kind": "each", "over": "${input.list}", "graph": {"nodes": {"i": inner}, "edges": []}}
+def test_items_in_runs_of_their_own_share_the_board_where_they_use_it(inner: dict[str, Any], uses: bool) -> None:
+    each = {"kind": "each", "over": "${input.list}", "graph": {"nodes": {"i": inner}, "edges": []}, "spread": True}
     assert not [code for _, code, _ in a_line(each) if code == "not_available"]
-    assert ("error", "not_available", "a/spread") in a_line({**each, "spread": True})
+    nodes = {"start": START, "a": each, "result": RESULT}
+    assert shares_board(parsed(nodes, "start > a", "a > result")) is uses
+    assert not shares_board(parsed({**nodes, "a": {**each, "spread": False}}, "start > a", "a > result"))
 
 
 def a_call(**fields: Any) -> dict[str, Any]:
@@ -192,6 +196,7 @@ def a_call(**fields: Any) -> dict[str, Any]:
 
 def test_a_sound_sub_pipeline_has_no_problem() -> None:
     assert a_line(a_call()) == []
+    assert a_line(a_call(share_board=True, detached=True)) == []
     assert a_line(a_call(pipeline="child@1", on_error={"fallback": [{"pipeline": "child"}]})) == []
 
 
@@ -204,7 +209,6 @@ def test_a_sound_sub_pipeline_has_no_problem() -> None:
         (a_call(inputs={"topic": "x", "more": 1}), ("error", "unknown_argument", "a/inputs/more")),
         (a_call(inputs={"topic": 3}), ("error", "type_mismatch", "a/inputs/topic")),
         (a_call(inputs={"topic": "${input.topc}"}), ("error", "unknown_input", "a/inputs/topic")),
-        (a_call(share_board=True), ("error", "not_available", "a/share_board")),
         (a_call(on_error={"fallback": [{"model": "demo/echo"}]}), ("error", "not_available", "a/on_error/fallback/0")),
         (
             an_agent(on_error={"fallback": [{"pipeline": "nobody"}]}),
@@ -218,11 +222,20 @@ def test_a_sound_sub_pipeline_has_no_problem() -> None:
             {"kind": "transform", "set": {"x": "1"}, "on_error": {"fallback": [{"pipeline": "child"}]}},
             ("error", "not_available", "a/on_error/fallback/0"),
         ),
+        (
+            {"kind": "team", "task": "Win.", "members": ["writer"], "on_error": {"fallback": [{"pipeline": "child"}]}},
+            ("error", "missing_argument", "a/on_error/fallback/0"),
+        ),
         (an_agent(tools=["pipeline:child"]), ("error", "tool_not_granted", "a/tools/0")),
     ],
 )
 def test_what_is_wrong_with_starting_a_pipeline(step: dict[str, Any], problem: tuple[str, str, str]) -> None:
     assert problem in a_line(step)
+
+
+@pytest.mark.parametrize("step", [an_agent(), a_transform(x="1"), a_call(), a_check({"rule": "length", "max": 9})])
+def test_the_output_of_every_kind_may_be_judged(step: dict[str, Any]) -> None:
+    assert a_line({**step, "checks": [{"rule": "ai_rubric", "rubric": "Is it kind?", "agent": "writer"}]}) == []
 
 
 def test_the_roles_are_those_of_the_accounts() -> None:

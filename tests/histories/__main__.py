@@ -1,8 +1,8 @@
-"""Records runs of gallery templates as histories: `python -m tests.histories [TEMPLATE …]` writes TEMPLATE.json here.
+"""Records runs as histories: `python -m tests.histories [NAME …]` writes NAME.json here, for names of `scenarios`.
 
-Without names, all that are recorded already are recorded anew. It brings its own database and broker, runs the template
-with its sample on the built-in models, and answers as bob what is asked. Record anew when the engine is meant to decide
-otherwise than before, and read the difference.
+Without names, all are recorded anew. It brings its own database and broker, runs the template with its sample, or the
+pipeline that is drawn for it, on the built-in models, and answers as bob what is asked. Record anew when the engine is
+meant to decide otherwise than before, and read the difference.
 """
 
 import json
@@ -10,9 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+FOLDER = Path(__file__).parent
 MOST_SECONDS = 120.0
 
 
@@ -25,79 +26,83 @@ def main(names: Sequence[str]) -> None:
         import django
 
         django.setup()
-        from tests.histories.replay import FOLDER, recorded
+        from tests.histories.scenarios import SCENARIOS
 
-        for name in names or [file.stem for file in recorded()]:
-            history = record(name)
+        for name in names or SCENARIOS:
+            history = record(name, SCENARIOS[name])
             target = FOLDER / f"{name}.json"
             target.write_text(json.dumps(history, ensure_ascii=False, indent=1) + "\n")
-            print(f"{target.name}: {len(history['turns'])} turns, {target.stat().st_size / 1000:.0f} KB")
+            print(f"{target.name}: {len(history['turns'])} turns, {target.stat().st_size / 1000:.0f} KB", flush=True)
 
 
-class Recorder:
-    """Stands in the place of `decide` and writes down what it is told and what it decides."""
+def record(name: str, scenario: Any) -> dict[str, Any]:
+    """Return the history of one run of a scenario."""
+    from django.conf import settings
 
-    def __init__(self) -> None:
-        from runs.engine import decide
-
-        self.turns: list[dict[str, Any]] = []
-        self._module, self._decide = decide, decide.decide
-        self._known: Any = None
-
-    def __enter__(self) -> "Recorder":
-        self._module.decide = self._noted
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._module.decide = self._decide
-
-    def _noted(self, execution: Any, facts: Sequence[Any], now: datetime) -> Any:
-        from tests.histories import codec
-
-        turn = {
-            "now": now.isoformat(),
-            "restored": self._known is not None and execution is not self._known,
-            "money": codec.money_to_json(execution),
-            "facts": [codec.fact_to_json(fact) for fact in facts],
-        }
-        self._known = execution
-        decision = self._decide(execution, facts, now)
-        self.turns.append({**turn, "decision": codec.decision_to_json(decision)})
-        return decision
-
-
-def record(name: str) -> dict[str, Any]:
-    """Return the history of one run of a template."""
-    from pipelines import gallery
+    from pipelines.models import PipelineVersion
+    from runs import forks
     from runs.execution.worker import Worker
-    from runs.models import Run
     from runs.services import Order, start_run
+    from tests.histories.recording import Recorder, told
     from tests.people import acting
 
     team, olga = _people()
-    pipeline = gallery.instantiate(acting(olga), name)
+    pipeline, given = _published(acting(olga), name, scenario)
+    settings.DEMO_LATENCY_MS = scenario.latency
     with Recorder() as recorder:
         worker = Worker("recorder@localhost")
         worker.start()
-        run = start_run(acting(olga), pipeline, Order(dict(gallery.template(name).sample)))
-        worker.wake(str(run.pk), forwarded=True)
-        deadline = time.monotonic() + MOST_SECONDS
-        while Run.objects.filter(pk=run.pk, finished_at=None).exists() and time.monotonic() < deadline:
-            _answer(acting(team.bob), run)
-            time.sleep(0.1)
+        run = start_run(acting(olga), pipeline, Order(given))
+        _carry(worker, run, scenario, team)
+        if scenario.fork_from:
+            run = forks.fork(acting(olga), run, forks.Fork(scenario.fork_from))
+            _carry(worker, run, scenario, team)
         worker.stop()
+    versions = PipelineVersion.objects.all()
+    documents = {str(version.pk): {"document": version.document, "lock": version.lock} for version in versions}
+    return {"template": name, **told(recorder, str(run.pk), documents)}
+
+
+def _carry(worker: Any, run: Any, scenario: Any, team: Any) -> None:
+    """Wait until a run and those below it have ended, and do meanwhile what the scenario says."""
+    from runs import services
+    from runs.models import Run, Step
+    from tests.people import acting
+
+    worker.wake(str(run.pk), forwarded=True)
+    deadline = time.monotonic() + MOST_SECONDS
+    number, cancelled = 0, False
+    while Run.objects.filter(finished_at=None).exists() and time.monotonic() < deadline:
+        number += _answer(acting(team.bob), scenario, number)
+        at = Step.objects.filter(run=run, path=scenario.cancel_at, state="running")
+        if scenario.cancel_at and not cancelled and at.exists():
+            services.cancel(acting(team.carol), run, "Enough.")
+            worker.wake(str(run.pk), forwarded=True)
+            cancelled = True
+        time.sleep(0.05)
     run.refresh_from_db()
     if run.finished_at is None:
-        sys.exit(f"The run of {name} did not end in {MOST_SECONDS:.0f} seconds: {run.state}.")
-    version = run.version
-    return {
-        "template": name,
-        "document": version.document,
-        "lock": version.lock,
-        "input": run.input,
-        "budget": run.budget,
-        "turns": recorder.turns,
-    }
+        sys.exit(f"The run did not end in {MOST_SECONDS:.0f} seconds: {run.state}.")
+
+
+def _published(olga: Any, name: str, scenario: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the scenario's pipeline, published, and the input of its run."""
+    from pipelines import drafts, gallery, publish
+    from pipelines.library import agents
+    from pipelines.library.agents import AgentFields
+    from pipelines.models import Agent
+
+    if not scenario.drawing:
+        return gallery.instantiate(olga, name), dict(gallery.template(name).sample)
+    for slug, model in (("teller", "demo/writer"), ("judge", "demo/judge")):
+        if not Agent.objects.filter(workspace=olga.workspace, slug=slug).exists():
+            agents.create(olga, slug, AgentFields(model))
+    documents = [scenario.child_document()] if scenario.child else []
+    for document in (*documents, scenario.document(name)):
+        pipeline = drafts.create(olga, document)
+        publish.publish(olga, pipeline, "")
+        pipeline.refresh_from_db()
+    return pipeline, {"topic": "tides"}
 
 
 def _people() -> tuple[Any, Any]:
@@ -114,13 +119,15 @@ def _people() -> tuple[Any, Any]:
     return Team(**workspaces, **{name: people[name] for name in names}), people["olga"]
 
 
-def _answer(bob: Any, run: Any) -> None:
+def _answer(bob: Any, scenario: Any, number: int) -> int:
+    """Answer what is asked; return how many questions there were."""
     from approvals import services
     from approvals.models import Approval
-    from approvals.policy import Decision
 
-    for question in Approval.objects.filter(run=run, state="open"):
-        services.decide(bob, question.pk, Decision("approve", payload_hash=question.payload_hash))
+    questions = list(Approval.objects.filter(state="open")) if scenario.answer else []
+    for question in questions:
+        services.decide(bob, question.pk, scenario.answer(question, number))
+    return len(questions)
 
 
 if __name__ == "__main__":

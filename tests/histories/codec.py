@@ -50,6 +50,9 @@ def decision_to_json(decision: Decision) -> dict[str, Any]:
         "changed": {path: plain(asdict(record)) for path, record in sorted(decision.changed.items())},
         "starts": [_start(start) for start in decision.starts],
         "cancels": sorted(decision.cancels),
+        "children": [plain({**asdict(child), "origin": child.origin.as_json()}) for child in decision.children],
+        "tells": [{"child": tell.child, "fact": fact_to_json(tell.fact)} for tell in decision.tells],
+        "asks": [plain(asdict(ask)) for ask in decision.asks],
         "wake_at": plain(decision.wake_at),
         "idle": decision.idle,
     }
@@ -62,6 +65,7 @@ def money_to_json(execution: Execution) -> dict[str, Any]:
             "spend": asdict(execution.spend),
             "spends": {path: asdict(spend) for path, spend in execution.spends.items()},
             "alerts": [asdict(event) for event in execution.alerts],
+            "refusals": {path: asdict(refusal) for path, refusal in execution.refusals.items()},
         }
     )
 

@@ -1,22 +1,28 @@
 """Plain builders of what the pages show: a pipeline of the gallery, a run in the middle of its work, its spans."""
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 from django.utils import timezone
 
+from accounts import secrets
 from accounts.access import Actor
+from accounts.models import Violation
 from accounts.roles import Role
 from approvals.models import Approval
 from pipelines import gallery
 from pipelines.models import Pipeline
-from runs.models import Event, Run, Span, Step
+from runs.models import Event, Firing, Run, Span, Step, Trigger
+from runs.triggers import definitions
+from runs.triggers.definitions import TriggerFields
 from tests.approvals.builders import an_approval
-from tests.people import Team, a_team
+from tests.people import Team, a_team, acting
 
-HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)> ${7*7} {{ 7|add:7 }}"
+HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)> ${7000001*7} {{ 7000000|add:7 }}"
+EVALUATED = re.compile("49000007|7000007")
 _numbers = count(100)
 
 
@@ -41,14 +47,50 @@ def a_world() -> World:
     return World(team, pipeline, run, an_approval(run))
 
 
+def some_triggers(world: World) -> None:
+    """Give the pipeline a schedule whose last run could not be started, and a webhook that started the run."""
+    alice = acting(world.team.alice)
+    secrets.put(alice.workspace, "hook-key", "a signing key of some length")
+    given = {"company": "Halden Metals", "contact": "Ingrid", "email": "ingrid@example.com", "product": "Ball bearings"}
+    slug = world.pipeline.slug
+    schedule = TriggerFields("monday-news", "schedule", slug, input=given, cron="0 9 * * 1", zone="Europe/Berlin")
+    error = {"code": "forbidden", "message": "You may not start runs in Acme: that needs the role composer or admin."}
+    _fired(definitions.create(alice, schedule), state="refused", error=error)
+    hook = TriggerFields("orders", "webhook", slug, input={"company": "${event.company}"}, secret="hook-key")
+    _fired(definitions.create(alice, hook), state="started", run=world.run)
+
+
+def some_violations(world: World) -> None:
+    """Have browsers report one thing that a page of the workspace tried, one of an extension, one of nobody's."""
+    rows = (
+        (world.team.workspace, "img-src", "/runs/<uuid:run_id>/", "https://tracker.example", "", 3),
+        (world.team.workspace, "script-src-elem", "/approvals/<uuid:approval_id>/", "inline", "chrome-extension:", 41),
+        (None, "connect-src", "/login/", "wss://a-host-with-a-long-name.evil.example:8443", "/static/dist/app.js", 1),
+    )
+    for workspace, directive, page, blocked, source, times in rows:
+        said = {"directive": directive, "page": page, "blocked": blocked, "source": source, "count": times}
+        Violation.objects.create(workspace=workspace, **said)
+
+
+def _fired(trigger: Trigger, **fields: Any) -> None:
+    now = timezone.now()
+    Firing.objects.create(trigger=trigger, key="one", at=now, **fields)
+    seen = {"last_fired_at": now, "last_error": fields.get("error"), "last_run": fields.get("run")}
+    Trigger.objects.filter(pk=trigger.pk).update(**seen)
+
+
 def a_run_of(pipeline: Pipeline, team: Team, **fields: Any) -> Run:
     return Run.objects.create(
         workspace=pipeline.workspace,
         pipeline=pipeline,
-        version=pipeline.published,
         number=next(_numbers),
-        started_by=team.alice,
-        **{"started_at": timezone.now(), "budget": {"max_cost_micros": 500_000}, **fields},
+        **{
+            "started_by": team.alice,
+            "version": pipeline.published,
+            "started_at": timezone.now(),
+            "budget": {"max_cost_micros": 500_000},
+            **fields,
+        },
     )
 
 

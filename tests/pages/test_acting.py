@@ -1,6 +1,7 @@
 """What people do on pages: run, stop, approve, edit, reject, answer; each as a plain form."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.test import Client
@@ -8,7 +9,7 @@ from django.test import Client
 from approvals.models import Approval
 from runs.models import Inbox, Run
 from tests.approvals.builders import EMAIL, a_question
-from tests.pages.builders import World, an_event
+from tests.pages.builders import World, a_step, an_event
 from tests.people import signed_in_as
 
 INPUT = {
@@ -24,7 +25,7 @@ def decide(browser: Client, approval: Approval, **posted: str) -> Any:
 
 
 def test_run_starts_a_run_and_opens_its_page(world: World) -> None:
-    response = signed_in_as(world.team.alice).post(f"/pipelines/{world.pipeline.slug}/", INPUT)
+    response = signed_in_as(world.team.alice).post(f"/pipelines/{world.pipeline.slug}/run/", INPUT)
     started = Run.objects.exclude(pk=world.run.pk).get()
     assert response["Location"] == f"/runs/{started.pk}/"
     assert started.input["company"] == "Halden Metals"
@@ -33,14 +34,14 @@ def test_run_starts_a_run_and_opens_its_page(world: World) -> None:
 
 def test_a_refused_input_keeps_what_was_typed(world: World) -> None:
     posted = {**INPUT, "field-company": "x" * 300}
-    response = signed_in_as(world.team.alice).post(f"/pipelines/{world.pipeline.slug}/", posted)
+    response = signed_in_as(world.team.alice).post(f"/pipelines/{world.pipeline.slug}/run/", posted)
     assert response.status_code == 422
     assert "x" * 300 in response.content.decode()
     assert Run.objects.count() == 1
 
 
 def test_somebody_who_may_not_run_is_told_so(world: World) -> None:
-    response = signed_in_as(world.team.erin).post(f"/pipelines/{world.pipeline.slug}/", INPUT)
+    response = signed_in_as(world.team.erin).post(f"/pipelines/{world.pipeline.slug}/run/", INPUT)
     assert response.status_code == 403
     assert Run.objects.count() == 1
 
@@ -52,6 +53,43 @@ def test_somebody_who_may_not_run_is_told_so(world: World) -> None:
 def test_stop_pause_and_resume_reach_the_run(world: World, name: str, fact: str) -> None:
     signed_in_as(world.team.alice).post(f"/runs/{world.run.pk}/{name}/")
     assert Inbox.objects.get(run=world.run).fact["fact"] == fact
+
+
+@pytest.mark.parametrize(
+    ("posted", "label"),
+    [("each[2].draft#1.look", "this step"), ("each[2].draft#1", "round 1"), ("each[2]", "item 3")],
+)
+def test_a_step_and_what_it_runs_in_are_stopped_from_its_drawer(world: World, posted: str, label: str) -> None:
+    a_step(world.run, "each[2].draft#1.look", "agent", state="running", title="Look")
+    address = f"/runs/{world.run.pk}/step/?path={quote('each[2].draft#1.look')}"
+    carol = signed_in_as(world.team.carol)
+    drawer = carol.get(address).content.decode()
+    assert f'name="path" value="{posted}"' in drawer
+    assert f"Stop {label}</button>" in drawer
+    response = carol.post(f"/runs/{world.run.pk}/stop/", {"path": posted})
+    assert response["Location"] == f"/runs/{world.run.pk}/"
+    told = Inbox.objects.get(run=world.run).fact
+    assert (told["fact"], told["path"], told["by"]) == ("stop_requested", posted, world.team.carol.email)
+
+
+@pytest.mark.parametrize(("name", "status"), [("bob", 403), ("charlie", 404)])
+def test_who_may_not_stop_the_run_stops_no_step(world: World, name: str, status: int) -> None:
+    browser = signed_in_as(getattr(world.team, name))
+    assert browser.post(f"/runs/{world.run.pk}/stop/", {"path": "approve"}).status_code == status
+    assert not Inbox.objects.filter(run=world.run).exists()
+    drawer = signed_in_as(world.team.bob).get(f"/runs/{world.run.pk}/step/?path=approve").content.decode()
+    assert "Stop this step" not in drawer
+
+
+def test_what_has_ended_offers_no_stop_and_says_so_when_it_is_told_to(world: World) -> None:
+    alice = signed_in_as(world.team.alice)
+    assert "Stop this step" not in alice.get(f"/runs/{world.run.pk}/step/?path=research").content.decode()
+    assert "Stop this step" in alice.get(f"/runs/{world.run.pk}/step/?path=approve").content.decode()
+    response = alice.post(f"/runs/{world.run.pk}/stop/", {"path": "research"})
+    assert response.status_code == 409
+    assert "research has ended already." in response.content.decode()
+    Run.objects.filter(pk=world.run.pk).update(state="cancelled")
+    assert "Stop this step" not in alice.get(f"/runs/{world.run.pk}/step/?path=approve").content.decode()
 
 
 def test_a_run_that_paused_by_itself_can_be_resumed_from_its_page(world: World) -> None:

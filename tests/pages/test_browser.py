@@ -10,10 +10,12 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import User
 from orchestrator_site.build import MODULES, build_assets
+from pipelines import gallery
+from pipelines.gallery import handbooks
 from runs.models import Inbox, Run
 from tests.approvals.builders import an_approval
-from tests.pages.builders import World, a_world, an_event
-from tests.people import signed_in_as
+from tests.pages.builders import World, a_world, an_event, some_triggers, some_violations
+from tests.people import acting, signed_in_as
 
 pytestmark = pytest.mark.browser
 
@@ -24,6 +26,12 @@ PAGES = {
     "home": "/",
     "pipelines": "/pipelines/",
     "pipeline": "/pipelines/{slug}/",
+    "outline": "/pipelines/{slug}/outline/",
+    "opened": "/pipelines/{slug}/?node=send",
+    "run form": "/pipelines/{slug}/run/",
+    "publish": "/pipelines/{slug}/publish/",
+    "versions": "/pipelines/{slug}/versions/",
+    "compare": "/pipelines/{slug}/compare/",
     "runs": "/runs/",
     "canvas": "/runs/{run}/",
     "timeline": "/runs/{run}/?view=timeline",
@@ -34,8 +42,71 @@ PAGES = {
     "edit": "/runs/{run}/fork/?path=research",
     "inbox": "/approvals/",
     "decision": "/approvals/{approval}/",
+    "rules": "/approvals/rules/",
+    "rule": "/approvals/rules/+new/",
+    "hours": "/approvals/calendars/+new/",
+    "away": "/approvals/away/",
+    "approval health": "/approvals/health/",
+    "counted": "/approvals/health/questions/?figure=open",
+    "decisions": "/approvals/decisions/",
+    "notices": "/notices/",
+    "people": "/people/",
+    "sign-in": "/account/",
+    "wishes": "/settings/notifications/",
+    "triggers": "/settings/triggers/",
+    "schedule": "/settings/triggers/monday-news/",
+    "hook": "/settings/triggers/orders/",
+    "trigger kinds": "/settings/triggers/+new/",
+    "new schedule": "/settings/triggers/+new/?kind=schedule&pipeline={slug}",
+    "new hook": "/settings/triggers/+new/?kind=webhook&pipeline={slug}",
     "costs": "/costs/",
+    "costs of tags": "/costs/?by=tag&outcome=succeeded",
+    "speed": "/costs/speed/",
+    "slow runs": "/costs/speed/runs/?pipeline={slug}",
+    "charges": "/costs/chargeback/",
+    "cost runs": "/costs/runs/?figure=cost",
+    "charged": "/costs/runs/?figure=charged",
+    "budgets": "/costs/budgets/",
+    "new budget": "/costs/budgets/+new/",
+    "alerts": "/costs/alerts/",
+    "new alert": "/costs/alerts/+new/",
+    "price list": "/costs/prices/",
+    "price": "/costs/prices/set/",
+    "past calls": "/costs/prices/past/",
+    "what if": "/costs/what-if/?month=this&to=demo/echo",
+    "templates": "/templates/",
+    "template": "/templates/support-desk/",
+    "prices": "/costs/templates/",
+    "start": "/start/?want=email&goal=Sell&leaves=mail&yes=before",
+    "first steps": "/start/{slug}/",
+    "new": "/new/",
+    "knowledge": "/knowledge/",
+    "collection": "/knowledge/handbook/?q=how+many+days+of+holidays",
+    "agents": "/agents/",
+    "agent": "/agents/outreach-writer/",
+    "version": "/agents/outreach-writer/?version=1",
+    "bench": "/agents/outreach-writer/test/",
+    "audit log": "/audit/?check=1",
+    "violations": "/violations/",
 }
+OF_A_REVIEWER = ("home", "runs", "canvas", "inbox", "decision", "approval health", "counted", "decisions")
+# A few at a time: each keeps well within the time limit of a test.
+OF_A_MANAGER = ("rules", "rule", "hours", "away", "budgets", "new budget", "alerts", "new alert")
+OF_AN_AUDITOR = ("audit log",)
+OF_AN_ADMIN = ("violations",)
+OF_SPENDING = ("costs", "costs of tags", "speed", "slow runs", "charges", "cost runs", "charged")
+OF_PRICES = ("price list", "price", "past calls", "what if")
+_OTHERS = OF_A_REVIEWER + OF_A_MANAGER + OF_AN_AUDITOR + OF_AN_ADMIN + OF_SPENDING + OF_PRICES
+_REST = [name for name in PAGES if name not in _OTHERS]
+SOME_PAGES = [
+    OF_A_REVIEWER,
+    OF_A_MANAGER,
+    OF_AN_AUDITOR,
+    OF_AN_ADMIN,
+    OF_SPENDING,
+    OF_PRICES,
+    *(tuple(_REST[first : first + 7]) for first in range(0, len(_REST), 7)),
+]
 Open = Callable[..., Page]
 
 
@@ -46,7 +117,11 @@ def _assets() -> None:
 
 @pytest.fixture
 def world(transactional_db: None) -> World:
-    return a_world()
+    world = a_world()
+    some_triggers(world)
+    some_violations(world)
+    handbooks.bring(acting(world.team.alice), gallery.template("document-questions").document)
+    return world
 
 
 @pytest.fixture
@@ -65,15 +140,27 @@ def open_page(live_server: LiveServer, world: World, new_context: Callable[..., 
     return opened
 
 
+def _reader_of(world: World, names: tuple[str, ...]) -> User:
+    if names in (OF_A_MANAGER, OF_PRICES):
+        return world.team.carol
+    if names == OF_AN_AUDITOR:
+        return world.team.erin
+    if names == OF_AN_ADMIN:
+        return world.team.dana
+    return world.team.bob if names == OF_A_REVIEWER else world.team.alice
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("names", SOME_PAGES, ids=lambda names: f"{names[0]} and on")
 def test_no_page_breaks_a_rule_of_accessibility_or_scrolls_sideways(
-    open_page: Open, world: World, theme: str, viewport: dict[str, int]
+    open_page: Open, world: World, theme: str, viewport: dict[str, int], names: tuple[str, ...]
 ) -> None:
-    page = open_page("/", viewport=viewport, color_scheme=theme, bypass_csp=True)
+    person = _reader_of(world, names)
+    page = open_page("/", person, viewport=viewport, color_scheme=theme, bypass_csp=True, reduced_motion="reduce")
     found: list[str] = []
-    for name, path in PAGES.items():
-        place = path.format(slug=world.pipeline.slug, run=world.run.pk, approval=world.approval.pk)
+    for name in names:
+        place = PAGES[name].format(slug=world.pipeline.slug, run=world.run.pk, approval=world.approval.pk)
         page.goto(re.sub(r"(https?://[^/]+).*", r"\1", page.url) + place)
         page.add_script_tag(path=str(AXE))
         answer = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
@@ -152,7 +239,7 @@ def test_the_theme_switch_needs_no_page_load_and_lasts(open_page: Open) -> None:
 
 
 def test_run_pressed_twice_starts_one_run(open_page: Open, world: World) -> None:
-    page = open_page("/pipelines/{slug}/?sample", world.team.alice)
+    page = open_page("/pipelines/{slug}/run/?sample", world.team.alice)
     page.locator("form[data-once]").evaluate("form => { form.requestSubmit(); form.requestSubmit() }")
     page.wait_for_url("**/runs/**")
     assert world.pipeline.workspace.run_set.count() == 2

@@ -2,35 +2,140 @@
 
 import datetime as dt
 import re
-from html import unescape
+import zoneinfo
+from html import escape, unescape
 
+import pytest
 from django.utils import timezone
 
-from runs import costs, health
+from accounts.models import Workspace
+from pipelines.models import Budget, Pipeline
+from runs import costs, dashboards, glance, health
+from runs.models import Run
+from runs.spending import booking, filters
 from runs.timeline import waterfall
 from tests.pages.builders import World, a_model_call, a_run_of, a_step, an_event
 from tests.people import signed_in_as
+
+
+def board_of(workspace: Workspace, now: dt.datetime | None = None, **given: str) -> dashboards.Board:
+    now = now or timezone.now()
+    today = now.astimezone(zoneinfo.ZoneInfo(workspace.zone)).date()
+    return dashboards.board(workspace, filters.read({name: [value] for name, value in given.items()}, today), now)
 
 
 def test_tables_and_chart_add_up_to_the_total(world: World) -> None:
     for micros in (1, 412, 18_400, 1_000_003):
         a_model_call(world.run, micros)
     a_model_call(world.run, 7, agent="editor", model="openai/gpt-5-mini")
-    summary = costs.summary(world.team.workspace, timezone.now())
     total = 1 + 412 + 18_400 + 1_000_003 + 7
-    assert summary.today.micros == total
-    for lines in (summary.pipelines, summary.agents, summary.models):
-        assert sum(line.month.micros or 0 for line in lines) == total
-    assert sum(summary.days.totals) == total
+    for by in ("pipeline", "agent", "model", "step", "person", "trigger", "outcome"):
+        board = board_of(world.team.workspace, by=by)
+        assert board.today.cost == board.total.cost == total
+        assert sum(row.spending.cost or 0 for row in board.rows) == total
+        assert sum(board.stack.totals) == total
+        assert sum(one.total for one in board.stack.drawn) == total
 
 
 def test_an_unknown_price_is_not_zero(world: World) -> None:
     a_model_call(world.run, None, model="local/mix")
-    summary = costs.summary(world.team.workspace, timezone.now())
-    assert summary.today.micros is None
-    assert summary.models[0].month.unpriced == 1
+    board = board_of(world.team.workspace, by="model")
+    assert board.today.cost is None
+    assert board.rows[0].spending.unpriced == 1
     a_model_call(world.run, 5)
-    assert costs.summary(world.team.workspace, timezone.now()).today.micros == 5
+    assert board_of(world.team.workspace).today.cost == 5
+
+
+def test_what_nobody_knows_the_price_of_is_said_to_be_unknown_wherever_it_stands(world: World) -> None:
+    Run.objects.filter(pk=world.run.pk).update(state="succeeded", tags=["eu"])
+    call = a_model_call(world.run, None, model="local/mix")
+    board = board_of(world.team.workspace, by="model")
+    assert (board.results.good, board.per_good, board.per_good_change) == (1, None, None)
+    (row,) = board.rows
+    assert (row.per_run, row.mover.now, row.mover.change, row.mover.percent) == (None, None, None, None)
+    assert (board.change, dict(board.parts), board.movers) == (None, {}, [])
+    browser = signed_in_as(world.team.carol)
+    page = browser.get("/costs/?by=model").content.decode()
+    good = re.search(r"Cost per successful run</h2>.*?<b>(.*?)</b>", page)
+    assert good
+    assert "unknown price" in good[1]
+    assert "no price is known of the calls" in page
+    assert '<span class="warn-t">unknown</span>' in page
+    behind = browser.get(f"/costs/runs/?figure=cost&from={call.end.date()}").content.decode()
+    assert re.search(r"<h2[^>]*>[^$]*unknown price[^$]*</h2>", behind)
+    charged = browser.get("/costs/chargeback/").content.decode()
+    assert "unknown price" in charged
+    assert "$0" not in charged.split("<tbody>")[1]
+
+
+def test_a_pipeline_named_workspace_is_not_taken_for_the_workspace(world: World) -> None:
+    Pipeline.objects.filter(pk=world.pipeline.pk).update(name="Workspace")
+    for period in ("day", "month"):
+        Budget.objects.create(
+            workspace=world.team.workspace, pipeline=world.pipeline, period=period, max_cost_micros=10_000
+        )
+    a_model_call(world.run, 9_000)
+    board = board_of(world.team.workspace)
+    assert [cap.name for cap in board.caps] == ["Workspace", "Workspace"]
+    assert (board.month_cap, board.over_cap) == (None, 0)
+    assert "daily budget" not in signed_in_as(world.team.carol).get("/costs/").content.decode()
+    for period in ("day", "month"):
+        Budget.objects.create(workspace=world.team.workspace, period=period, max_cost_micros=20_000)
+    found = board_of(world.team.workspace).month_cap
+    assert found
+    assert found.max_micros == 20_000
+    assert "daily budget" in signed_in_as(world.team.carol).get("/costs/").content.decode()
+
+
+def checked(world: World, times: int, port: str = "pass") -> None:
+    """Have a check say the same in so many runs, for 100 micro-dollars each time."""
+    for _ in range(times):
+        run = a_run_of(world.pipeline, world.team, state="succeeded", finished_at=timezone.now())
+        now = timezone.now()
+        a_step(run, "tone", "check", state="succeeded", port=port, started_at=now, finished_at=now)
+        a_model_call(run, 100, path="tone", node="tone", agent="judge@1")
+
+
+@pytest.mark.parametrize("is_booked", [False, True])
+def test_a_check_that_said_the_same_twenty_times_is_told_with_what_it_cost(world: World, is_booked: bool) -> None:
+    checked(world, dashboards.ALWAYS - 1)
+    assert board_of(world.team.workspace).agreeing == []
+    checked(world, 1)
+    a_model_call(world.run, 7, path="research", node="research")
+    if is_booked:
+        booking.book()
+    ((place, spending, href),) = board_of(world.team.workspace).agreeing
+    assert (place.pipeline, place.node, place.ended) == (world.pipeline.slug, "tone", dashboards.ALWAYS)
+    assert spending.cost == 100 * dashboards.ALWAYS
+    browser = signed_in_as(world.team.carol)
+    page = browser.get("/costs/").content.decode()
+    assert "Checks that always agree" in page
+    assert f'href="{escape(href)}" data-micros="{spending.cost}"' in page
+    assert f'data-total="{spending.cost}"' in browser.get(href).content.decode()
+    checked(world, 1, "again")
+    assert board_of(world.team.workspace).agreeing == [], "it said another thing once"
+
+
+def test_the_month_stands_beside_its_budget_with_what_is_left_and_where_it_leads(world: World) -> None:
+    browser = signed_in_as(world.team.carol)
+    assert "left of" not in browser.get("/costs/").content.decode()
+    Budget.objects.create(workspace=world.team.workspace, period="month", max_cost_micros=10_000_000)
+    a_model_call(world.run, 4_000_000)
+    a_model_call(world.run, 9_000_000, end=timezone.now() - dt.timedelta(days=33))
+    board = board_of(world.team.workspace)
+    assert board.month_cap
+    assert (board.month, board.month_cap.left_micros, board.is_of_month) == (4_000_000, 6_000_000, True)
+    today = timezone.now().date()
+    for address in ("/costs/", f"/costs/?from={today - dt.timedelta(days=60)}&to={today}"):
+        page = browser.get(address).content.decode()
+        stat = page.split(f'<h2 class="cap">{today:%B}</h2>')[1].split('<div class="stat">')[0]
+        assert "40.0% of the cap spent" in stat
+        assert "$6.00 left of $10.00 a month" in re.sub("<[^>]+>", "", stat)
+        link = re.search(r'href="([^"]+)" data-micros="4000000"', stat)
+        assert link
+        assert 'data-total="4000000"' in browser.get(unescape(link[1])).content.decode()
+    filtered = browser.get(f"/costs/?pipeline={world.pipeline.slug}").content.decode()
+    assert "left of" not in filtered, "the budget is of all that is spent"
 
 
 def test_another_workspaces_spend_is_not_counted(world: World) -> None:
@@ -46,7 +151,7 @@ def test_a_day_ends_at_midnight_of_the_workspaces_zone(world: World) -> None:
     now = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)  # 01:00 on the 21st there
     a_model_call(world.run, 10, end=now - dt.timedelta(hours=2))
     a_model_call(world.run, 20, end=now - dt.timedelta(minutes=30))
-    assert costs.summary(workspace, now).today.micros == 20
+    assert board_of(workspace, now).today.cost == 20
 
 
 def test_progress_counts_steps_and_says_what_is_going_on(world: World) -> None:
@@ -61,7 +166,7 @@ def test_many_steps_share_twelve_segments(world: World) -> None:
     for index in range(40):
         a_step(run, f"research[{index}].dig", "agent", state="failed" if index == 20 else "succeeded")
     line = health.one(run)
-    assert len(line.segments) == health.SEGMENTS
+    assert len(line.segments) == glance.SEGMENTS
     assert "bad" in line.segments
 
 

@@ -8,10 +8,11 @@ from accounts.access import Actor
 from accounts.roles import Role
 from pipelines import gallery
 from pipelines.graph.canonical import digest
+from runs import canvas, replay
 from runs.delegations import plan_in
 from runs.models import Run, Step
 from tests.approvals.builders import a_question
-from tests.pages.builders import HOSTILE, a_run_of, a_step
+from tests.pages.builders import HOSTILE, a_run_of, a_step, an_event
 from tests.people import Team, a_team, signed_in_as
 
 PLAN = [
@@ -56,6 +57,28 @@ def test_the_drawer_of_a_supervisor_lists_its_plan_and_what_it_gave_out(team: Te
     assert "Somebody deeper" not in content
     assert "<script>alert" not in content
     assert "Queued" in content, "the task that has not begun"
+
+
+def test_the_group_of_a_supervisor_says_who_is_at_work_and_on_how_many_tasks(team: Team, run: Run) -> None:
+    card = next(one for one in canvas.cards(run, canvas.picture_of(run)) if one.placed.place == "work")
+    said = {one.mate.title: (one.count, one.at_work) for one in card.crew}
+    leader, *_ = said
+    assert said[leader] == ("1 turn", 0)
+    assert said["Researcher"] == ("1 task", 1)
+    assert said["Writer"] == ("", 0)
+    assert card.at_work == "Researcher"
+
+
+def test_a_moment_of_the_past_says_who_was_at_work_then(team: Team, run: Run) -> None:
+    an_event(run, "run_started")
+    an_event(run, "step_started", "work", attempt=1)
+    an_event(run, "step_started", "work>1.part_1", attempt=1)
+    an_event(run, "step_started", "start", attempt=1)
+    drawn = canvas.picture_of(run)
+    before, after = replay.moment(run, drawn, 2), replay.moment(run, drawn, 3)
+    crews = [next(one for one in then.cards if one.placed.place == "work").crew for then in (before, after)]
+    assert [sum(one.asked for one in crew if one.mate.title == "Researcher") for crew in crews] == [0, 1]
+    assert [card.placed.place for card in replay.differing(before.cards, after.cards)] == ["work"]
 
 
 def test_what_was_refused_is_said_when_the_supervisor_has_ended(team: Team, run: Run) -> None:

@@ -9,7 +9,7 @@ from orchestrator_site import figures
 from pipelines import schema_form
 from pipelines.canvas import rounded
 from runs.charts import stacked
-from runs.costs import Days, Series
+from runs.stacks import Column, Series, Stack
 from runs.words import AT_CAP, DEGRADED, DONE, FAILED, LEFT_OUT, NEEDS_YOU, WAITING, run_badge, step_badge
 
 
@@ -141,7 +141,9 @@ def test_a_line_turns_with_round_corners() -> None:
 
 
 def test_the_bars_of_a_day_add_up_to_its_height() -> None:
-    days = Days([dt.date(2026, 11, 1)], [Series("a", "c1", [30_000_000]), Series("b", "c2", [10_000_000])])
+    first = dt.date(2026, 11, 1)
+    series = [Series("a", "a", "c1", [30_000_000]), Series("b", "b", "c2", [10_000_000])]
+    days = Stack("day", [Column(first, first)], series, series)
     chart = stacked(days, 50_000_000)
     heights = [float(rect.height) + 1 for rect in chart.rects]
     assert heights[0] == pytest.approx(heights[1] * 3, abs=0.2)

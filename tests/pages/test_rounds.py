@@ -6,7 +6,7 @@ from accounts.access import Actor
 from accounts.roles import Role
 from pipelines import gallery
 from pipelines.models import Pipeline
-from runs import canvas
+from runs import canvas, tallies
 from runs.models import Run
 from tests.pages.builders import a_run_of, a_step, an_event
 from tests.people import Team, a_team, signed_in_as
@@ -86,7 +86,7 @@ def test_a_change_in_a_round_repaints_its_container(run: Run, team: Team) -> Non
     ],
 )
 def test_only_the_newest_round_of_each_repeat_is_shown(path: str, is_held: bool) -> None:
-    rounds = canvas.Rounds()
+    rounds = tallies.Rounds()
     for prefix in ("write#1", "write#2", "a[1].b#2.c#1", "a[1].b#3", "a[0].b#1", "a[1].b#2", ""):
         rounds.add(prefix)
     assert rounds.holds(path) is is_held

@@ -48,6 +48,11 @@ from runs.sentences import instance_of, sentence
         ),
         ("approval_decided", {"decision": "expire"}, "Nobody answered “Draft” in time."),
         ("budget_alert", {"at": 0.8, "cap_usd": "5"}, "80% of the cap of $5 is spent."),
+        (
+            "budget_alert",
+            {"at": 0.5, "what": "calls", "used": 5, "cap": 10},
+            "50% of the cap of 10 model calls is used.",
+        ),
         ("something_new", {}, "Something new."),
     ],
 )

@@ -6,7 +6,7 @@ from accounts.access import Actor
 from accounts.roles import Role
 from pipelines import gallery
 from runs import canvas
-from runs.models import Run
+from runs.models import Run, Step
 from runs.timeline import waterfall
 from tests.pages.builders import a_run_of, a_step, an_event
 from tests.people import Team, a_team, signed_in_as
@@ -47,7 +47,34 @@ def test_the_card_of_a_team_says_which_turn_it_is_in_and_what_all_of_it_cost(run
     assert (card(run).turns, card(run).cost_micros, card(run).total) == ("turn 2", 2_000, 1)
     content = signed_in_as(team.bob).get(f"/runs/{run.pk}/").content.decode()
     assert content.count("turn 2") == 2, "on the card and in the outline"
-    assert "Team of 3 · moderator" in content
+    assert "The first leads" in content
+
+
+def test_the_group_of_a_team_says_who_speaks_now_and_how_often_each_has(run: Run, team: Team) -> None:
+    crew = {one.mate.title: (one.count, one.at_work, one.step and one.step.path) for one in card(run).crew}
+    assert crew == {
+        "Moderator": ("2 turns", 1, "chat~2.choose"),
+        "Advocate": ("", 0, None),
+        "Sceptic": ("1 turn", 0, "chat~1.speak_2"),
+        "Practitioner": ("", 0, None),
+    }
+    assert card(run).at_work == "Moderator"
+    content = signed_in_as(team.bob).get(f"/runs/{run.pk}/").content.decode()
+    assert 'class="mate running"' in content
+    assert "turn 2 · Moderator" in content or "turn 2</a> · Moderator" in content, "in the list too"
+
+
+def test_a_team_in_which_nobody_was_asked_shows_who_takes_part(run: Run, team: Team) -> None:
+    Step.objects.filter(run=run, path__contains="~").delete()
+    Step.objects.filter(run=run, path="chat").delete()
+    assert [one.count for one in card(run).mates] == ["", "", "", ""]
+    content = signed_in_as(team.bob).get(f"/runs/{run.pk}/").content.decode()
+    assert content.count('class="mate"') == 4
+
+
+def test_a_member_whose_turn_failed_says_so(run: Run) -> None:
+    Step.objects.filter(run=run, path="chat~1.speak_2").update(state="failed")
+    assert [one.mate.title for one in card(run).crew if one.failed] == ["Sceptic"]
 
 
 def test_the_drawer_of_a_team_shows_what_was_said(run: Run, team: Team) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from runs.engine.facts import StepSucceeded
 from tests.engine.playing import Fails, Player, a_run
 
 ORDERS = range(6)
@@ -38,8 +39,13 @@ def test_parallel_split() -> None:
     """One branch becomes several that go on at the same time."""
     player = a_run("start >> plan >> tax, law, market >> join >> result")
     player.begin()
+    assert list(player.open) == ["plan"]
     player.finish("plan")
     assert sorted(player.open) == ["law", "market", "tax"]
+    player.finish("tax")
+    assert sorted(player.open) == ["law", "market"], "the others go on by themselves"
+    assert player.play().run.state == "succeeded"
+    assert sorted(player.paths_started()) == ["law", "market", "plan", "tax"]
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -59,6 +65,8 @@ def test_exclusive_choice(risky: bool, way: str, other: str) -> None:
     player = a_run(drawing, input={"risky": risky}, route=RISKY).play()
     assert player.paths_started() == [way]
     assert player.state(other) == "skipped"
+    assert player.row("route")["output"]["chosen"] == ("legal" if risky else "plain")
+    assert (player.state("result"), player.run.state) == ("succeeded", "succeeded")
 
 
 @pytest.mark.parametrize("risky", [True, False])
@@ -78,6 +86,11 @@ def test_multi_choice(wishes: list[str], taken: list[str]) -> None:
     player = a_run(WISHES, input={"wishes": wishes}, ask=BY_WISH, all={"kind": "combine"})
     player.begin()
     assert sorted(player.open) == taken
+    player.play()
+    others = {"mail", "call", "visit"} - set(taken)
+    assert {name for name in ("mail", "call", "visit") if player.state(name) == "skipped"} == others
+    assert sorted(player.paths_started()) == taken
+    assert player.run.state == "succeeded"
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -99,7 +112,9 @@ def test_local_synchronizing_merge(order: int) -> None:
     more = {"ask": BY_WISH, "choose": inner, "all": {"kind": "combine"}}
     player = a_run(drawing, input={"wishes": ["mail", "call"]}, **more).in_any_order(order)
     assert player.row("all")["output"] == {"skim": "skim", "call": "call"}
-    assert player.state("pack") == "skipped"
+    assert player.types("all").count("step_succeeded") == 1
+    assert {player.state(name) for name in ("dig", "visit", "pack")} == {"skipped"}
+    assert player.run.state == "succeeded"
 
 
 def a_race(wait_for: Any, *, cancel_rest: bool) -> Player:
@@ -130,6 +145,10 @@ def test_cancelling_discriminator() -> None:
     player.finish("b2")
     assert sorted(player.cancelled) == ["a", "c"]
     assert list(player.open) == ["after"]
+    player.play()
+    assert {player.state(name) for name in ("a", "a2", "c", "c2")} == {"cancelled"}
+    assert player.paths_started().count("after") == 1
+    assert (player.row("join")["output"], player.run.state) == ({"b2": "b2"}, "succeeded")
 
 
 def test_structured_partial_join() -> None:
@@ -154,6 +173,9 @@ def test_cancelling_partial_join() -> None:
     assert list(player.open) == ["after"]
     assert player.cancelled == ["b"]
     assert player.state("b2") == "cancelled"
+    player.play()
+    assert player.row("join")["output"] == {"a2": "a2", "c2": "c2"}
+    assert (player.paths_started().count("after"), player.run.state) == (1, "succeeded")
 
 
 def test_blocking_partial_join() -> None:
@@ -200,6 +222,9 @@ def test_explicit_termination() -> None:
     assert player.run.state == "succeeded"
     assert player.cancelled == ["b"]
     assert player.state("note") == "cancelled"
+    late = player.tell(StepSucceeded("b", 1, "too late"))
+    assert not late.starts
+    assert (player.state("b"), player.run.output) == ("cancelled", 1)
 
 
 def test_a_branch_that_fails_leaves_a_partial_join_what_it_needs() -> None:

@@ -1,6 +1,6 @@
 """Choices that the world makes, and what is stopped because of them."""
 
-from runs.engine.facts import CancelRequested
+from runs.engine.facts import CancelRequested, StepSucceeded, StopRequested
 from tests.engine.playing import a_run
 
 RACE = {"kind": "combine", "wait_for": "first"}
@@ -30,6 +30,12 @@ def test_cancel_activity() -> None:
     assert player.row("slow")["meta"]["cancelled"] == "lost_race"
     assert "other" in player.open
     assert player.play().run.state == "succeeded"
+    asked = a_run("start >> slow >> next >> result; start >> other", slow={"on_error": {"then": "skip"}})
+    asked.begin()
+    asked.tell(StopRequested("slow", "carol@example.com", "Enough."))
+    assert asked.cancelled == ["slow"]
+    asked.play()
+    assert (asked.state("slow"), asked.state("next"), asked.state("other")) == ("cancelled", "skipped", "succeeded")
 
 
 def test_cancel_case() -> None:
@@ -40,7 +46,13 @@ def test_cancel_case() -> None:
     assert sorted(decision.cancels) == ["a", "b"]
     assert not decision.starts
     assert player.asked() == []
-    assert player.run.state in ("cancelling", "cancelled")
+    assert player.run.state == "cancelling"
+    for path in ("a", "b"):
+        late = player.tell(StepSucceeded(path, 1, "late"))
+        assert not late.starts
+    assert player.run.state == "cancelled"
+    assert player.paths_started() == ["a", "b"]
+    assert {player.state(name) for name in ("a", "b", "a2", "ask", "after", "result")} == {"cancelled"}
 
 
 def test_cancel_region() -> None:

@@ -71,6 +71,8 @@ def test_complete_multiple_instance_activity() -> None:
     assert list(player.open) == ["after"]
     statuses = [item["status"] for item in player.row("all")["meta"]["items"]]
     assert statuses == ["cancelled"] * 3 + ["succeeded", "cancelled"]
+    assert sorted(player.cancelled) == [f"all[{index}].dig" for index in (0, 1, 2, 4)]
+    assert player.play().run.state == "succeeded"
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])

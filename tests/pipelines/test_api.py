@@ -4,13 +4,15 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import AuditEntry, User
 from accounts.roles import Scope
+from pipelines import budgets
 from pipelines.library import connections
-from pipelines.models import Circuit, Connection, Draft, Pipeline
+from pipelines.models import BudgetChange, Circuit, Connection, Draft, Pipeline
 from tests.people import Team, acting, bearer, signed_in_as
 from tests.pipelines.builders import a_document, a_pipeline, a_published_pipeline, a_writer, prompting
 
@@ -296,7 +298,8 @@ def test_a_bad_agent_names_the_field(alice: Caller, fields: Any, where: str) -> 
 
 def test_the_tools_say_what_they_do(alice: Caller) -> None:
     tools = {tool["id"]: tool for tool in alice("get", "/tools").json()["items"]}
-    assert set(tools) == {"http.request@1", "email.send@1", "crm.log@1", "notes.append@1"}
+    assert set(tools) == {"http.request@1", "email.send@1", "crm.log@1", "notes.append@1", "knowledge.search@1"}
+    assert (tools["knowledge.search@1"]["effect"], tools["knowledge.search@1"]["delivery"]) == ("none", "idempotent")
     assert (tools["email.send@1"]["effect"], tools["email.send@1"]["delivery"]) == ("irreversible", "neither")
 
 
@@ -315,7 +318,7 @@ def test_connections_are_made_changed_priced_and_removed(team: Team, alice: Call
     }
     made = dana("post", "/connections", body)
     assert made.status_code == 201
-    assert made.json() == {**body, "trusted_address": True, "circuit": {}}
+    assert made.json() == {**body, "secret_header": "", "trusted_address": True, "circuit": {}}
     assert alice("get", "/connections").json() == {"items": [made.json()], "next": None}
     assert alice("get", "/connections/local").json() == made.json()
     changed = dana("put", "/connections/local", {**body, "rpm": 60})
@@ -349,6 +352,7 @@ def test_budgets_are_set_replaced_and_removed(team: Team, alice: Caller) -> None
     body = {
         "scope": "workspace",
         "pipeline": None,
+        "tag": None,
         "period": "day",
         "max_cost_usd": "50.00",
         "hard": True,
@@ -362,10 +366,46 @@ def test_budgets_are_set_replaced_and_removed(team: Team, alice: Caller) -> None
     assert (again.json()["id"], again.json()["max_cost_usd"]) == (made.json()["id"], "20.5")
     own = carol("post", "/budgets", {"scope": "pipeline", "pipeline": "brief", "period": "month", "max_cost_usd": "5"})
     assert (own.status_code, own.json()["pipeline"]) == (201, "brief")
-    assert alice("get", "/budgets").json()["items"] == [again.json(), own.json()]
-    assert carol("delete", f"/budgets/{own.json()['id']}").status_code == 204
-    assert carol("delete", f"/budgets/{own.json()['id']}").status_code == 404
-    assert carol("delete", "/budgets/nonsense").status_code == 404
+    tagged = carol("post", "/budgets", {"scope": "tag", "tag": "research", "period": "month", "max_cost_usd": "7"})
+    assert (tagged.status_code, tagged.json()["scope"], tagged.json()["tag"]) == (201, "tag", "research")
+    assert alice("get", "/budgets").json()["items"] == [again.json(), own.json(), tagged.json()]
+    assert carol("delete", f"/budgets/{own.json()['id']}?reason=over").status_code == 204
+    assert carol("delete", f"/budgets/{own.json()['id']}?reason=over").status_code == 404
+    assert carol("delete", "/budgets/nonsense?reason=over").status_code == 404
+
+
+def test_whatever_loosens_a_cap_needs_a_reason_and_stands_in_the_history(team: Team, alice: Caller) -> None:
+    carol = by(team, team.carol)
+    body = {"scope": "tag", "tag": "research", "period": "day", "max_cost_usd": "50"}
+    made = carol("post", "/budgets", body).json()
+    for looser in ({"max_cost_usd": "50.000001"}, {"hard": False}, {"max_cost_usd": "60", "reason": "  "}):
+        refused = carol("post", "/budgets", {**body, **looser})
+        assert (refused.status_code, refused.json()["code"]) == (422, "reason_needed"), looser
+    assert carol("delete", f"/budgets/{made['id']}").json()["code"] == "reason_needed"
+    assert carol("post", "/budgets", {**body, "max_cost_usd": "40"}).status_code == 201
+    raised = carol("post", "/budgets", {**body, "max_cost_usd": "60", "reason": "The  fair is this week"})
+    assert (raised.json()["id"], raised.json()["max_cost_usd"]) == (made["id"], "60")
+    assert alice("post", "/budgets", {**body, "max_cost_usd": "99", "reason": "I want to"}).status_code == 403
+    assert carol("delete", f"/budgets/{made['id']}?reason=over").status_code == 204
+    found = alice("get", "/budgets/changes").json()["items"]
+    assert [(one["act"], one["was_usd"], one["cap_usd"], one["reason"]) for one in found] == [
+        ("removed", "60", None, "over"),
+        ("raised", "40", "60", "The fair is this week"),
+        ("lowered", "50", "40", ""),
+        ("set", None, "50", ""),
+    ]
+    assert {(one["scope"], one["by"]) for one in found} == {("tag research/day", team.carol.email)}
+    assert by(team, team.charlie)("get", "/budgets/changes").json()["items"] == []
+    raised_entry = AuditEntry.objects.filter(action="budget.set").order_by("-seq")[0]
+    assert raised_entry.target == "tag research/day"
+    assert (raised_entry.data["was_usd"], raised_entry.data["reason"]) == ("40", "The fair is this week")
+
+
+def test_nobody_rewrites_what_was_done_to_budgets(team: Team) -> None:
+    budgets.put(acting(team.carol), budgets.BudgetFields("day", "5"))
+    for change in (lambda rows: rows.update(reason="better"), lambda rows: rows.delete()):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            change(BudgetChange.objects.all())
 
 
 @pytest.mark.parametrize(
@@ -373,6 +413,12 @@ def test_budgets_are_set_replaced_and_removed(team: Team, alice: Caller) -> None
     [
         ({"scope": "galaxy"}, 422),
         ({"scope": "pipeline"}, 422),
+        ({"scope": "tag"}, 422),
+        ({"tag": "research"}, 422),
+        ({"scope": "tag", "tag": " "}, 422),
+        ({"scope": "tag", "tag": "x" * 64}, 422),
+        ({"scope": "tag", "tag": "a", "pipeline": "brief"}, 422),
+        ({"reason": "x" * 401}, 422),
         ({"pipeline": "brief"}, 422),
         ({"scope": "pipeline", "pipeline": "ghost"}, 404),
         ({"period": "year"}, 422),
@@ -426,11 +472,11 @@ ALL_ROUTES: list[tuple[str, str, Any]] = [
     ("put", "/connections/{c}", {"name": "local"}),
     ("put", "/connections/{c}/prices", {"prices": {}}),
     ("delete", "/connections/{c}", None),
-    ("delete", "/budgets/{b}", None),
+    ("delete", "/budgets/{b}?reason=over", None),
 ]
 REAL = {"p": "brief", "a": "writer", "c": "local"}
 ABSENT = {"p": "ghost", "a": "ghost", "c": "ghost", "b": "0190e0d4-0000-7000-8000-000000000000"}
-MANAGED = ("/connections/{c}/prices", "/budgets/{b}")
+MANAGED = ("/connections/{c}/prices", "/budgets/{b}?reason=over")
 ADMINISTERED = ("/connections/{c}",)
 
 

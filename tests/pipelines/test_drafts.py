@@ -110,12 +110,12 @@ def test_moving_boxes_is_not_audited(team: Team) -> None:
 
 def test_problems_are_saved_and_shown(team: Team) -> None:
     pipeline = a_pipeline(acting(team.alice))
-    found = drafts.problems(pipeline)
+    found = drafts.problems(acting(team.alice), pipeline)
     assert [(problem.severity, problem.node) for problem in found if problem.code == "unknown_agent"] == [
         ("error", "write")
     ]
     a_writer(acting(team.alice))
-    assert not [problem for problem in drafts.problems(pipeline) if problem.severity == "error"]
+    assert not [problem for problem in drafts.problems(acting(team.alice), pipeline) if problem.severity == "error"]
 
 
 def test_only_editors_edit(team: Team) -> None:

@@ -10,11 +10,15 @@ from pytest_django import Settings
 from accounts import secrets
 from accounts.access import Actor
 from accounts.errors import Forbidden, NotFound
+from accounts.ids import new_id
 from accounts.models import User, Workspace
 from pipelines import drafts, gallery
 from pipelines.gallery import sample
 from pipelines.graph import parse, schemas
 from pipelines.graph.places import places
+from pipelines.knowledge import collections
+from pipelines.knowledge.models import Collection, Document
+from pipelines.knowledge.search import find
 from pipelines.library.models import is_simulated
 from pipelines.models import Agent, AgentVersion, Budget, Connection, Draft, Pipeline, PipelineVersion
 from tests.people import Team, acting
@@ -25,20 +29,31 @@ NAMES = [
     "review-loop",
     "prospect-outreach",
     "company-analysis",
+    "second-opinions",
+    "first-answer",
     "topic-research",
     "portfolio-review",
     "support-desk",
+    "message-triage",
+    "follow-up",
     "debate",
     "group-chat",
+    "round-table",
+    "open-discussion",
     "swarm",
+    "document-questions",
     "research-lead",
     "planned-work",
     "vote",
     "data-pipeline",
+    "launch-check",
     "code-change",
+    "blackboard",
+    "message-bus",
+    "nested-leads",
 ]
 KINDS = {"input", "output", "agent", "tool", "decide", "combine", "transform", "human"}
-KINDS |= {"each", "repeat", "check", "team", "supervisor", "pipeline"}
+KINDS |= {"each", "repeat", "check", "team", "supervisor", "pipeline", "board", "wait"}
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +84,7 @@ def test_a_template_is_plain_capped_and_takes_its_own_sample(name: str) -> None:
 def test_a_template_publishes_without_a_single_complaint(team: Team, name: str) -> None:
     pipeline = gallery.instantiate(acting(team.alice), name)
     assert pipeline.published is not None
-    assert drafts.problems(pipeline) == []
+    assert drafts.problems(acting(team.alice), pipeline) == []
     assert all(is_simulated(model) for model in pipeline.published.lock["prices"])
 
 
@@ -110,6 +125,23 @@ def test_a_template_brings_the_pipeline_that_it_starts(team: Team) -> None:
     gallery.instantiate(acting(team.alice), "portfolio-review")
     gallery.instantiate(acting(team.alice), "company-analysis")
     assert Pipeline.objects.count() == PipelineVersion.objects.count() == 2
+
+
+def test_a_template_brings_the_documents_that_it_searches(team: Team) -> None:
+    gallery.instantiate(acting(team.alice), "document-questions")
+    (handbook,) = Collection.objects.all()
+    assert (handbook.workspace, handbook.slug) == (team.workspace, "handbook")
+    names = ["expenses.md", "holidays.md", "working-hours.md"]
+    assert list(handbook.documents.order_by("name").values_list("name", flat=True)) == names
+    assert find(team.workspace.pk, "handbook", "how many days of holidays")[0].document == "holidays.md"
+
+
+def test_a_collection_of_that_name_keeps_what_people_put_there(team: Team) -> None:
+    own = collections.create(acting(team.alice), "handbook", "Ours")
+    collections.add(acting(team.alice), own, "ours.txt", "Our own words.")
+    for _ in range(2):
+        gallery.use(acting(team.alice), "document-questions", new_id().hex)
+    assert [document.name for document in Document.objects.all()] == ["ours.txt"]
 
 
 def test_a_template_starts_the_version_that_is_published_here(team: Team) -> None:
@@ -206,14 +238,31 @@ def test_a_pipeline_goes_out_and_comes_in(team: Team, tmp_path: Any, capsys: pyt
     gallery.instantiate(acting(team.alice), "content-pipeline")
     call_command("export_pipeline", "content-pipeline")
     text = capsys.readouterr().out
-    assert json.loads(text) == gallery.template("content-pipeline").document
+    found = json.loads(text)
+    document = gallery.template("content-pipeline").document
+    assert found["pipelines"][found["root"]]["document"] == document
     file = tmp_path / "pipeline.json"
     file.write_text(text)
     call_command("import_pipeline", str(file), "--workspace", "globex")
     said = capsys.readouterr().out
-    assert "content-pipeline in globex" in said
-    assert "error:" in said, "globex has no such agents"
-    assert Pipeline.objects.get(workspace=team.elsewhere).draft.document == json.loads(text)
+    assert "Made the draft content-pipeline in globex" in said
+    assert "error:" not in said, "its agents came along"
+    assert Pipeline.objects.get(workspace=team.elsewhere).draft.document == document
+    call_command("import_pipeline", str(file), "--workspace", "globex")
+    assert "Nothing to make" in capsys.readouterr().out
+
+
+def test_a_document_alone_goes_out_and_comes_in_with_what_is_left_to_do(
+    team: Team, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gallery.instantiate(acting(team.alice), "content-pipeline")
+    call_command("export_pipeline", "content-pipeline", "--alone")
+    text = capsys.readouterr().out
+    assert json.loads(text) == gallery.template("content-pipeline").document
+    file = tmp_path / "pipeline.json"
+    file.write_text(text)
+    call_command("import_pipeline", str(file), "--workspace", "globex", "--format", "auto")
+    assert "error:" in capsys.readouterr().out, "globex has no such agents"
 
 
 @pytest.mark.parametrize(

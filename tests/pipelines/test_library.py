@@ -42,6 +42,7 @@ def a_connection(team: Team, name: str = "local", **fields: Any) -> Connection:
         ("email.send@1", {"to": "a@b.example"}, Effect.IRREVERSIBLE, Delivery.NEITHER),
         ("crm.log@1", {"contact": "a"}, Effect.REVERSIBLE, Delivery.KEYED),
         ("notes.append@1", {"text": "a"}, Effect.REVERSIBLE, Delivery.KEYED),
+        ("knowledge.search@1", {"collection": "a", "query": "b"}, Effect.NONE, Delivery.IDEMPOTENT),
     ],
 )
 def test_a_tool_says_what_a_call_does(tool: str, args: dict[str, Any], effect: Effect, delivery: Delivery) -> None:
@@ -54,6 +55,7 @@ def test_the_arguments_of_the_tools_are_the_published_ones() -> None:
         "email.send@1": {"to", "subject", "body"},
         "crm.log@1": {"contact", "note"},
         "notes.append@1": {"text"},
+        "knowledge.search@1": {"collection", "query", "limit"},
     }
 
 
@@ -267,18 +269,18 @@ def test_the_library_holds_what_a_document_names_in_few_queries(
     for number in range(5):
         a_writer(acting(team.alice), slug=f"other-{number}")
     a_writer(acting(team.charlie), slug="stranger")
-    document = parse.parse(a_document())
+    actor, document = acting(team.alice), parse.parse(a_document())
     with django_assert_num_queries(3):
-        library = library_of(team.workspace, document)
+        library = library_of(actor, document)
     assert set(library.agents) == {"writer@1"}
     assert library.tools == TOOLS
-    assert len(library_of(team.workspace).agents) == 6
-    assert "stranger@1" not in library_of(team.workspace).agents
+    assert len(library_of(actor).agents) == 6
+    assert "stranger@1" not in library_of(actor).agents
 
 
 def test_the_price_book_tells_unknown_prices_from_unknown_models(team: Team) -> None:
     a_connection(team, "local", prices={"tiny": {"input_per_million": "1", "output_per_million": "2"}})
-    book = library_of(team.workspace).prices
+    book = library_of(acting(team.alice)).prices
     assert book["local/tiny"] == Price(1_000_000, 2_000_000)
     assert book["local/other"] is None
     assert "nobody/model" not in book
@@ -296,6 +298,11 @@ def test_the_price_book_tells_unknown_prices_from_unknown_models(team: Team) -> 
         ({"prices": {"m": {"input_per_million": "1", "output_per_million": "1"}}}, "/prices"),
         ({"tpm": 5}, "/tpm"),
         ({"base_url": "file:///etc/passwd"}, "/base_url"),
+        ({"secret_header": "X-Api-Key"}, "/secret_header"),
+        ({"secret": "files-key", "secret_header": "Host"}, "/secret_header"),
+        ({"secret": "files-key", "secret_header": "Mcp-Session-Id"}, "/secret_header"),
+        ({"secret": "files-key", "secret_header": "X-Api-Key\r\nHost"}, "/secret_header"),
+        ({"secret": "files-key", "secret_header": "X" * 64}, "/secret_header"),
     ],
 )
 def test_a_server_of_tools_has_an_address_and_no_prices(team: Team, fields: dict[str, Any], where: str) -> None:
@@ -308,14 +315,14 @@ def test_a_server_of_tools_has_an_address_and_no_prices(team: Team, fields: dict
 def test_a_server_of_tools_answers_to_no_model_s_name(team: Team) -> None:
     connections.create(acting(team.dana), ConnectionFields("files", "mcp", "https://tools.example/mcp"))
     assert models.route(team.workspace, "files/gpt") is None
-    assert "files/gpt" not in library_of(team.workspace).prices
+    assert "files/gpt" not in library_of(acting(team.alice)).prices
 
 
 def test_how_much_a_model_reads_is_the_connection_s_word_or_the_packaged_table_s(team: Team) -> None:
     own = {"input_per_million": "1", "output_per_million": "2", "context_window": 8_000}
     a_connection(team, "local", prices={"tiny": own, "other": {**own, "context_window": None}})
     a_connection(team, "openai")
-    windows = library_of(team.workspace).windows
+    windows = library_of(acting(team.alice)).windows
     assert (windows["local/tiny"], windows["demo/writer"]) == (8_000, 128_000)
     assert "local/other" not in windows
     assert windows["openai/gpt-4o"] >= 100_000

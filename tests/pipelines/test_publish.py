@@ -50,6 +50,7 @@ def test_a_draft_with_errors_is_not_published(team: Team) -> None:
         with pytest.raises(Invalid) as refusal:
             attempt(acting(team.alice), pipeline)
         assert refusal.value.code == "not_publishable"
+        assert ".." not in refusal.value.message
         assert "unknown_agent" in [problem["code"] for problem in refusal.value.extra["problems"]]
     assert not PipelineVersion.objects.exists()
     assert Pipeline.objects.get().published is None

@@ -101,7 +101,7 @@ def test_the_api_sets_shows_and_ends_a_split(client: Any, alice: Actor, team: Te
     client.force_login(team.alice)
     assert (
         "20 % use version 1 (arm A) and 80 % use version 2 (arm B)"
-        in client.get(f"/pipelines/{pipeline.slug}/").content.decode()
+        in client.get(f"/pipelines/{pipeline.slug}/run/").content.decode()
     )
     assert client.delete(f"{path}/split", headers=headers).status_code == 204
     assert client.get(path, headers=headers).json()["split"] == []

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from pipelines.models import Budget
+from pipelines.models import Budget, BudgetChange
 from runs import allowance, claims, store
 from runs.allowance import Held, Wanted
+from runs.effects import AddMoney
 from runs.models import BudgetCounter, BudgetHold, Call, Run, Span
 from tests.people import a_workspace
 from tests.runs.builders import AT, a_commit, a_connection, a_run
@@ -19,8 +20,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @sync_to_async
 def a_capped_run(zone: str = "UTC", **caps: int) -> Run:
-    """Return a run whose workspace has these caps: workspace_day=1000, pipeline_month=500, in micro-dollars."""
-    run = a_run(a_workspace("acme", zone=zone), owner="w/1", epoch=1)
+    """Return a run with the tags a and b whose workspace has these caps: workspace_day=1000, pipeline_month=500,
+    a_day=300 (of the tag a), in micro-dollars."""
+    run = a_run(a_workspace("acme", zone=zone), owner="w/1", epoch=1, tags=["a", "b"])
     for name, cap in caps.items():
         add_budget(run, name, cap)
     return run
@@ -29,8 +31,9 @@ def a_capped_run(zone: str = "UTC", **caps: int) -> Run:
 def add_budget(run: Run, name: str, cap: int, **fields: Any) -> Budget:
     scope, period = name.split("_")
     pipeline = run.pipeline if scope == "pipeline" else None
+    tag = scope if scope not in ("workspace", "pipeline") else None
     return Budget.objects.create(
-        workspace=run.workspace, pipeline=pipeline, period=period, max_cost_micros=cap, **fields
+        workspace=run.workspace, pipeline=pipeline, tag=tag, period=period, max_cost_micros=cap, **fields
     )
 
 
@@ -55,7 +58,7 @@ async def settle(run: Run, revision: int, *closed: dict[str, Any]) -> None:
 def counters() -> dict[str, tuple[int, int]]:
     """Return (spent, reserved) by scope and period."""
     rows = BudgetCounter.objects.select_related("budget")
-    scopes = {c: "pipeline" if c.budget.pipeline_id else "workspace" for c in rows}
+    scopes = {c: "pipeline" if c.budget.pipeline_id else c.budget.tag or "workspace" for c in rows}
     return {f"{scopes[c]}_{c.budget.period}": (c.spent_micros, c.reserved_micros) for c in rows}
 
 
@@ -93,6 +96,86 @@ async def test_sixteen_connections_at_once_never_pass_the_cap() -> None:
     assert await BudgetHold.objects.acount() == 22
 
 
+async def test_a_run_with_several_tags_is_held_by_the_budget_of_each() -> None:
+    run = await a_capped_run(a_day=300, b_month=250, c_day=50, workspace_day=1000)
+    first, second, third = await hold(a_call(run, 1), a_call(run, 2), a_call(run, 3))
+    assert (first, second) == (Held(), Held())
+    assert third.refusal is not None
+    assert third.refusal.code == "tag_cap"
+    assert "$0.00005 is left of the $0.00025 that runs with the tag b may spend in" in third.refusal.message
+    assert third.beyond is not None
+    assert third.beyond.cap.startswith("budget:")
+    assert await counters() == {"a_day": (0, 200), "b_month": (0, 200), "workspace_day": (0, 200)}, "all or nothing"
+
+
+async def test_the_budget_of_a_tag_leaves_runs_without_it_alone() -> None:
+    run = await a_capped_run(a_day=50)
+    other = await sync_to_async(a_run)(run.workspace, owner="w/1", epoch=1, tags=["ab"])
+    assert await hold(a_call(other)) == [Held()]
+    async with await a_connection() as connection:
+        assert await allowance.budgeted(connection, [str(run.pk), str(other.pk)]) == {str(run.pk)}
+
+
+async def test_a_refusal_names_the_narrowest_budget_first() -> None:
+    run = await a_capped_run(workspace_day=50, a_day=50, pipeline_day=50)
+    codes = []
+    for scope in ("pipeline", "tag", "workspace"):
+        (answer,) = await hold(a_call(run))
+        assert answer.refusal is not None
+        codes.append(answer.refusal.code)
+        narrowest = {"pipeline": {"pipeline": run.pipeline}, "tag": {"tag": "a"}}.get(scope, {})
+        await Budget.objects.filter(**narrowest).adelete()
+    assert codes == ["pipeline_cap", "tag_cap", "workspace_cap"]
+
+
+async def test_sixteen_calls_of_two_runs_at_once_never_pass_the_cap_of_a_tag() -> None:
+    """One run has both tags and the other one of them: whoever comes first, no counter passes its cap or waits for
+    another in a circle."""
+    run = await a_capped_run(a_day=1000, b_day=600)
+    other = await sync_to_async(a_run)(run.workspace, owner="w/1", epoch=1, tags=["a"])
+
+    async def caller(n: int) -> list[bool]:
+        mine = run if n % 2 else other
+        answers = await hold(*(a_call(mine, 100 * n + k, 90) for k in range(4)))
+        return [answer.refusal is None for answer in answers]
+
+    granted = sum(sum(answers) for answers in await asyncio.gather(*(caller(n) for n in range(16))))
+    assert granted == 11, "of 64: the twelfth would make 1,080 of 1,000"
+    found = await counters()
+    assert found["a_day"] == (0, 990)
+    of_both = await BudgetHold.objects.filter(budget__tag="b").acount()
+    assert found.get("b_day", (0, 0)) == (0, 90 * of_both)
+    assert of_both <= 6
+    assert await BudgetHold.objects.acount() == granted + of_both
+
+
+async def test_the_budget_of_a_tag_made_at_noon_knows_what_the_morning_cost() -> None:
+    run = await a_capped_run()
+    other = await sync_to_async(a_run)(run.workspace, owner="w/1", epoch=1, tags=["c"])
+    now = dt.datetime.now(dt.UTC)
+    for n, (mine, micros) in enumerate([(run, 400), (run, 300), (other, 9000)]):
+        await Span.objects.acreate(
+            run=mine, workspace=mine.workspace, pipeline=mine.pipeline, span_id=f"s{n}", name="chat m", model="stub/m",
+            start=now, end=now, cost_micros=micros,
+        )  # fmt: skip
+    await _journal(run, "b@1/1", "started")
+    await _journal(other, "b@1/1", "started")
+    await sync_to_async(add_budget)(run, "a_month", 850)
+    (answer,) = await hold(a_call(run))
+    assert answer.refusal is not None
+    assert "$0.00005 is left" in answer.refusal.message, "850 without the 700 spent and the 100 under way"
+
+
+async def test_a_soft_budget_of_a_tag_alerts_with_its_tag() -> None:
+    run = await a_capped_run()
+    await sync_to_async(add_budget)(run, "a_day", 100, hard=False, alert_at=[0.5])
+    await hold(a_call(run))
+    await settle(run, 1, {"call": "a@1/1", "cost_micros": 60})
+    (answer,) = await hold(a_call(run, 2))
+    assert answer.refusal is None
+    assert [(a.payload["scope"], a.payload["tag"], a.share) for a in answer.alerts] == [("tag", "a", 0.5)]
+
+
 async def test_calls_that_hold_and_settle_at_once_leave_the_counters_right() -> None:
     run = await a_capped_run(workspace_day=10_000, workspace_month=10_000, pipeline_day=10_000)
     others = [await sync_to_async(a_run)(run.workspace, owner="w/1", epoch=1) for _ in range(7)]
@@ -105,6 +188,46 @@ async def test_calls_that_hold_and_settle_at_once_leave_the_counters_right() -> 
     await asyncio.gather(*(worker(one) for one in [run, *others]))
     assert await counters() == {"workspace_day": (1040, 0), "workspace_month": (1040, 0), "pipeline_day": (130, 0)}
     assert not await BudgetHold.objects.aexists()
+
+
+async def test_two_runs_that_settle_and_get_more_at_once_never_wait_for_each_other() -> None:
+    """One closes a call of the first budget and is allowed more of the second, the other the other way round."""
+    run = await a_capped_run()
+    first, second = [await sync_to_async(add_budget)(run, name, 10_000) for name in ("a_day", "b_day")]
+    both = [run, await sync_to_async(a_run)(run.workspace, owner="w/1", epoch=1)]
+    for one, tag in zip(both, ("a", "b"), strict=True):
+        await Run.objects.filter(pk=one.pk).aupdate(tags=[tag])
+    await hold(*(a_call(one, n, 10) for one in both for n in range(1, 61)))
+    start = (await BudgetCounter.objects.afirst()).period_start.isoformat()  # type: ignore[union-attr]
+
+    async def go_on(mine: Run, other: Budget) -> None:
+        async with await a_connection() as connection:
+            for n in range(1, 61):
+                closed = {"run_id": str(mine.pk), "call": f"a@1/{n}", "cost_micros": 7, "lost": False}
+                more = [AddMoney(str(other.pk), start, 1), AddMoney(str(other.pk), start, 2)]
+                commit = a_commit(mine, owner="w/1", epoch=1, revision=n, holds=[closed], rows=more)
+                assert await store.write(connection, [commit])
+
+    await asyncio.gather(go_on(both[0], second), go_on(both[1], first))
+    extra = {c.budget_id: c.extra_micros async for c in BudgetCounter.objects.all()}
+    assert extra == {first.pk: 180, second.pk: 180}
+    assert await counters() == {"a_day": (420, 0), "b_day": (420, 0)}
+
+
+async def test_more_for_a_budget_is_a_line_of_its_history_and_of_no_other_once_it_is_gone() -> None:
+    run = await a_capped_run(workspace_day=100)
+    await hold(a_call(run))
+    budget = await Budget.objects.aget()
+    start = (await BudgetCounter.objects.aget()).period_start.isoformat()
+    for revision, by in ((1, "carol@example.com"), (2, "nobody@example.com")):
+        more = AddMoney(str(budget.pk), start, 2_000_000, by, "why " * 100)
+        async with await a_connection() as connection:
+            await store.write(connection, [a_commit(run, owner="w/1", epoch=1, revision=revision, rows=[more])])
+        await Budget.objects.all().adelete()
+    (line,) = [line async for line in BudgetChange.objects.all()]
+    assert (line.scope, line.act, line.was_micros, line.cap_micros) == ("workspace/day", "allowed", 100, 2_000_000)
+    assert line.reason.endswith("why  · asked by run #1 of Pipeline")
+    assert len(line.reason) <= 400
 
 
 async def test_a_refusal_names_scope_period_cap_and_what_is_left() -> None:

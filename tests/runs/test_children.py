@@ -1,6 +1,7 @@
 """Child runs as rows: born once in their parent's commit, told and reported once, added up where they are read."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from runs import children, claims, family, store
 from runs.children import Above
 from runs.engine.budget import Spend
 from runs.engine.decision import ChildStart, Tell
-from runs.engine.facts import CancelRequested, ChildEnded, PauseRequested, from_json
+from runs.engine.facts import CancelRequested, ChildEnded, PauseRequested, ResumeRequested, from_json
 from runs.engine.origin import Ancestor, Origin, child_id
 from runs.models import Event, Inbox, Run, RunCounter
 from tests.people import a_workspace
@@ -96,7 +97,7 @@ async def test_what_is_told_twice_is_heard_once() -> None:
     rows: list[Any] = children.told(str(parent.pk), tells, 7)
     await commit(parent, 2, [*rows, *rows])
     keys = [key async for key in Inbox.objects.filter(run=start.id).order_by("id").values_list("key", flat=True)]
-    assert keys == ["start", f"pause_requested:{parent.pk}:7", "cancel"]
+    assert keys == ["start", f"pause_requested:{parent.pk}:7:0", "cancel"]
 
 
 async def test_a_child_tells_its_parent_how_it_ended() -> None:
@@ -167,3 +168,20 @@ def test_a_run_without_children_needs_no_query(django_assert_num_queries: Any) -
     with django_assert_num_queries(0):
         family.add_up([run])
     assert run.total_micros == 3
+
+
+async def test_each_child_has_a_board_of_its_own_unless_it_shares_its_parent_s() -> None:
+    parent = await sync_to_async(a_run)(owner="w/1", epoch=1)
+    first, second, third = (a_start(parent, number=number) for number in (1, 2, 3))
+    shared = replace(third, origin=replace(third.origin, shares_board=True))
+    await commit(parent, 1, await sync_to_async(births)(parent, first, second, shared))
+    boards = {str(child.pk): str(child.board_id) async for child in Run.objects.filter(parent=parent)}
+    assert boards == {first.id: first.id, second.id: second.id, third.id: str(parent.board_id)}
+
+
+def test_a_pause_a_resume_and_a_pause_of_one_decision_all_arrive() -> None:
+    facts = [PauseRequested("carol"), ResumeRequested("carol"), PauseRequested("carol")]
+    tells = [Tell("child", fact) for fact in facts]
+    keys = [row.row["key"] for row in children.told("parent", tells, 3)]
+    assert len(set(keys)) == 3
+    assert keys == [row.row["key"] for row in children.told("parent", tells, 3)], "a repeated commit leaves each once"

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from django.test import Client
 
+from pipelines.graph.money import micros
 from pipelines.models import Budget
 from runs import costs
 from runs.models import LedgerEntry, Run, Span
@@ -94,6 +95,31 @@ def test_an_unknown_cost_stays_null_and_is_counted(team: Team) -> None:
     assert found["total"]["unpriced_calls"] == 2
 
 
+def test_a_successful_run_costs_what_was_spent_on_all_of_them(team: Team) -> None:
+    for state, cost in (("succeeded", 2_000), ("succeeded", 1_000), ("failed", 3_000)):
+        run = a_run(team.workspace)
+        Run.objects.filter(pk=run.pk).update(state=state, created_at=NOON, cost_micros=cost)
+        spent(run, cost)
+    (results,) = table(team, "results")
+    assert (results["cost_usd"], results["per_successful_run_usd"]) == ("0.006", "0.003")
+
+
+def test_no_table_says_that_an_unknown_price_is_nothing(team: Team) -> None:
+    run, before = a_run(team.workspace, tags=["eu"]), a_run(team.workspace)
+    Run.objects.filter(pk=run.pk).update(state="succeeded", created_at=NOON)
+    spent(run, None)
+    spent(before, 70, at=NOON - dt.timedelta(days=30))
+    for read, unknown in ((table, None), (sheet, "")):
+        moved = {row["pipeline"]: row for row in read(team, "movers")}
+        assert (moved["p1"]["cost_usd"], moved["p1"]["change_usd"]) == (unknown, unknown)
+        assert (moved["p2"]["cost_usd"], moved["p2"]["change_usd"]) == ("0", "-0.00007")
+        assert {row["change_usd"] for row in read(team, "rise")} == {unknown}
+        assert [(row["tag"], row["charged_usd"]) for row in read(team, "chargeback")] == [("eu", unknown)]
+        assert [row["cost_usd"] for row in read(team, "runs")] == [unknown]
+        (results,) = read(team, "results")
+        assert (results["cost_usd"], results["per_successful_run_usd"]) == (unknown, unknown)
+
+
 def test_a_call_that_failed_costs_nothing_and_is_not_called_unpriced(team: Team) -> None:
     run = a_run(team.workspace)
     spent(run, None, status="error")
@@ -164,7 +190,7 @@ def test_a_spreadsheet_gets_the_same_figures_and_no_formulas(team: Team) -> None
     answer = ask(team, group_by="tag,model", format="csv")
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
     assert "attachment" in answer["Content-Disposition"]
-    header, *rows, total = csv.reader(io.StringIO(answer.content.decode()))
+    header, *rows, total = csv.reader(io.StringIO(answer.getvalue().decode()))
     assert header[:3] == ["tag", "model", "cost_usd"]
     assert {row[0] for row in rows} == {f"'{tag}" for tag in hostile[:-1]} | {"eu"}
     assert {row[2] for row in rows} == {"0.0003"}
@@ -179,9 +205,11 @@ def test_a_page_shows_what_was_spent_before_the_budgets_first_call(team: Team) -
     spent(other, 50, at=now)
     for pipeline in (run.pipeline, None):
         Budget.objects.create(workspace=team.workspace, pipeline=pipeline, period="month", max_cost_micros=1000)
-    caps = {cap.name: cap.spent_micros for cap in costs.summary(team.workspace, now).caps}
+    caps = {cap.name: cap.spent_micros for cap in costs.caps(team.workspace, costs.Period.around(team.workspace, now))}
     assert caps == {"Pipeline": 300, "Workspace": 350}
-    assert costs.summary(team.workspace, now).month.unpriced == 0, "a call that failed is not one of unknown price"
+    assert costs.since(team.workspace, now - dt.timedelta(days=1)).unpriced == 0, (
+        "a call that failed is not one of unknown price"
+    )
 
 
 def test_without_dates_it_is_this_month(team: Team) -> None:
@@ -191,3 +219,102 @@ def test_without_dates_it_is_this_month(team: Team) -> None:
     spent(run, 9000, at=now - dt.timedelta(days=32))
     answer = Client().get("/api/v1/costs", headers=bearer(team.carol, team.workspace)).json()
     assert answer["total"]["cost_usd"] == "0.0003"
+
+
+def a_mixed_month(team: Team) -> list[Run]:
+    """Return runs that retried, repaired, failed, were lost, kept results and were shared between two tags."""
+    runs = [a_run(team.workspace, tags=tags) for tags in (["eu", "big"], ["eu"], [])]
+    for number, run in enumerate(runs):
+        spent(run, 1_001 * (number + 1))
+        spent(run, 37, again="retry", model="stub/large")
+        spent(run, 11, again="repair")
+        spent(run, None, status="error")
+        lost(run, 450)
+    Run.objects.filter(pk=runs[1].pk).update(state="failed")
+    return runs
+
+
+TOTAL = 1_001 + 2_002 + 3_003 + 3 * (37 + 11)
+
+
+def table(team: Team, name: str, **query: str) -> Any:
+    address = f"/api/v1/costs/{name}?{urlencode({**NOVEMBER, **query})}"
+    answer = Client().get(address, headers=bearer(team.carol, team.workspace))
+    assert answer.status_code == 200, answer.content
+    return answer.json()["items"]
+
+
+def sheet(team: Team, name: str, **query: str) -> list[dict[str, str]]:
+    address = f"/api/v1/costs/{name}?{urlencode({**NOVEMBER, **query, 'format': 'csv'})}"
+    answer = Client().get(address, headers=bearer(team.carol, team.workspace))
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
+
+
+def summed(rows: Any, column: str) -> int:
+    return sum(micros(row[column]) for row in rows)
+
+
+def test_every_table_sums_to_what_was_spent_in_json_and_in_a_sheet(team: Team) -> None:
+    a_mixed_month(team)
+    for read in (table, sheet):
+        assert summed(read(team, "chargeback"), "charged_usd") == TOTAL
+        assert summed(read(team, "movers", by="model"), "cost_usd") == TOTAL
+        assert summed(read(team, "runs"), "cost_usd") == TOTAL
+        assert summed(read(team, "runs", figure="unconfirmed"), "unconfirmed_usd") == 3 * 450
+        assert summed(read(team, "runs", figure="retried"), "retried_usd") == 3 * 37
+        assert summed(read(team, "waste"), "cost_usd") == 3 * (37 + 11) + 2_002
+        assert summed(read(team, "rise"), "change_usd") == TOTAL
+        (results,) = read(team, "results")
+        assert micros(results["cost_usd"]) == TOTAL
+    assert summed(table(team, "runs", tag="big"), "cost_usd") == 1_001 + 37 + 11
+    charged: dict[str | None, int] = {}
+    for row in table(team, "chargeback"):
+        charged[row["tag"]] = charged.get(row["tag"], 0) + micros(row["charged_usd"])
+    assert charged == {"big": 525, "eu": 524 + 2_002 + 48, None: 3_003 + 48}
+    assert ask(team, tag="big")["total"]["cost_usd"] == "0.001049"
+
+
+def test_a_sheet_has_negative_amounts_as_numbers_and_no_formulas(team: Team) -> None:
+    spent(a_run(team.workspace, tags=["=1+1"]), 500, at=NOON - dt.timedelta(days=30))
+    (row,) = sheet(team, "movers", by="tag")
+    assert (row["tag"], row["change_usd"]) == ("'=1+1", "-0.0005")
+
+
+def test_a_table_of_many_runs_is_read_in_one_go(team: Team, django_assert_max_num_queries: Any) -> None:
+    first = a_run(team.workspace)
+    numbers = range(1_000, 1_250)
+    of = {"workspace": team.workspace, "pipeline": first.pipeline, "version": first.version}
+    for run in Run.objects.bulk_create([Run(number=number, **of) for number in numbers]):
+        spent(run, 10)
+    with django_assert_max_num_queries(15):
+        rows = table(team, "runs")
+    assert (len(rows), summed(rows, "cost_usd")) == (250, 2_500)
+
+
+def test_no_cell_of_any_sheet_is_a_formula_however_it_is_dressed(team: Team) -> None:
+    """Some programs look past leading spaces; some take a line's end for the start of a cell."""
+    hostile = [" =1+1", "\n=1+1"]
+    spent(a_run(team.workspace, tags=hostile), 300)
+    answer = ask(team, group_by="tag", format="csv")
+    rows = list(csv.reader(io.StringIO(answer.getvalue().decode())))
+    assert {row[0] for row in rows[1:-1]} == {f"'{tag}" for tag in hostile}
+    assert rows[-1][0] == "total"
+
+
+@pytest.mark.parametrize("name", ["movers", "runs", "latency"])
+def test_a_table_refuses_what_it_does_not_know(team: Team, name: str) -> None:
+    for query, code in (({"colour": "red"}, "unknown_filter"), ({"from": "x"}, "bad_time")):
+        address = f"/api/v1/costs/{name}?{urlencode(query)}"
+        answer = Client().get(address, headers=bearer(team.carol, team.workspace))
+        assert (answer.status_code, answer.json()["code"]) == (422, code)
+    answer = Client().get("/api/v1/costs/runs?figure=colour", headers=bearer(team.carol, team.workspace))
+    assert answer.json()["code"] == "unknown_figure"
+
+
+def test_an_address_may_name_its_workspace(team: Team) -> None:
+    spent(a_run(team.workspace), 300)
+    address = f"/api/v1/costs/chargeback?{urlencode({**NOVEMBER, 'workspace': team.workspace.slug})}"
+    assert (
+        summed(Client().get(address, headers=bearer(team.carol, team.workspace)).json()["items"], "charged_usd") == 300
+    )

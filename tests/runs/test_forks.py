@@ -334,13 +334,14 @@ def test_a_fork_begins_with_what_the_steps_it_keeps_had_written_on_the_board(
     old = start_run(everyone, pipeline, Order({}))
     a_step(old, "start", "input", output={})
     for path, change in (("one", ["a", 1, "write", {"b": None}]), ("two", ["log", 1, "append", 1])):
-        a_step(old, path, "board", output=change[3], memo={"board": [change]})
+        a_step(old, path, "board", output=change[3], memo={"board": [change], "verdict": {"value": None}})
         names = dict(zip(("key", "version", "op", "value"), change, strict=True))
         BoardEntry.objects.create(board_id=old.board_id, run=old, path=path, at=timezone.now(), **names)
     Run.objects.filter(pk=old.pk).update(state=RunState.SUCCEEDED)
     new = fork(everyone, Run.objects.get(pk=old.pk), Fork("two"))
     assert new.board_id != old.board_id
     assert rows(new)["one"].memo["board"] == [["a", 1, "write", {"b": None}]]
+    assert rows(new)["one"].memo["verdict"] == {"value": None}
     shown = client.get(f"/api/v1/runs/{new.pk}/board", headers=bearer(team.alice, team.workspace)).json()["items"]
     assert [(entry["key"], entry["value"], entry["version"], entry["path"]) for entry in shown] == [
         ("a", {"b": None}, 1, "one"),

@@ -173,10 +173,10 @@ def test_it_takes_as_many_queries_for_a_short_way_as_for_a_long_one(
 ) -> None:
     from runs.lineage import lineage
 
-    loaded = Run.objects.select_related("version").get(pk=run.pk)
+    actor, loaded = acting(team.alice), Run.objects.select_related("version").get(pk=run.pk)
     for path in ("start", "end"):
         with django_assert_num_queries(3):
-            lineage(loaded, path)
+            lineage(actor, loaded, path)
 
 
 def test_a_round_comes_from_the_round_before_it(team: Team) -> None:

@@ -17,6 +17,14 @@ from runs.remarks import remarks
             {"winner": "a", "reason": "Kinder.", "tied": ["b"], "missing": ["c"]},
             ["“A” won: Kinder.", "As good, but listed later: B.", "Did not arrive: C."],
         ),
+        (
+            {"winner": "a", "reason": "Kinder.", "tied": ["b"], "agreed": False},
+            [
+                "“A” won: Kinder.",
+                "Asked again in the other order, the judge chose another; of those it named the one listed first won.",
+            ],
+        ),
+        ({"winner": "a", "reason": "Kinder.", "tied": [], "agreed": True}, ["“A” won: Kinder."]),
         ({"votes": [], "tied": True, "missing": []}, ["The vote was a tie; of equals the one listed first won."]),
         ({"votes": [], "tied": False, "missing": []}, []),
         ({"history": {"turns": 1, "left_out": 0}}, ["It went on from 1 earlier exchange."]),

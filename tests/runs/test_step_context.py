@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.graph.model import Kind
 from runs.execution.admission import Admission
 from runs.execution.context import CallIntent, CallOutcome
 from runs.execution.slots import Slots
@@ -39,6 +40,17 @@ class Announcer:
         return datetime.now(UTC)
 
 
+START: Any = SimpleNamespace(
+    path="a",
+    attempt=1,
+    seconds_left=None,
+    agent=None,
+    judging=False,
+    judges={},
+    node=SimpleNamespace(kind=Kind.TOOL, rubrics=()),
+)
+
+
 def _never(*_: Any) -> None:
     raise AssertionError("A call without limits and with every circuit closed asks nobody.")
 
@@ -55,7 +67,7 @@ def _refused(future: "asyncio.Future[None]") -> None:
 async def test_a_call_cut_off(decide: Callable[[Any], None], settled: list[str]) -> None:
     actor, slots = Announcer(), Slots(1)
     host = SimpleNamespace(slots=slots, admission=Admission("w/1", _never, _never))  # type: ignore[arg-type]
-    context = AttemptContext(actor, host, SimpleNamespace(path="a", seconds_left=None))  # type: ignore[arg-type]
+    context = AttemptContext(actor, host, START)  # type: ignore[arg-type]
     task = asyncio.create_task(context.begin(INTENT))
     await asyncio.sleep(0)
     assert slots.is_full

@@ -7,8 +7,10 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Workspace
-from runs import store, talks
+from runs import models, store, talks
+from runs.execution import rows
 from runs.models import Run, Turn
+from runs.talks import Summary
 from tests.people import a_workspace
 from tests.runs.builders import AT, a_commit, a_connection, a_run
 
@@ -76,6 +78,38 @@ def test_what_is_old_or_too_much_is_forgotten() -> None:
     left = list(Turn.objects.filter(key=KEY).order_by("id").values_list("prompt", flat=True))
     assert left == [f"ask {number}" for number in range(5, talks.MOST_TURNS + 5)]
     assert list(Turn.objects.exclude(key=KEY).values_list("key", flat=True)) == ["sha256:young"]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_summary_is_kept_once_and_read_in_its_workspace_alone_newest_first() -> None:
+    from asgiref.sync import sync_to_async
+
+    run = await sync_to_async(a_run)(owner="w1", epoch=1)
+    other = await sync_to_async(lambda: a_run(a_workspace("globex")))()
+    one, two = Summary(("a", "b"), "of tea"), Summary(("a", "b", "c"), "of tea and cake")
+    kept = [rows.summary_row(str(run.pk), str(run.workspace_id), KEY, summary, AT) for summary in (one, two, one)]
+
+    async with await a_connection() as connection:
+        await store.write(connection, [a_commit(run, owner="w1", epoch=1, rows=kept)])
+        await store.write(connection, [a_commit(run, owner="w9", epoch=1, revision=2, rows=kept)])
+        assert await talks.summaries(connection, str(run.workspace_id), KEY) == [two, one]
+        assert await talks.summaries(connection, str(run.workspace_id), "sha256:max") == []
+        assert await talks.summaries(connection, str(other.workspace_id), KEY) == []
+
+
+@pytest.mark.django_db
+def test_summaries_that_are_old_or_too_many_are_forgotten() -> None:
+    run = a_run()
+    for number in range(talks.MOST_SUMMARIES + 2):
+        created = timezone.now() - timedelta(days=91 if number == 10 else 1)
+        models.Summary.objects.create(
+            workspace=run.workspace, run=run, key=KEY, hash=str(number), covers=[], text=f"{number}", created_at=created
+        )
+
+    talks.sweep()
+
+    left = set(models.Summary.objects.values_list("text", flat=True))
+    assert left == {str(number) for number in range(2, talks.MOST_SUMMARIES + 2)} - {"10"}
 
 
 def test_a_turn_keeps_text_and_no_more_than_a_talk_needs() -> None:

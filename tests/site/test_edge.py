@@ -52,6 +52,7 @@ async def test_an_announced_body_over_the_limit_is_refused_unread() -> None:
     assert played.read == 0
     error = json.loads(played.sent[1]["body"])
     assert error["code"] == "too_large"
+    assert (b"x-content-type-options", b"nosniff") in played.sent[0]["headers"]
     assert "2 MB" in error["message"]
     assert error["where"] is None
 
@@ -76,6 +77,7 @@ async def test_a_body_of_unknown_length_is_refused_where_it_passes_the_limit() -
         ("/api/v1/imports", 5, 200),
         ("/api/v1/imports", 6, 413),
         ("/api/v1/importsx", 3, 413),
+        ("/new/import/", 5, 200),
         ("/imports", 3, 413),
     ],
 )

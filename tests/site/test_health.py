@@ -7,8 +7,11 @@ from celery import current_app
 from django.core.management import call_command
 from django.db import connection
 from kombu import Connection
+from pytest_django.fixtures import Settings
 
 from orchestrator_site import health
+from orchestrator_site.management.commands import doctor
+from runs.models import SpanExport
 
 
 def test_alive_needs_nothing(client: Any) -> None:
@@ -33,7 +36,7 @@ def test_a_broker_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_doctor_lists_every_check_and_fails_when_one_does(
-    no_live_stack: None, capsys: pytest.CaptureFixture[str]
+    transactional_db: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         call_command("doctor")
@@ -41,6 +44,20 @@ def test_the_doctor_lists_every_check_and_fails_when_one_does(
     said = capsys.readouterr().out
     assert "ok     database: PostgreSQL" in said
     assert "ok     database roles: baton_web and baton_worker" in said
+    assert "ok     second line: on" in said
     assert "ok     broker" in said
     assert "WRONG  worker: No worker answered" in said
-    assert "1 of 9 need your attention." in said
+    assert "ok     collector: no collector is set" in said
+    assert "ok     content policy: no browser reported a violation within 7 days" in said
+    assert "1 of 12 need your attention." in said
+
+
+@pytest.mark.django_db
+def test_the_doctor_says_that_a_collector_takes_nothing_and_what_it_said(settings: Settings) -> None:
+    settings.OTLP_ENDPOINT = "http://collector:4318"
+    assert "from the next minute on" in doctor._collector()
+    state = SpanExport.objects.create(name="otlp", position=0, sent=1_200, refused=3)
+    assert doctor._collector() == "http://collector:4318 took 1,200 spans, refused 3 for good; 0 wait"
+    SpanExport.objects.filter(pk=state.pk).update(failures=2, error="It answered 401.")
+    with pytest.raises(health.NotReady, match=r"does not take spans.*It said: It answered 401"):
+        doctor._collector()

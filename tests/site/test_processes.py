@@ -105,7 +105,10 @@ def test_a_killed_guardian_is_replaced() -> None:
     guardian.watch([])
     first = guardian._pid
     os.kill(first, signal.SIGKILL)
-    time.sleep(0.1)
-    guardian.watch([])
-    assert guardian._pid != first
+
+    def is_another() -> bool:
+        guardian.watch([])
+        return guardian._pid != first
+
+    wait_for(is_another, 10)
     guardian.dismiss()

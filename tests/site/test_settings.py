@@ -11,8 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from orchestrator_site import env
 from tests.conftest import ROOT
 
-READ = re.compile(r"env\.(?:text|integer|choice|items|url|path)\(\s*\"([A-Z_]+)\"")
-INTERNAL = {"BATON_DATABASE_ROLE", "BATON_TEST_DB"}  # set by the supervisor and by tests, by nobody else
+READ = re.compile(r"env\.(?:text|integer|choice|items|networks|url|path)\(\s*\"([A-Z_]+)\"")
+INTERNAL = {"BATON_TEST_DB"}  # set by tests, by nobody else
 
 
 def test_the_readme_lists_exactly_the_settings_that_are_read() -> None:
@@ -39,6 +39,14 @@ def test_a_number_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch, va
     monkeypatch.setenv("EXAMPLE", value)
     with pytest.raises(ImproperlyConfigured, match=re.escape(complaint)):
         env.integer("EXAMPLE", 5, 1, 9)
+
+
+def test_networks_are_refused_where_they_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE", "10.0.0.0/8, 2001:db8::1")
+    assert [str(network) for network in env.networks("EXAMPLE")] == ["10.0.0.0/8", "2001:db8::1/128"]
+    monkeypatch.setenv("EXAMPLE", "10.0.0.1/8")
+    with pytest.raises(ImproperlyConfigured, match="EXAMPLE must be addresses and networks"):
+        env.networks("EXAMPLE")
 
 
 def test_blank_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:

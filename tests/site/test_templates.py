@@ -29,6 +29,12 @@ def test_a_template_holds_nothing_the_browser_would_refuse(template: Path) -> No
     assert not found
 
 
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT / "templates")))
+def test_what_is_asked_for_while_somebody_writes_is_the_last_they_wrote(template: Path) -> None:
+    tags = re.findall(r"<[a-z][^>]*\bhx-get=[^>]*\bhx-trigger=\"[^\"]*(?:input|change)[^>]*>", template.read_text())
+    assert [tag for tag in tags if 'hx-sync="this:replace"' not in tag] == []
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

@@ -21,7 +21,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         membership = (
-            Membership.objects.filter(user__email=options["user"].lower(), workspace__slug=options["workspace"])
+            Membership.objects.active()
+            .filter(user__email=options["user"].lower(), workspace__slug=options["workspace"])
             .select_related("user", "workspace")
             .first()
         )

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from accounts import idempotency, second_factor, secrets
+from accounts.management.whole import WholeCommand
 
-from accounts import secrets
 
-
-class Command(BaseCommand):
-    help = "Encrypt every secret anew with the first of BATON_ENCRYPTION_KEYS; older keys can be dropped afterwards."
+class Command(WholeCommand):
+    help = "Seal everything anew with the first of BATON_ENCRYPTION_KEYS; older keys can be dropped afterwards."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        second_factor.rotate()
+        idempotency.rotate()
         self.stdout.write(f"{secrets.rotate()} secrets are encrypted with the first key.")

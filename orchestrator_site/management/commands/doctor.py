@@ -11,9 +11,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
-from accounts.privileges import ROLES
+from accounts import policies, violations
+from accounts.clock import database_now
+from accounts.privileges import ROLES, WEB
 from orchestrator_site import build, health
 from orchestrator_site.health import NotReady
+from runs.models import Span, SpanExport
 
 LEAST_POSTGRES = 15
 LEAST_FREE_BYTES = 500 * 1024 * 1024
@@ -82,11 +85,30 @@ def _roles() -> str:
     return " and ".join(ROLES)
 
 
-def _clock() -> str:
+def _second_line() -> str:
+    """Row level security holds the web to one workspace, should a query of ours forget to."""
+    if settings.WEB_ACTS_AS_OWNER:
+        raise NotReady(
+            "The second line of defence is off: BATON_DATABASE_ROLE=owner lets the web act as the owner of the tables, "
+            f"whom PostgreSQL shows all rows. Set BATON_DATABASE_ROLE={WEB} for the web, or leave it out."
+        )
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            (theirs,) = cursor.fetchone()
+            cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = %s", [WEB])
+            (is_above,) = cursor.fetchone() or (True,)
+            bare = policies.unsecured(cursor)
+    except DatabaseError as error:
+        raise NotReady(f"The policies cannot be read: {str(error).splitlines()[0]}.") from error
+    if is_above:
+        raise NotReady(f"The role {WEB} is above all policies. ALTER ROLE {WEB} NOSUPERUSER NOBYPASSRLS.")
+    if bare:
+        raise NotReady(f"These tables have no policy: {', '.join(bare)}. Run manage.py migrate.")
+    return f"on: {WEB} sees the rows of one workspace at a time"
+
+
+def _clock() -> str:
+    try:
+        theirs = database_now()
     except DatabaseError as error:
         raise NotReady("The database's clock cannot be read.") from error
     apart = abs((datetime.now(UTC) - theirs).total_seconds())
@@ -114,6 +136,36 @@ def _worker() -> str:
     return "answers"
 
 
+def _collector() -> str:
+    if not settings.OTLP_ENDPOINT:
+        return "no collector is set, so spans stay here"
+    state = SpanExport.objects.first()
+    if state is None:
+        return f"{settings.OTLP_ENDPOINT} is told what is written from the next minute on"
+    waiting = Span.objects.filter(pk__gt=state.position).count()
+    if state.failures:
+        raise NotReady(
+            f"{settings.OTLP_ENDPOINT} does not take spans; {waiting:,} wait and lose nothing. It said: {state.error} "
+            "Check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS."
+        )
+    refused = f", refused {state.refused:,} for good" if state.refused else ""
+    return f"{settings.OTLP_ENDPOINT} took {state.sent:,} spans{refused}; {waiting:,} wait"
+
+
+def _content_policy() -> str:
+    """Anybody can send a report, so that none of them is a fault of this installation by itself."""
+    try:
+        told = violations.lately()
+    except DatabaseError as error:
+        raise NotReady("What browsers report cannot be read.") from error
+    if not told.kinds:
+        return f"no browser reported a violation within {violations.LATELY.days} days"
+    return (
+        f"browsers reported {told.kinds:,} kinds of violations ({told.count:,} in all) within "
+        f"{violations.LATELY.days} days; the last: {told.last}. An admin sees them under /violations/"
+    )
+
+
 def _assets() -> str:
     if not build.DIST.joinpath("app.js").exists():
         raise NotReady("The browser's files are not built. Run python -m orchestrator_site.build --collect.")
@@ -129,9 +181,12 @@ CHECKS: dict[str, Callable[[], str]] = {
     "database": _database,
     "migrations": _migrations,
     "database roles": _roles,
+    "second line": _second_line,
     "clock": _clock,
     "broker": _broker,
     "channel layer": _channel_layer,
     "worker": _worker,
+    "collector": _collector,
+    "content policy": _content_policy,
     "assets": _assets,
 }

@@ -7,6 +7,7 @@ from pipelines.graph.expressions.templates import (
     check_template,
     evaluate,
     expression_references,
+    holes,
     references,
     render,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "check_template",
     "evaluate",
     "expression_references",
+    "holes",
     "references",
     "render",
 ]

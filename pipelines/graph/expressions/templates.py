@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from pipelines.graph.canonical import compact_json
 from pipelines.graph.expressions.errors import ExpressionError
 from pipelines.graph.expressions.evaluation import Evaluator, compiled
 from pipelines.graph.expressions.operations import Scope
@@ -52,11 +51,12 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """One `${…}`."""
+    """One `${…}`, as it is written in `source`."""
 
     tree: Tree
     evaluate: Evaluator
     default: Json = _NO_DEFAULT
+    source: str = ""
 
     def value(self, values: Mapping[str, Json]) -> Json:
         if self.default is _NO_DEFAULT:
@@ -110,6 +110,12 @@ def references(template: Json) -> tuple[Reference, ...]:
     return tuple(found)
 
 
+def holes(text: str) -> tuple[tuple[str, tuple[Reference, ...]], ...]:
+    """Return each `${…}` of a text as it is written, with the values it reads; raise ExpressionError."""
+    parts = (part for part in _parts(text) if isinstance(part, Hole))
+    return tuple((one.source, tuple(_references(one.tree, "", one.default is not _NO_DEFAULT))) for one in parts)
+
+
 def expression_references(cel: str) -> tuple[Reference, ...]:
     """Return every value a bare expression reads; raise ExpressionError when it cannot be read."""
     return tuple(_references(_expression(cel)[0], "", False))
@@ -158,7 +164,7 @@ def _rendered(text: str, values: Mapping[str, Json]) -> Json:
 
 def as_text(value: Json) -> str:
     """Return a value as it stands within text: a text as it is, anything else as compact JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else compact_json(value)
 
 
 @functools.lru_cache(maxsize=512)
@@ -172,7 +178,7 @@ def _parts(text: str) -> tuple[str | Hole, ...]:
             continue
         if start > position:
             found.append(text[position:start])
-        hole, position = _hole(text, start + len(_OPEN))
+        hole, position = _hole(text, start)
         found.append(hole)
     if position < len(text):
         found.append(text[position:])
@@ -180,7 +186,7 @@ def _parts(text: str) -> tuple[str | Hole, ...]:
 
 
 def _hole(text: str, start: int) -> tuple[Hole, int]:
-    parser = Parser(text, start)
+    parser = Parser(text, start + len(_OPEN))
     tree = parser.expression()
     default: Json = _NO_DEFAULT
     if parser.takes("|"):
@@ -192,7 +198,8 @@ def _hole(text: str, start: int) -> tuple[Hole, int]:
         default, parser = _default(text, parser.token.start + 1)
     if parser.token.kind != "sign" or parser.token.value != "}":
         raise parser.unexpected("'}'")
-    return Hole(tree, compiled(tree), default), parser.token.end
+    end = parser.token.end
+    return Hole(tree, compiled(tree), default, text[start:end]), end
 
 
 def _default(text: str, start: int) -> tuple[Json, Parser]:

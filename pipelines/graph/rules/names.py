@@ -34,6 +34,7 @@ def check_names(subject: Subject) -> Iterator[Problem]:
         for reference in tools_of(place.node):
             if subject.tool(reference) is None:
                 yield problem(place, "error", "unknown_tool", _unknown("tool", reference), field)
+        yield from _agents_tools(subject, place)
         if place.node.kind is Kind.AGENT:
             yield from _agent(subject, place)
 
@@ -81,15 +82,19 @@ def _unknown(what: str, reference: str) -> str:
     return f"There is no {what} {reference!r} in this workspace."
 
 
+def _agents_tools(subject: Subject, place: Place) -> Iterator[Problem]:
+    """Yield the tools of the step's agents that are not there; the pipelines among them have a rule of their own."""
+    for field, reference in agents_of(place.node):
+        agent = subject.agent(reference)
+        for tool in agent.tools if agent else ():
+            if not is_pipeline(tool) and resolve(tool, subject.library.tools) is None:
+                message = f"The agent {reference!r} uses the tool {tool!r}, which is not in this workspace."
+                yield problem(place, "error", "unknown_tool", message, *field.split("/"))
+
+
 def _agent(subject: Subject, place: Place) -> Iterator[Problem]:
     agent = subject.agent(place.node.config["agent"])
     known = {name for tool in (agent.tools if agent else ()) if (name := resolve(tool, subject.library.tools))}
-    for tool in agent.tools if agent else ():
-        if not is_pipeline(tool) and resolve(tool, subject.library.tools) is None:
-            message = (
-                f"The agent {place.node.config['agent']!r} uses the tool {tool!r}, which is not in this workspace."
-            )
-            yield problem(place, "error", "unknown_tool", message, "agent")
     for index, reference in enumerate(place.node.config["tools"] or ()):
         exact = resolve(reference, subject.library.tools)
         if agent and exact and exact not in known:

@@ -3,19 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 from pipelines.graph import schemas
-from pipelines.graph.expressions import ExpressionError, Reference, expression_references, references
 from pipelines.graph.freeze import agents_of, is_pipeline, pipelines_among, pipelines_of
 from pipelines.graph.lock import PIPELINE_TOOL, PipelineSpec, resolve
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.places import Place
 from pipelines.graph.problems import Problem
 from pipelines.graph.rules.names import Taker, given_fields
-from pipelines.graph.rules.references import holes
 from pipelines.graph.rules.subject import Subject, problem
-from pipelines.graph.shape import Hole
-
-# What a pipeline can stand in for, and the fields that it is then given (None: those of the step itself).
-STANDS_IN_FOR: Mapping[Kind, tuple[str, ...] | None] = {Kind.AGENT: ("prompt",), Kind.PIPELINE: None}
+from pipelines.graph.stand_ins import given_to_pipeline
 
 
 def check_pipelines(subject: Subject) -> Iterator[Problem]:
@@ -29,23 +24,6 @@ def check_pipelines(subject: Subject) -> Iterator[Problem]:
                 yield from given_fields(subject, place, Taker(found.name, _form(found), "inputs"))
         yield from _fallbacks(subject, place)
         yield from _of_agents(subject, place)
-    for place in subject.of_kind(Kind.EACH):
-        if place.node.config["spread"] and any(place in one.enclosing and _uses_board(one) for one in subject.places):
-            message = "Items that run apart cannot use the board of this run. Turn spread off, or leave the board out."
-            yield problem(place, "error", "not_available", message, "spread")
-
-
-def _uses_board(place: Place) -> bool:
-    if place.node.kind is Kind.BOARD:
-        return True
-    return any(reference.root == "board" for hole in holes(place) for reference in _read_by(hole))
-
-
-def _read_by(hole: Hole) -> tuple[Reference, ...]:
-    try:
-        return references(hole.value) if hole.form == "template" else expression_references(hole.value)
-    except ExpressionError:
-        return ()
 
 
 def _fallbacks(subject: Subject, place: Place) -> Iterator[Problem]:
@@ -55,13 +33,11 @@ def _fallbacks(subject: Subject, place: Place) -> Iterator[Problem]:
             if place.node.kind is Kind.PIPELINE:
                 message = "Only another pipeline can stand in for a pipeline. Choose one."
                 yield problem(place, "error", "not_available", message, *at)
-        elif place.node.kind not in STANDS_IN_FOR:
-            message = "A pipeline can stand in for an Agent or a Sub-pipeline. Choose a model or an agent here."
+        elif (names := given_to_pipeline(place.node)) is None:
+            message = "No pipeline can stand in for this step. Say under “then” what happens when it fails."
             yield problem(place, "error", "not_available", message, *at)
-        elif (found := _pipeline(subject, fallback.ref)) is not None:
-            names = STANDS_IN_FOR[place.node.kind] or tuple(place.node.config["inputs"])
-            if wrong := _does_not_take(found, names):
-                yield problem(place, "error", "missing_argument", wrong, *at)
+        elif wrong := _does_not_take(_pipeline(subject, fallback.ref), names):
+            yield problem(place, "error", "missing_argument", wrong, *at)
 
 
 def _of_agents(subject: Subject, place: Place) -> Iterator[Problem]:
@@ -81,8 +57,10 @@ def _of_agents(subject: Subject, place: Place) -> Iterator[Problem]:
             yield problem(place, "error", "tool_not_granted", message, "tools", index)
 
 
-def _does_not_take(found: PipelineSpec, names: tuple[str, ...]) -> str:
-    """Return in a sentence why a pipeline cannot run with the fields of these names, "" when it can."""
+def _does_not_take(found: PipelineSpec | None, names: tuple[str, ...]) -> str:
+    """Return in a sentence why a pipeline cannot run with the fields of these names, "" when it can or is not known."""
+    if found is None:
+        return ""
     form = _form(found)
     properties = form.get("properties") or {}
     missing = [

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipelines.graph.common import COMMON
 from pipelines.graph.expressions import ExpressionError, Reference, check, expression_references, references
-from pipelines.graph.kinds import COMMON
 from pipelines.graph.model import Graph, Json, Kind
 from pipelines.graph.parse import node_record
 from pipelines.graph.places import Place
@@ -37,7 +37,8 @@ class Reading:
     reference: Reference
 
     def problem(self, severity: Severity, code: str, message: str) -> Problem:
-        return Problem(code, severity, self.hole.where + self.reference.at, self.place.name, message)
+        where = self.hole.where + self.reference.at
+        return Problem(code, severity, where, self.place.name, message, str(self.reference))
 
     @property
     def levels(self) -> Iterator[_Level]:

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-from pipelines.graph.freeze import agents_of
-from pipelines.graph.lock import resolve
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.places import Place
 from pipelines.graph.problems import Problem
@@ -25,7 +23,6 @@ def check_supervisors(subject: Subject) -> Iterator[Problem]:
         for index, fallback in enumerate(place.node.on_error.fallback):
             if fallback.kind == "agent":
                 yield from _can_lead(subject, place, fallback.ref, ("on_error", "fallback", str(index), "agent"))
-        yield from _agents_tools(subject, place)
 
 
 def _leader(subject: Subject, place: Place, config: Mapping[str, Json], at: tuple[str, ...]) -> Iterator[Problem]:
@@ -53,12 +50,3 @@ def _can_lead(subject: Subject, place: Place, reference: str, where: tuple[str, 
     if agent is not None and agent.output_schema is not None:
         message = f"The agent {reference!r} answers in a shape of its own, so it cannot lead. Choose another."
         yield problem(place, "error", "leader_has_schema", message, *where)
-
-
-def _agents_tools(subject: Subject, place: Place) -> Iterator[Problem]:
-    for field, reference in agents_of(place.node):
-        agent = subject.agent(reference)
-        for tool in agent.tools if agent else ():
-            if resolve(tool, subject.library.tools) is None:
-                message = f"The agent {reference!r} uses the tool {tool!r}, which is not in this workspace."
-                yield problem(place, "error", "unknown_tool", message, *field.split("/"))

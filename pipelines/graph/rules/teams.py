@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from pipelines.graph.freeze import agents_of
-from pipelines.graph.lock import resolve
 from pipelines.graph.model import Kind
 from pipelines.graph.places import Place
 from pipelines.graph.problems import Problem
@@ -19,7 +18,6 @@ def check_teams(subject: Subject) -> Iterator[Problem]:
         yield from _people(place)
         yield from _topics(place)
         yield from _shapes(subject, place)
-        yield from _tools(subject, place)
 
 
 def _people(place: Place) -> Iterator[Problem]:
@@ -59,12 +57,3 @@ def _shapes(subject: Subject, place: Place) -> Iterator[Problem]:
         if agent and agent.output_schema is not None and is_asked:
             message = f"The agent {reference!r} has an output schema, so it cannot answer as {named(place)} asks."
             yield problem(place, "error", "schema_conflict", message, *where.split("/"))
-
-
-def _tools(subject: Subject, place: Place) -> Iterator[Problem]:
-    for where, reference in agents_of(place.node):
-        agent = subject.agent(reference)
-        for tool in agent.tools if agent else ():
-            if resolve(tool, subject.library.tools) is None:
-                message = f"The agent {reference!r} uses the tool {tool!r}, which is not in this workspace."
-                yield problem(place, "error", "unknown_tool", message, *where.split("/"))

@@ -1,4 +1,4 @@
-"""Write a pipeline's document to standard output."""
+"""Write a pipeline, as a bundle, to standard output."""
 
 import json
 from typing import Any
@@ -6,17 +6,21 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.errors import NotFound
+from pipelines import bundles
 from pipelines.models import Pipeline
 from pipelines.publish import version_of
 
 
 class Command(BaseCommand):
-    help = "Print a pipeline as JSON: its published version, or its draft while it has none."
+    help = (
+        "Print a pipeline with its agents and children as JSON: its published version, or its draft while it has none."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug")
         parser.add_argument("--workspace", metavar="SLUG", help="where several workspaces have such a pipeline")
         parser.add_argument("--version-number", type=int, metavar="N", help="this version instead of the published one")
+        parser.add_argument("--alone", action="store_true", help="only its document, without what it names")
         parser.add_argument("--draft", action="store_true", help="the draft instead of the published version")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -29,6 +33,8 @@ class Command(BaseCommand):
                 raise CommandError(f"{pipeline.slug} has no version {options['version_number']}.") from None
         elif pipeline.published is not None and not options["draft"]:
             document = pipeline.published.document
+        if not options["alone"]:
+            document = bundles.exported(pipeline, document)
         self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
 
 

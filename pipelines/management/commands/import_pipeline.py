@@ -1,4 +1,4 @@
-"""Make a draft from a document in a file."""
+"""Make a draft from a bundle or a document in a file."""
 
 from pathlib import Path
 from typing import Any
@@ -7,14 +7,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.access import Actor, Capability, actor_for
 from accounts.errors import Refused
+from accounts.ids import new_id
 from accounts.models import Membership
-from pipelines import drafts
-from pipelines.graph import hygiene
-from pipelines.graph.problems import Refusal
+from pipelines import bundles, drafts
 
 
 class Command(BaseCommand):
-    help = "Make a draft from a pipeline in JSON and list what is left to do. Nothing in the file is run."
+    help = "Make a draft from a pipeline or a bundle in JSON and list what is left to do. Nothing in the file is run."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)
@@ -25,20 +24,27 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             actor = _actor(options["workspace"], options["user"])
-            pipeline = drafts.create(actor, hygiene.load(options["file"].read_bytes(), hygiene.MAX_IMPORT_BYTES))
+            found = bundles.imported(actor, options["file"].read_bytes(), f"command-{new_id()}")
         except OSError as error:
             raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
-        except (Refused, Refusal) as refused:
+        except Refused as refused:
             where = f" (at {refused.where})" if refused.where else ""
             raise CommandError(f"{refused.code}: {refused.message}{where}") from None
-        self.stdout.write(f"Made the draft {pipeline.slug} in {actor.workspace.slug}.")
-        for problem in drafts.problems(pipeline):
+        pipeline = found.pipeline
+        what = "Made the draft" if pipeline.slug in found.made else "Nothing to make: this is already the pipeline"
+        self.stdout.write(f"{what} {pipeline.slug} in {actor.workspace.slug}.")
+        for word, names in (("Came along", found.made), ("Used as they were", found.reused)):
+            if others := [name for name in names if name != pipeline.slug]:
+                self.stdout.write(f"{word}: {', '.join(others)}.")
+        if found.missing:
+            self.stdout.write(f"Secrets that are not here: {', '.join(found.missing)}.")
+        for problem in drafts.problems(actor, pipeline):
             self.stdout.write(f"{problem.severity}: {problem.message} ({problem.where or 'the pipeline'})")
 
 
 def _actor(workspace: str | None, email: str | None) -> Actor:
     """Return the person named, else the first who may edit, in the workspace named, else in the only one."""
-    members = Membership.objects.select_related("user", "workspace").order_by("created_at", "id")
+    members = Membership.objects.active().select_related("user", "workspace").order_by("created_at", "id")
     if workspace is not None:
         members = members.filter(workspace__slug=workspace)
     elif members.order_by().values("workspace").distinct().count() > 1:

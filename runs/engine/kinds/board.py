@@ -3,20 +3,26 @@
 from typing import Any
 
 from pipelines.graph.model import Json
-from runs.engine import failing, requests, settling, values
-from runs.engine.board import APPEND, CHANGES, LONGEST_KEY, MAX_BYTES, Change, size_of
+from runs.engine import failing, requests, settling, starting, values
+from runs.engine.board import APPEND, CHANGES, LONGEST_KEY, MAX_BYTES, WRITE, Change, size_of
 from runs.engine.completing import complete
-from runs.engine.facts import ErrorClass, StepError
+from runs.engine.facts import BoardSeen, ErrorClass, StepError, StepSucceeded
 from runs.engine.move import Move
 from runs.engine.scope import Step
 
 
 def use(move: Move, step: Step) -> None:
-    """Do what the step says, in this decision; a conflict is a failed attempt, which is tried again."""
-    step.record.attempt += 1
+    """Do what the step says, in this decision; a conflict is a failed attempt, which is tried again.
+
+    A change of a board that other runs share is the executor's: where they meet, there is one after the other.
+    """
     settling.start_time(step, move.now)
     try:
         key = _key(move, step)
+        if move.run.shares_board and step.node.config["op"] in (WRITE, APPEND):
+            _have_changed(move, step, key)
+            return
+        step.record.attempt += 1
         if step.node.config["op"] == "read":
             version = move.run.board.version_of(key)
             complete(move, step, move.run.board.values.get(key), {"version": version})
@@ -29,6 +35,24 @@ def use(move: Move, step: Step) -> None:
             _change(move, step, key, value)
     except values.Unusable as unusable:
         failing.give_up(move, step, unusable.error)
+
+
+def written(move: Move, step: Step, fact: StepSucceeded) -> None:
+    """Take note of a change that was made of a shared board."""
+    change = Change(fact.meta["key"], fact.meta["version"], fact.meta["op"], fact.output)
+    move.log("board_changed", step.path, **change._asdict())
+    complete(move, step, fact.output, {name: fact.meta[name] for name in ("version", "size") if name in fact.meta})
+
+
+def see(move: Move, fact: BoardSeen) -> None:
+    """Know what other runs, and this one, have done to the board that they share."""
+    move.run.board.see(Change(*entry) for entry in fact.changes)
+
+
+def _have_changed(move: Move, step: Step, key: str) -> None:
+    value = values.rendered(move.run, step, step.node.config.get("value"))
+    step.record.input = {"key": key, "value": value, "if_version": _expected(move, step)}
+    starting.launch(move, step)
 
 
 def _change(move: Move, step: Step, key: str, value: Json) -> None:

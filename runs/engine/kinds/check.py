@@ -23,7 +23,7 @@ def examine(move: Move, step: Step) -> None:
     try:
         value = values.rendered(move.run, step, step.node.config["value"])
         value, findings = checks.examine(move.run, step, value, mask=step.node.config["mode"] == "mask")
-        rubrics = checks.rubrics_of(move.run, step)
+        rubrics = checks.rubrics_of(move.run, step, step.node.rubrics)
     except values.Unusable as unusable:
         give_up(move, step, unusable.error)
         return

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from pipelines.graph.canonical import canonical_json
 from pipelines.graph.model import Json
-from runs.engine import checks, joins, settling, starting, values
-from runs.engine.completing import complete
+from runs.engine import joins, starting, values
+from runs.engine.completing import bring, complete
 from runs.engine.facts import ErrorClass, StepError, StepSucceeded
 from runs.engine.failing import attempt_failed, give_up
 from runs.engine.move import Move
@@ -55,13 +56,7 @@ def merged(move: Move, step: Step, fact: StepSucceeded) -> None:
             return
         output = candidates[tied[0]]
         meta |= {"winner": tied[0], "reason": fact.output["reason"], "tied": tied[1:]}
-    error = checks.wrong_with(move.run, step, output)
-    if error and error.cls is ErrorClass.INVALID_OUTPUT:
-        attempt_failed(move, step, error, 0.0)
-    elif error:
-        give_up(move, step, error)
-    else:
-        settling.succeed(move, step, output, meta, step.node.own_ports[:1])
+    bring(move, step, replace(fact, output=output, meta=meta, ports=step.node.own_ports[:1]))
 
 
 def _ask(move: Move, step: Step) -> None:
@@ -77,6 +72,7 @@ def _ask(move: Move, step: Step) -> None:
         return
     try:
         prompt = values.rendered(move.run, step, step.node.config.get("prompt") or "")
+        values.note_cache_words(move.run, step)
     except values.Unusable as unusable:
         give_up(move, step, unusable.error)
         return

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pipelines.graph.model import Kind
-from runs.engine import instances
+from runs.engine import instances, verdicts
 from runs.engine.kinds import each, repeat, supervisor, team
 from runs.engine.move import Move
 from runs.engine.scope import Container, Scope, Step
+from runs.engine.settling import JUDGED
 from runs.engine.state import Execution
 from runs.engine.status import StepState
 
@@ -27,6 +28,9 @@ class Iterates(Protocol):
 
 
 _KINDS: Mapping[Kind, Iterates] = {Kind.EACH: each, Kind.REPEAT: repeat, Kind.TEAM: team, Kind.SUPERVISOR: supervisor}
+# In the memo of a container whose newest instance is to be run again as soon as it has ended.
+AGAIN = "again"
+_ONE_AT_A_TIME = frozenset({Kind.REPEAT, Kind.TEAM})
 
 
 def reopen(run: Execution, step: Step) -> Container:
@@ -56,20 +60,41 @@ def take_note(run: Execution, step: Step, scope: Scope) -> None:
 def instance_ended(move: Move, scope: Scope) -> None:
     """Take note of an instance that ended just now, and let its container go on."""
     step = scope.container
-    if step and step.path in move.run.containers and not step.record.state.is_terminal:
+    if (
+        step
+        and step.path in move.run.containers
+        and not step.record.state.is_terminal
+        and JUDGED not in step.record.memo
+    ):
+        verdicts.forget(scope)
         take_note(move.run, step, scope)
+        keeper = verdicts.keeper_of(scope)
+        if keeper and verdicts.noted(scope):
+            move.touch(keeper)
         move.hungry.append(step)
 
 
 def feed(move: Move, step: Step) -> None:
     """End the container when what has run allows a verdict, else begin what may begin."""
-    if step.path in move.run.containers and step.record.state is StepState.RUNNING:
-        _KINDS[step.node.kind].feed(move, step)
+    container = move.run.containers.get(step.path)
+    if container is None or step.record.state is not StepState.RUNNING or JUDGED in step.record.memo:
+        return
+    if AGAIN in step.record.memo and not container.active:
+        del step.record.memo[AGAIN]
+        move.touch(step)
+        _KINDS[step.node.kind].retry(move, step)
+    _KINDS[step.node.kind].feed(move, step)
 
 
 def retry(move: Move, step: Step) -> None:
-    """Run once more what failed in a container, because a person ordered it."""
+    """Run once more what failed in a container, because a person ordered it.
+
+    A round or turn of which something still runs is run once more when that has ended.
+    """
     step.record.state = StepState.RUNNING
     move.touch(step)
-    _KINDS[step.node.kind].retry(move, step)
+    if step.node.kind in _ONE_AT_A_TIME and move.run.containers[step.path].active:
+        step.record.memo[AGAIN] = True
+    else:
+        _KINDS[step.node.kind].retry(move, step)
     move.hungry.append(step)

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from typing import cast
 
 from pipelines.graph.model import Json
-from runs.engine import instances, settling, values
+from runs.engine import instances, settling, spread, values, verdicts
 from runs.engine.completing import complete
 from runs.engine.facts import ErrorClass, StepError
-from runs.engine.failing import give_up
+from runs.engine.failing import come_to_nothing, give_up
 from runs.engine.move import Move
 from runs.engine.scope import Items, Outcome, Scope, Step
 from runs.engine.state import Execution
@@ -65,10 +66,20 @@ def begin_next(run: Execution, step: Step) -> Scope:
 
 def take_note(run: Execution, step: Step, scope: Scope) -> None:
     """Take note of an item whose steps have all ended."""
-    items, outcome = _items(run, step), instances.outcome_of(run, step, scope)
+    items, outcome = _items(run, step), _outcome(run, step, scope)
     items.outcomes[scope.index] = outcome
     items.succeeded += outcome.status == "succeeded"
     items.failed += outcome.status == "failed"
+
+
+def _outcome(run: Execution, step: Step, scope: Scope) -> Outcome:
+    found = verdicts.noted(scope)
+    if found:
+        return Outcome(**found)
+    outcome = instances.outcome_of(run, step, scope)
+    if not spread.is_spread(step.node) and verdicts.reads_board(step.node):
+        verdicts.note(scope, asdict(outcome))
+    return outcome
 
 
 def out_of_time(move: Move, step: Step) -> None:
@@ -78,7 +89,7 @@ def out_of_time(move: Move, step: Step) -> None:
         _conclude(move, items)
     else:
         message = f"{step.path} had {items.succeeded} of the {items.needed} items it needs when its time was up."
-        give_up(move, step, StepError(ErrorClass.TIMEOUT, "wait_timeout", message))
+        come_to_nothing(move, step, StepError(ErrorClass.TIMEOUT, "wait_timeout", message))
 
 
 def retry(move: Move, step: Step) -> None:
@@ -161,7 +172,7 @@ def _counted(items: Items) -> int:
 def _conclude(move: Move, items: Items) -> None:
     step = items.step
     if _counted(items) < items.needed:
-        give_up(move, step, _not_enough(items))
+        come_to_nothing(move, step, _not_enough(items))
         return
     config = step.node.config
     output, listed = [], []

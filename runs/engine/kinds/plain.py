@@ -3,9 +3,8 @@
 from runs.engine import values
 from runs.engine.completing import complete
 from runs.engine.failing import give_up
-from runs.engine.move import Ending, Move
+from runs.engine.move import Move
 from runs.engine.scope import Step
-from runs.engine.status import RunState, StepState
 
 
 def take_input(move: Move, step: Step) -> None:
@@ -19,8 +18,6 @@ def give_output(move: Move, step: Step) -> None:
         give_up(move, step, unusable.error)
         return
     complete(move, step, value, ports=())
-    if step.node.config.get("ends_run") and step.record.state is StepState.SUCCEEDED and not step.scope.container:
-        move.ending = move.ending or Ending(RunState.SUCCEEDED, path=step.path)
 
 
 def transform(move: Move, step: Step) -> None:

@@ -1,10 +1,10 @@
 """Repeat: one scope per round, each after the other, until a round is good, none gets better, or all are used."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import cast
 
 from pipelines.graph.model import Json
-from runs.engine import instances, settling, values
+from runs.engine import instances, settling, values, verdicts
 from runs.engine.completing import complete
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
@@ -72,6 +72,8 @@ def take_note(run: Execution, step: Step, scope: Scope) -> None:
 def retry(move: Move, step: Step) -> None:
     """Run the newest round once more, as if it had not been run."""
     rounds = _rounds(move.run, step)
+    if not rounds.log:
+        return  # not even the first round could begin: try that again
     rounds.standing = rounds.before
     rounds.log.pop()
     rounds.active += 1
@@ -94,7 +96,18 @@ def _open_next(move: Move, rounds: Rounds) -> None:
 
 
 def _judged(run: Execution, step: Step, scope: Scope) -> Round:
-    """Return how a round ended, from its steps and those of the round before; the same after a restart as before."""
+    """Return how a round ended; the same after a restart as before."""
+    found = verdicts.noted(scope)
+    if found:
+        return replace(Round(**found), outcome=Outcome(**found["outcome"]))
+    ended = _judge(run, step, scope)
+    if verdicts.reads_board(step.node):
+        verdicts.note(scope, asdict(ended))
+    return ended
+
+
+def _judge(run: Execution, step: Step, scope: Scope) -> Round:
+    """Return how a round ended, from its steps, those of the round before and what stands on the board."""
     outcome, config = instances.outcome_of(run, step, scope), step.node.config
     ended = Round(scope.index, outcome)
     if outcome.status == "failed":

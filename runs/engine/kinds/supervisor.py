@@ -16,7 +16,7 @@ from pipelines.graph.workers import Worker, step_for, takes_task, workers_of
 from runs.engine import briefing, instances, marks, paths, settling, trust, turns, values
 from runs.engine.completing import complete
 from runs.engine.facts import ErrorClass, StepError
-from runs.engine.failing import give_up
+from runs.engine.failing import come_to_nothing, give_up
 from runs.engine.leading import Book, Stage
 from runs.engine.move import Move
 from runs.engine.orders import ROUTE, Order, Setting
@@ -123,7 +123,7 @@ def feed(move: Move, step: Step) -> None:
         complete(move, step, book.result, _meta(lead))
     elif book.stage is Stage.FAILED:
         step.record.meta = _meta(lead)
-        give_up(move, step, book.error or _error(None))
+        come_to_nothing(move, step, book.error or _error(None))
     elif move.run.is_held:
         return
     elif book.stage is not Stage.WORK:

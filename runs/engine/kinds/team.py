@@ -13,7 +13,7 @@ from runs.engine.briefs import Brief
 from runs.engine.choosers import Ask, End, Speak
 from runs.engine.completing import complete
 from runs.engine.facts import ErrorClass, StepError
-from runs.engine.failing import give_up
+from runs.engine.failing import come_to_nothing, give_up
 from runs.engine.move import Move
 from runs.engine.scope import Scope, Step
 from runs.engine.state import Execution
@@ -22,6 +22,8 @@ from runs.engine.talk import CHOOSE, JUDGE, SPEAK, Said, Talk, Team, names_of
 from runs.engine.turns import Made
 
 LONGEST_TITLE = 200
+# In the memo: how many new beginnings there were when a person was asked what now, and when one let the team go on.
+STALLED, FORGIVEN = "stalled", "forgiven"
 # What a line of the transcript says beside the words.
 _DECIDED = ("plan", "next", "instruction", "progress", "done", "hand_to", "agrees", "winner")
 
@@ -81,7 +83,7 @@ def feed(move: Move, step: Step) -> None:
     if talk.active:
         return
     if talk.failed:
-        give_up(move, step, _turn_failed(step, talk))
+        come_to_nothing(move, step, _turn_failed(step, talk))
         return
     try:
         team = _team(move.run, step, talk)
@@ -89,14 +91,21 @@ def feed(move: Move, step: Step) -> None:
         give_up(move, step, unusable.error)
         return
     what = choosers.next_of(team)
-    if isinstance(what, End):
+    if isinstance(what, End) and what.why == choosers.STALLED and team.asks:
+        step.record.memo[STALLED] = team.standing.resets
+        give_up(move, step, StepError(ErrorClass.LIMIT, "no_progress", what.sentence))
+    elif isinstance(what, End):
         _conclude(move, step, team, what)
     elif not move.run.is_held:
         _go_on(move, step, team, what)
 
 
 def retry(move: Move, step: Step) -> None:
-    """Run once more what failed in the newest turn."""
+    """Run once more what failed in the newest turn; where nothing has, the team goes on although it came no further."""
+    memo = step.record.memo
+    if STALLED in memo:
+        memo[FORGIVEN] = memo.pop(STALLED)
+        return
     talk = _talk(move.run, step)
     talk.failed = None
     if talk.scopes:
@@ -131,6 +140,8 @@ def _team(run: Execution, step: Step, talk: Talk) -> Team:
         about=[". ".join(part for part in (agent.role, agent.goal) if part) for agent in agents],
         said=tuple(talk.said),
         shape=step.node.output_schema,
+        asks=step.node.on_error.then == "ask_human",
+        forgiven=step.record.memo.get(FORGIVEN, 0),
     )
     return _judged_by_author(run, step, team)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pipelines.graph import gates
-from pipelines.graph.model import Json, Kind
+from pipelines.graph.model import Json
 from pipelines.graph.tools import ToolSpec
 from runs.engine import checks, hearing, requests, starting, trust, values
 from runs.engine.facts import ErrorClass, StepError
@@ -12,7 +12,9 @@ from runs.engine.failing import give_up
 from runs.engine.move import Move
 from runs.engine.requests import Question
 from runs.engine.scope import Step
-from runs.engine.status import WaitReason
+from runs.engine.status import StepState, WaitReason
+
+_WITHOUT_A_SAY = (StepState.SKIPPED, StepState.CANCELLED)
 
 
 class Grant(NamedTuple):
@@ -31,7 +33,7 @@ def ask_agent(move: Move, step: Step) -> None:
         return
     try:
         prompt = values.rendered(move.run, step, step.node.config["prompt"])
-        rubrics = checks.rubrics_of(move.run, step)
+        rubrics = checks.rubrics_of(move.run, step, step.node.rubrics)
         said_before = hearing.of(move.run, step)
         values.note_cache_words(move.run, step)
     except values.Unusable as unusable:
@@ -61,12 +63,17 @@ def act(move: Move, step: Step) -> None:
 
 
 def dispatch(move: Move, step: Step) -> None:
-    """Start an action whose arguments stand, or ask first when it cannot be undone and nobody approved exactly it."""
+    """Start an action whose arguments stand, or ask first when it cannot be undone and nobody approved exactly it.
+
+    In a step that somebody tries nobody is asked: the worker pretends to act, and without an approval never does.
+    """
     tool, args = tool_of(move, step), step.record.input["args"]
     call = gates.payload(tool, args)
     held = step.record.memo.get("grants", {})
     if gates.needs_approval(tool, args) and gates.is_too_large(call):
         give_up(move, step, too_large(step.path, tool))
+    elif move.run.origin.alone:
+        starting.launch(move, step)
     elif gates.needs_approval(tool, args) and requests.fingerprint_of(call) not in held:
         ask_for_approval(move, step, call)
     else:
@@ -123,21 +130,14 @@ def tool_of(move: Move, step: Step) -> ToolSpec:
 def _grant_from_guard(step: Step, call: Mapping[str, Json]) -> Grant | None:
     """Return the unused consent that the Person steps before this one hold for exactly this call.
 
-    Several guards must agree: where one approved another payload than the other saw, nobody has approved the call.
+    Several guards must agree: where one approved another payload than the other saw, or refused, or was not answered,
+    nobody has approved the call. One that nobody reached has no say.
     """
     asked = requests.fingerprint_of(call)
     used = step.record.memo.get("used", ())
-    guards = [step.scope.steps[name].record.memo for name in guards_of(step) if name in step.scope.steps]
-    held = [memo["grant"] for memo in guards if "grant" in memo]
-    fitting = [grant for grant in held if grant["asked"] == asked and grant["approval"] not in used]
-    if len({grant["digest"] for grant in fitting}) != 1:
+    guards = [step.scope.steps[name].record for name in starting.guards_of(step) if name in step.scope.steps]
+    held = [record.memo.get("grant") for record in guards if record.state not in _WITHOUT_A_SAY]
+    fitting = [grant for grant in held if grant and grant["asked"] == asked and grant["approval"] not in used]
+    if len(fitting) < len(held) or len({grant["digest"] for grant in fitting}) != 1:
         return None
     return Grant(**fitting[-1])
-
-
-def guards_of(step: Step) -> list[str]:
-    """Return the Person steps of the scope that guard this step."""
-    nodes = step.scope.graph.nodes
-    return [
-        name for name, node in nodes.items() if node.kind is Kind.HUMAN and node.config.get("guards") == step.node.id
-    ]

@@ -35,12 +35,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server is and what opens it. `secret` is a value: never stored, never shown."""
+    """Where a server is and what opens it. `secret` is a value: never stored, never shown; it goes in `secret_header`,
+    or as a bearer's where none is named."""
 
     name: str
     base_url: str
     secret: str = ""
     trusted_address: bool = False
+    secret_header: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ async def _session(sdk: Any, server: Server, wire: Wire) -> AsyncIterator[Any]:
     """Open a session: the stateless way of speaking where the server knows it, else the handshake before it."""
     headers = {"User-Agent": "Baton"}
     if server.secret:
-        headers["Authorization"] = f"Bearer {server.secret}"
+        bearer = {"Authorization": f"Bearer {server.secret}"}
+        headers |= {server.secret_header: server.secret} if server.secret_header else bearer
     async with (
         httpx2.AsyncClient(
             transport=wire, headers=headers, timeout=None, follow_redirects=False, trust_env=False
@@ -123,7 +126,7 @@ def _read(result: Any, spec: ToolSpec, server: Server) -> Json:
     if other:
         answer["left_out"] = other
     if result.structured_content is not None:
-        answer["structured"] = _without_secret(result.structured_content, server)
+        answer["structured"] = secrets.within(result.structured_content, lambda said: _redacted(said, server))
     return answer
 
 
@@ -138,24 +141,12 @@ def _redacted(text: str, server: Server) -> str:
     return secrets.redact(text, [server.secret]) if len(server.secret) >= secrets.SHORTEST else text
 
 
-def _without_secret(value: Json, server: Server) -> Json:
-    match value:
-        case str():
-            return _redacted(value, server)
-        case dict():
-            return {_redacted(str(key), server): _without_secret(item, server) for key, item in value.items()}
-        case list():
-            return [_without_secret(item, server) for item in value]
-        case _:
-            return value
-
-
 def _failure_of(error: Exception, wire: Wire, server: Server, sdk: _Sdk) -> Failure:
     """Return our failure for what a session raised; the wire's own memory comes before the client's words."""
     leaves = _leaves(error)
     if (ours := next((leaf for leaf in leaves if isinstance(leaf, Failure)), wire.failure)) is not None:
         return ours
-    words = _redacted(library.clean(str(leaves[0]))[:MOST_SAID], server)
+    words = _redacted(library.clean(str(leaves[0])), server)[:MOST_SAID]
     if wire.status >= 400:
         return Failure(ErrorClass.TOOL_ERROR, f"http_{wire.status}", f"{server.name} answered {wire.status}: {words}")
     if isinstance(leaves[0], sdk.refusal) and getattr(leaves[0], "code", 0) not in _UNREADABLE:

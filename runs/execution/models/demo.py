@@ -13,7 +13,7 @@ import re2
 from django.conf import settings
 
 from pipelines.graph.canonical import canonical_json
-from runs.execution.models import demo_leads, demo_tools, talking
+from runs.execution.models import demo_documents, demo_leads, demo_tools, talking
 from runs.execution.models.samples import Words, instance, overlap
 from runs.execution.models.values import ModelAnswer, ModelRequest, Usage
 from runs.execution.spans import DEMO_PROVIDER
@@ -78,6 +78,8 @@ def _echo(request: ModelRequest) -> str:
 def _writer(request: ModelRequest) -> str:
     prompt = _prompt(request)
     system = " ".join(message.text for message in request.messages if message.role == "system").lower()
+    if request.schema is None and (quoted := demo_documents.answer(prompt)) is not None:
+        return quoted
     words = _email(prompt) or _prose(prompt, system)
     return words.text if request.schema is None else _as_json(request, words)
 
@@ -111,7 +113,7 @@ def _as_json(request: ModelRequest, words: Words) -> str:
 def _prompt(request: ModelRequest) -> str:
     """Return the newest message of ours, without the marks around untrusted text."""
     last = next((m for m in reversed(request.messages) if m.role in ("user", "tool")), None)
-    return _MARKS.sub("", last.text).strip() if last else ""
+    return _MARKS.sub("", demo_leads.unframed(last.text)).strip() if last else ""
 
 
 def _subject(prompt: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import re2
 
@@ -12,7 +13,11 @@ from runs.execution.models.values import ModelRequest
 _TASK = re2.compile(r"(?s)\nThe task:\n(.*?)\n\nYour workers:\n((?:- [^\n]*\n?)+)")
 _WORKER = re2.compile(r"(?m)^- ([^:\n]+): (.*)$")
 _BROUGHT = re2.compile(r'(?s)It brought:\n<untrusted source="([^"]*)">(.*?)</untrusted>')
+_PIPELINE, _TOOL = "(a pipeline)", "(a tool)"
+_TAKES = re2.compile(r"Takes args: (\{.*\})</untrusted>$")
 _MARKS = re2.compile(r"</?(?:untrusted|task)[^>]*>")
+# How a delegated task begins (`runs.engine.briefing.task_for`).
+_FRAME = re2.compile(r"(?s)Your task stands between <task> and </task>[^<]*<task>(.*?)</task>")
 _SUBJECTS = tuple(
     re2.compile(rf"(?i)\b{words} +([^\n.?!]{{2,120}})") for words in ("about", "(?:on|into)", "(?:question:|topic:)")
 )
@@ -29,13 +34,41 @@ def answer(request: ModelRequest) -> str | None:
     return json.dumps(speak(_Question(request, found.group(1), found.group(2))), ensure_ascii=False)
 
 
+def unframed(text: str) -> str:
+    """Return a text in which a task that a leader has set stands without what is said about it."""
+    return str(_FRAME.sub(r"\1", text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """`form` is the JSON Schema of what a pipeline takes, None for who is told in words what to do."""
+
+    name: str
+    form: Mapping[str, Json] | None = None
+
+    @property
+    def needed(self) -> Mapping[str, Json]:
+        """Return the form with the fields that must be filled in; where none must, with all that have no default."""
+        form = self.form or {}
+        fields: Mapping[str, Json] = form.get("properties") or {}
+        wanted = form.get("required") or [name for name, rule in fields.items() if "default" not in rule]
+        return {**form, "properties": {name: rule for name, rule in fields.items() if name in wanted}}
+
+    def order(self, subject: str, angle: str) -> dict[str, Json]:
+        """Return an order for one side of a subject: in words, or as a pipeline takes it."""
+        task = f"Research {subject} and {angle}."
+        if self.form is None:
+            return {"worker": self.name, "task": task}
+        return {"worker": self.name, "args": instance(self.needed, Words(f"{subject}, {angle}", task, [task], task))}
+
+
 class _Question:
-    """What the question says: the task, who may do it (tools and pipelines are left alone), and what came back."""
+    """What the question says: the task, who may do it (tools are left alone), and what came back."""
 
     def __init__(self, request: ModelRequest, task: str, workers: str) -> None:
-        self.request, self.task = request, _MARKS.sub("", task).strip()
-        listed = [(str(name), str(about)) for name, about in _WORKER.findall(workers)]
-        self.workers = [name for name, about in listed if not about.startswith(("(a tool)", "(a pipeline)"))]
+        self.request, self.task = request, _MARKS.sub("", unframed(task)).strip()
+        listed = [_worker(str(name), str(about)) for name, about in _WORKER.findall(workers)]
+        self.workers = [worker for worker in listed if worker is not None]
         self.text = "\n".join(message.text for message in request.messages if message.role == "user")
         self.brought = [(str(who), str(what)) for who, what in _BROUGHT.findall(self.text)]
 
@@ -60,35 +93,40 @@ class _Question:
 def _step(question: _Question) -> Json:
     if question.brought or not question.workers:
         return {"reason": "All parts are there.", "action": "finish", "result": question.result, "progress": True}
-    count = max(3, len(question.workers))
-    orders = [
-        {"worker": question.workers[index % len(question.workers)], "task": _part(question.subject, index)}
-        for index in range(min(count, len(_ANGLES)))
-    ]
+    count = min(max(3, len(question.workers)), len(_ANGLES))
+    workers = [question.workers[index % len(question.workers)] for index in range(count)]
+    orders = [worker.order(question.subject, angle) for worker, angle in zip(workers, _ANGLES, strict=False)]
     return {"reason": "These parts do not wait for each other.", "action": "delegate", "delegate": orders}
 
 
 def _plan(question: _Question) -> Json:
-    """Return a plan: the first worker looks at two sides at once, each of the others goes on from there."""
-    if not question.workers:
-        return {"reason": "There is nobody to plan for.", "steps": []}
-    first, *others = question.workers
-    steps = [_planned(f"part_{index + 1}", first, _part(question.subject, index), ()) for index in range(2)]
+    """Return a plan: two sides are looked at at once, by pipelines first, and the others go on from there in words."""
+    pipelines = [worker for worker in question.workers if worker.form is not None]
+    writers = [worker for worker in question.workers if worker.form is None]
+    if not writers:
+        alone = [_part(question, 0, worker) for worker in pipelines[:1]]
+        return {"reason": "One part is enough." if alone else "There is nobody to plan for.", "steps": alone}
+    parts = [*pipelines, writers[0], writers[0]][:2]
+    steps = [_part(question, index, worker) for index, worker in enumerate(parts)]
     before: Sequence[str] = [step["id"] for step in steps]
-    for number, worker in enumerate(others or [first], 1):
+    for number, worker in enumerate(writers[1:] or writers, 1):
         name = f"text_{number}"
-        steps.append(_planned(name, worker, f"Write about {question.subject}.", before))
+        task = f"Write about {question.subject}."
+        steps.append({"id": name, "worker": worker.name, "task": task, "uses": list(before)})
         before = [name]
     return {"reason": "First the parts, then one text.", "steps": steps}
 
 
-def _planned(name: str, worker: str, task: str, uses: Sequence[str]) -> dict[str, Json]:
-    return {"id": name, "worker": worker, "task": task, "uses": list(uses)}
+def _part(question: _Question, index: int, worker: _Worker) -> dict[str, Json]:
+    return {"id": f"part_{index + 1}", "uses": [], **worker.order(question.subject, _ANGLES[index])}
 
 
 def _route(question: _Question) -> Json:
-    worker = chosen(question.workers, Words(question.subject, question.task, (), question.text))
-    return {"reason": f"The task is what {worker} is there for.", "worker": worker}
+    found = Words(question.subject, question.task, (), question.text)
+    name = chosen([worker.name for worker in question.workers], found)
+    reason = f"The task is what {name} is there for."
+    order = next(worker for worker in question.workers if worker.name == name).order(question.subject, _ANGLES[0])
+    return {"reason": reason, "worker": name, **({"args": order["args"]} if "args" in order else {})}
 
 
 def _final(question: _Question) -> Json:
@@ -103,8 +141,18 @@ _ANSWERS = (
 )
 
 
-def _part(subject: str, index: int) -> str:
-    return f"Research {subject} and {_ANGLES[index]}."
+def _worker(name: str, about: str) -> _Worker | None:
+    """Return a worker as the question describes it, None for one whom a demo model gives nothing to do."""
+    if about.startswith(_TOOL):
+        return None
+    if not about.startswith(_PIPELINE):
+        return _Worker(name)
+    takes = _TAKES.search(about)
+    try:
+        form = json.loads(takes.group(1)) if takes else None
+    except ValueError:  # it was too long to be told whole
+        return None
+    return _Worker(name, form if isinstance(form, dict) else {})
 
 
 def _first_line(text: str) -> str:

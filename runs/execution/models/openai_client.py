@@ -18,6 +18,12 @@ from openai.resources.chat import AsyncChat
 from openai.resources.chat.completions import AsyncCompletions
 from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai._chat_completions import LenientChatCompletion
+from pydantic_ai.usage import RequestUsage
+from yarl import URL
+
+from runs.execution.models.transport import GuardedTransport
 
 _OPTIONS = FinalRequestOptions.construct(method="post", url="/chat/completions", security={"bearer_auth": True})
 
@@ -25,14 +31,16 @@ _OPTIONS = FinalRequestOptions.construct(method="post", url="/chat/completions",
 class LeanOpenAI(AsyncOpenAI):
     """An AsyncOpenAI whose chat completions are posted as they are, once, through `transport`."""
 
-    def __init__(self, transport: httpx2.AsyncBaseTransport, **options: Any) -> None:
+    def __init__(self, transport: GuardedTransport, **options: Any) -> None:
         client = httpx2.AsyncClient(transport=transport, timeout=None, follow_redirects=False, trust_env=False)
         super().__init__(http_client=client, max_retries=0, timeout=None, **options)
         # The client reads these from the environment, and they are nobody else's business.
         self.organization = self.project = None
         self._wire = transport
-        self._address = self._prepare_url(_OPTIONS.url)
-        self._words = self._build_headers(_OPTIONS)
+        address = self._prepare_url(_OPTIONS.url)
+        self._address = URL(str(address), encoded=True)
+        self._words = dict(self._build_headers(_OPTIONS).items())
+        self._request = httpx2.Request("POST", address)
 
     @cached_property
     def chat(self) -> AsyncChat:
@@ -40,24 +48,22 @@ class LeanOpenAI(AsyncOpenAI):
 
     async def complete(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> ChatCompletion:
         """Post the body and return the completion; raise an APIStatusError, APITimeoutError or APIConnectionError."""
-        words = httpx2.Headers(self._words)
-        words.update(headers)
-        request = httpx2.Request("POST", self._address, headers=words, content=orjson.dumps(body))
+        words = {**self._words, **{name.lower(): value for name, value in headers.items()}}
         try:
-            response = await self._wire.handle_async_request(request)
+            reply = await self._wire.send("POST", self._address, words, orjson.dumps(body))
         except httpx2.TimeoutException as error:
-            raise APITimeoutError(request=request) from error
+            raise APITimeoutError(request=self._request) from error
         except httpx2.RequestError as error:
-            raise APIConnectionError(request=request) from error
-        if not response.is_success:
-            raise self._make_status_error_from_response(response)
+            raise APIConnectionError(request=self._request) from error
+        if not 200 <= reply.status < 300:
+            raise self._make_status_error_from_response(reply.to(self._request))
         try:
-            return ChatCompletion.model_validate_json(response.content)
+            return LenientChatCompletion.model_validate_json(reply.body)
         except ValidationError:
             return await self._process_response(
                 cast_to=ChatCompletion,
                 options=_OPTIONS,
-                response=response,
+                response=reply.to(self._request),
                 stream=False,
                 stream_cls=None,
                 retries_taken=0,
@@ -84,3 +90,26 @@ class _Chat(AsyncChat):
     @cached_property
     def completions(self) -> AsyncCompletions:
         return _Completions(self._client)
+
+
+class LeanChatModel(OpenAIChatModel):
+    """An OpenAIChatModel that does not read a second time what `LeanOpenAI` has read by its own, lenient type.
+
+    Nor does it look in a book of prices for how this provider counts: the fields are the chat completions' own.
+    """
+
+    def _validate_completion(self, response: ChatCompletion) -> LenientChatCompletion:
+        if isinstance(response, LenientChatCompletion):
+            return response
+        return super()._validate_completion(response)
+
+    def _map_usage(self, response: ChatCompletion) -> RequestUsage:
+        if (usage := response.usage) is None:
+            return super()._map_usage(response)
+        sent, written = usage.prompt_tokens_details, usage.completion_tokens_details
+        return RequestUsage(
+            input_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            cache_read_tokens=(sent.cached_tokens or 0) if sent else 0,
+            output_reasoning_tokens=(written.reasoning_tokens or 0) if written else 0,
+        )

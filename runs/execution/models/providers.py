@@ -6,7 +6,6 @@ Retries are ours: the SDKs make each request once.
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 import httpx2
@@ -65,9 +64,7 @@ class ProviderModel:
                 instrument=False,
             )
         except Exception as error:  # the SDKs raise many families; each is named, none is swallowed
-            failure = failure_of(error, self._ref)
-            failure.error = replace(failure.error, message=self._redacted(failure.error.message))
-            raise failure from error
+            raise failure_of(error, self._ref, self._redacted) from error
         return self._answer(response)
 
     async def close(self) -> None:
@@ -87,7 +84,7 @@ class ProviderModel:
         return is_object and combines and bool(self._model.profile.get("supports_json_schema_output"))
 
     def _answer(self, response: ModelResponse) -> ModelAnswer:
-        uses = tuple(_tool_use(part) for part in response.parts if isinstance(part, ToolCallPart))
+        uses = tuple(self._tool_use(part) for part in response.parts if isinstance(part, ToolCallPart))
         text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
         usage = response.usage
         counted = Usage(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.output_reasoning_tokens)
@@ -96,28 +93,32 @@ class ProviderModel:
             text=self._redacted(text or str(details.get("refusal", ""))),
             tool_uses=uses,
             finish="tool_call" if uses else _FINISHES.get(str(response.finish_reason), "stop"),
-            model=response.model_name or "",
+            model=self._redacted(response.model_name or ""),
             usage=counted if counted.input or counted.output else None,
-            response_id=response.provider_response_id or "",
-            opaque=_dump(response) if uses and self._keeps_parts else None,
+            response_id=self._redacted(response.provider_response_id or ""),
+            opaque=secrets.within(_dump(response), self._redacted) if uses and self._keeps_parts else None,
         )
+
+    def _tool_use(self, part: ToolCallPart) -> ToolUse:
+        raw = part.args if isinstance(part.args, str) else json.dumps(part.args or {}, ensure_ascii=False)
+        raw, name, id = map(self._redacted, (raw, part.tool_name, part.tool_call_id))
+        return ToolUse(id, name, _object(raw), raw)
 
 
 def _openai(route: ModelRoute, key: str, transport: GuardedTransport) -> Model[Any]:
-    from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai import OpenAIProvider
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-    from runs.execution.models.openai_client import LeanOpenAI
+    from runs.execution.models.openai_client import LeanChatModel, LeanOpenAI
 
     sdk = LeanOpenAI(transport, api_key=key or NO_KEY, base_url=route.base_url or "https://api.openai.com/v1")
     if not route.base_url:
-        return OpenAIChatModel(route.model, provider=OpenAIProvider(openai_client=sdk))
+        return LeanChatModel(route.model, provider=OpenAIProvider(openai_client=sdk))
     # Servers that only look like OpenAI know `max_tokens`; few of them know its successor.
     profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
     provider = OpenAICompatibleProvider(route.connection or "openai", openai_client=sdk, profile=profile)
-    return OpenAIChatModel(route.model, provider=provider)
+    return LeanChatModel(route.model, provider=provider)
 
 
 def _anthropic(route: ModelRoute, key: str, transport: GuardedTransport) -> Model[Any]:
@@ -207,11 +208,6 @@ def _response(message: Message) -> ModelResponse:
         args = use.raw if use.args is None else dict(use.args)
         parts.append(ToolCallPart(use.name, args, tool_call_id=use.id))
     return ModelResponse(parts=parts)
-
-
-def _tool_use(part: ToolCallPart) -> ToolUse:
-    raw = part.args if isinstance(part.args, str) else json.dumps(part.args or {}, ensure_ascii=False)
-    return ToolUse(part.tool_call_id, part.tool_name, _object(raw), raw)
 
 
 def _object(raw: str) -> Mapping[str, Json] | None:

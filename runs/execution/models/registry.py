@@ -64,7 +64,7 @@ async def adapter(workspace_id: str, ref: str) -> ModelAdapter:
 
 def load_providers() -> None:
     """Import the providers' libraries now, which takes seconds of CPU, and not within the first call."""
-    for module in ("runs.execution.models.providers", "pydantic_ai.models.openai"):
+    for module in ("runs.execution.models.providers", "runs.execution.models.openai_client"):
         importlib.import_module(module)
 
 

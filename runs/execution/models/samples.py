@@ -75,7 +75,7 @@ def overlap(option: Json, options: Sequence[Json], words: Words) -> int:
             described[name] = description
         else:
             rest.append(line)
-    return len(_stems(f"{option} {described.get(str(option), '')}") & _stems("\n".join(rest)))
+    return len(stems(f"{option} {described.get(str(option), '')}") & stems("\n".join(rest)))
 
 
 def _resolved(schema: Mapping[str, Json], root: Json) -> Mapping[str, Json]:
@@ -138,7 +138,7 @@ def _string(schema: Mapping[str, Json], words: Words, name: str) -> str:
     return text.ljust(int(schema.get("minLength", 0)), ".")
 
 
-def _stems(text: str) -> set[str]:
+def stems(text: str) -> set[str]:
     """Return the words of four letters and more, cut to five, so that "charged" meets "charge"."""
     letters = "".join(character if character.isalnum() else " " for character in text.lower())
     return {word[:5] for word in letters.split() if len(word) >= 4}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pipelines.graph.lock import MAX_OUTPUT
 from pipelines.graph.model import Json
 
 
@@ -58,7 +59,7 @@ class ModelRequest:
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     schema: Json = None
-    max_output: int = 4096
+    max_output: int = MAX_OUTPUT
     temperature: float | None = None
 
     def as_json(self, generation: int) -> dict[str, Json]:

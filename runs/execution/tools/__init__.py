@@ -6,7 +6,7 @@ from pipelines.graph.model import Json
 from pipelines.graph.tools import ToolSpec
 from runs.execution.context import ToolCall
 from runs.execution.failures import config
-from runs.execution.tools import email, http, mcp, rows
+from runs.execution.tools import email, http, knowledge, mcp, rows
 
 Runner = Callable[[Mapping[str, Json], ToolCall], Awaitable[Json]]
 
@@ -15,12 +15,14 @@ _RUNNERS: Mapping[str, Runner] = {
     "email.send@1": email.send,
     "crm.log@1": rows.log,
     "notes.append@1": rows.append,
+    "knowledge.search@1": knowledge.search,
 }
 _TITLES: Mapping[str, Callable[[Mapping[str, Json]], str]] = {
     "http.request@1": lambda args: f"{args.get('method', 'GET')} {str(args.get('url', ''))[:200]}",
     "email.send@1": lambda args: f"Send an email to {args.get('to', '?')}: {str(args.get('subject', ''))[:120]}",
     "crm.log@1": lambda args: f"Log a note about {args.get('contact', '?')} to the CRM",
     "notes.append@1": lambda args: f"Add a note: {str(args.get('text', ''))[:120]}",
+    "knowledge.search@1": lambda args: f"Search {args.get('collection', '?')} for {str(args.get('query', ''))[:120]}",
 }
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from pipelines.graph.model import Json
+from pipelines.graph.tools import names_another_method
 from runs.engine.facts import ErrorClass
 from runs.execution.context import ToolCall
 from runs.execution.egress import tool_guard
@@ -23,15 +24,16 @@ async def request(args: Mapping[str, Json], call: ToolCall) -> Json:
     Raise a transient Failure for an answer that asks to come again, where the call may be repeated.
     """
     method = str(args["method"]).upper()
+    reads = method in SAFE and not names_another_method(args)
     headers = {str(name): str(value) for name, value in (args.get("headers") or {}).items()}
     body = _body(args, headers)
     if named := args.get("idempotency_header"):
         headers[str(named)] = call.idempotency_key
     secret = await secret_headers.revealed(args, call, headers)
-    exchange = Exchange(method, str(args["url"]), {**headers, **secret}, body, follow=method in SAFE)
+    exchange = Exchange(method, str(args["url"]), {**headers, **secret}, body, follow=reads)
     answer = without(await fetch(tool_guard(call.egress), exchange), secret.values())
     if answer.status >= 400:
-        raise _refused(method, answer, repeatable=method in SAFE or bool(named))
+        raise _refused(method, answer, repeatable=reads or bool(named))
     return _result(answer)
 
 

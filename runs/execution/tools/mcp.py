@@ -34,7 +34,7 @@ def server_of(connection: Connection) -> Server:
         secret = secrets.reveal(connection.workspace_id, connection.secret) if connection.secret else ""
     except (NotFound, ImproperlyConfigured) as error:
         raise config("no_secret", f"The secret of {connection.name} cannot be read: {error}") from error
-    return Server(connection.name, connection.base_url, secret, connection.trusted_address)
+    return Server(connection.name, connection.base_url, secret, connection.trusted_address, connection.secret_header)
 
 
 def _server(workspace_id: UUID, name: str) -> Server:

@@ -7,12 +7,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.access import Actor, Capability, actor_for, get
+from accounts import members
+from accounts.access import Actor, Capability, get
 from accounts.errors import Refused
-from accounts.models import Membership
 from pipelines.models import Pipeline
 from runs.api import shapes
-from runs.models import OPEN_RUN_STATES, Run
+from runs.models import OPEN_RUN_STATES, Run, Via
 from runs.services import Order, start_run
 
 LOOK_EVERY = 0.2
@@ -48,15 +48,13 @@ def _order(options: dict[str, Any]) -> Order:
     except json.JSONDecodeError as error:
         raise CommandError(f"--input is not JSON: {error}") from error
     version = options["run_version"]
-    return Order(input=values, version=int(version) if version and version.isdigit() else version)
+    number = int(version) if version and version.isdigit() else version
+    return Order(input=values, version=number, via=Via.COMMAND)
 
 
 def _starter(workspace: str, email: str | None) -> Actor:
-    members = Membership.objects.filter(workspace__slug=workspace).select_related("user").order_by("created_at")
-    for member in members.filter(user__email=email) if email else members:
-        actor = actor_for(member.user, workspace)
-        if actor.can(Capability.RUN):
-            return actor
+    if actor := members.first_who_can(Capability.RUN, workspace, email):
+        return actor
     whom = email or "a member who may start runs"
     raise CommandError(f"The workspace {workspace} has no such member: {whom}.")
 

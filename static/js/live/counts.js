@@ -1,5 +1,7 @@
 // Keeps the counts of the shell fresh: the workspace's socket says "look again", the page fetches its own counts.
+// `workspace:changed` is dispatched on the document for whatever else on the page shows the workspace.
 
+import { bring } from "../bring.js";
 import { follow } from "./socket.js";
 
 const PAUSE_MS = 1500;
@@ -11,7 +13,8 @@ export function start(root, htmx) {
   let first = true;
   const look = () => {
     waiting = undefined;
-    htmx.ajax("GET", element.dataset.counts, { target: element, swap: "none" });
+    bring(htmx, element, element.dataset.counts, "none");
+    root.dispatchEvent(new CustomEvent("workspace:changed"));
   };
   follow({
     address: () => element.dataset.workspaceSocket,

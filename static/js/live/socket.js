@@ -5,7 +5,7 @@ const MOST_DELAY = 5_000;
 const SILENCE = 30_000; // the server says something every 8 s
 const STOP_CODES = new Set([4401, 4403, 4404]);
 
-/** Follow `address()`; `onFrame(object)` per frame, `onState("live" | "away" | "refused")`. Returns `{close}`. */
+/** Follow `address()`; `onFrame(object)` per frame, `onState("live" | "away" | "refused")`. Returns `{send, close}`; what is sent while it is away is lost. */
 export function follow({ address, onFrame, onState }) {
   let socket;
   let delay = FIRST_DELAY;
@@ -47,6 +47,9 @@ export function follow({ address, onFrame, onState }) {
   connect();
 
   return {
+    send(object) {
+      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(object));
+    },
     close() {
       over = true;
       clearTimeout(timer);

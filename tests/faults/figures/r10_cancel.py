@@ -10,7 +10,7 @@ from tests.faults.figures.telling import tell
 from tests.faults.stage import Stage, books_balance, has_no_gap
 
 RUNS = 10
-ITEMS = 40
+ITEMS = 100
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 

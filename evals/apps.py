@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+
+
+class EvalsConfig(AppConfig):
+    name = "evals"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from evals import gates, progress
+        from pipelines import conditions
+        from runs import dispatch
+
+        dispatch.on_poll(progress.advance_all)
+        conditions.on_publish(gates.stands_in_the_way)

@@ -1,0 +1,19 @@
+from django.apps import AppConfig
+
+
+class NoticesConfig(AppConfig):
+    name = "notices"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from approvals import telling
+        from notices import alerts, digest, handlers, sending, spreading
+        from runs import dispatch, effects
+
+        effects.on("approval_requested")(handlers.asked)
+        effects.on("budget_alert")(handlers.alerted)
+        telling.on_act(handlers.acted)
+        dispatch.on_poll(alerts.look)
+        dispatch.on_poll(spreading.spread)
+        dispatch.on_poll(digest.write_due)
+        dispatch.on_poll(sending.wake)

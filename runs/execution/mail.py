@@ -1,0 +1,36 @@
+"""What an actor's mailbox holds: facts, calls that wish to begin or have ended, and who waits for a commit."""
+
+import asyncio
+from dataclasses import dataclass
+
+from runs.engine.facts import Fact, PipelineWanted, StepBlocked, StepFailed, StepSucceeded
+from runs.execution.context import CallIntent, CallOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    intent: CallIntent
+    granted: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    intent: CallIntent
+    outcome: CallOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCommit:
+    """Asks to be told once all that came before it is durable."""
+
+    done: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class FromInbox:
+    id: int
+    fact: Fact
+
+
+Mail = Fact | Begin | Finish | AfterCommit | FromInbox
+RESULTS = StepSucceeded | StepFailed | StepBlocked | PipelineWanted

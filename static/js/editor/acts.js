@@ -1,0 +1,30 @@
+// The plain forms of the editor, sent as commands: what they ask for is done in place instead of on a new page.
+
+import { copy, paste } from "./clipboard.js";
+
+const CHOSEN = ["preset", "port", "to"];
+
+export function start(editor) {
+  const { root, draft, element } = editor;
+  const choose = (place) => place && editor.choose([place]);
+  root.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.matches("[data-step-back]")) event.preventDefault(); // its button is heard by the draft
+    if (!form.matches("[data-command]")) return;
+    event.preventDefault();
+    const { name, args } = read(form);
+    if ("asks" in form.dataset) root.dispatchEvent(new CustomEvent("steps:ask", { detail: { ...args, from: form } }));
+    else if (name === "copy") copy(draft, element.dataset.slug, args.places);
+    else if (name === "paste") paste(draft, args.scope);
+    else if (name === "wrap" || name === "move_into") draft.do(name, args).then((news) => choose(Object.keys(news?.added ?? {})[0]));
+    else draft.do(name, args);
+  });
+}
+
+function read(form) {
+  const args = JSON.parse(form.elements.with.value);
+  if (!("asks" in form.dataset)) {
+    for (const field of CHOSEN) if (form.elements[field]) args[field] = form.elements[field].value;
+  }
+  return { name: form.elements.do.value, args };
+}

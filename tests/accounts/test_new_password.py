@@ -1,0 +1,89 @@
+"""A person changes their password with the one of before, and nobody who only found their session does."""
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.test import Client
+
+from accounts import attempts, second_factor
+from accounts.models import AuditEntry, BrowserSession
+from tests.people import Team, a_team, signed_in_as
+
+PAGE = "/account/password/"
+OLD, NEW = "correct horse battery", "another staple entirely"
+
+pytestmark = pytest.mark.usefixtures("site_addresses")
+
+
+@pytest.fixture
+def team(db: None) -> Team:
+    made = a_team()
+    made.alice.set_password(OLD)
+    made.alice.save()
+    return made
+
+
+def signed_in(password: str = OLD) -> Client:
+    client = Client()
+    answer = client.post("/login/", {"email": "alice@example.com", "password": password})
+    assert answer.status_code == 302, answer.content.decode()
+    return client
+
+
+def inside(client: Client) -> bool:
+    return client.get("/api/v1/members").status_code == 200
+
+
+def test_a_changed_password_ends_every_other_session_and_keeps_this_one(team: Team) -> None:
+    here, there = signed_in(), signed_in()
+    assert PAGE in here.get("/account/").content.decode()
+    before = here.session.session_key
+    assert here.post(PAGE, {"current": OLD, "password": NEW})["Location"] == "/account/"
+    assert [inside(client) for client in (here, there)] == [True, False]
+    assert here.session.session_key != before
+    assert BrowserSession.objects.filter(session=here.session.session_key).exists()
+    assert inside(signed_in(NEW))
+    assert AuditEntry.objects.filter(action="password_changed", actor="alice@example.com").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"current": "wrong", "password": NEW}, "not your password of now"),
+        ({"current": "", "password": NEW}, "required"),
+        ({"current": OLD, "password": "short"}, "too short"),
+        ({"current": OLD, "password": "baton-acme-1"}, "too little of this is left"),
+    ],
+)
+def test_without_the_one_of_before_or_with_a_bad_one_nothing_changes(
+    team: Team, sent: dict[str, str], said: str
+) -> None:
+    here = signed_in()
+    page = here.post(PAGE, sent)
+    assert page.status_code == 200
+    assert said in page.content.decode()
+    assert inside(signed_in())
+
+
+def test_guesses_at_the_one_of_before_are_throttled(team: Team) -> None:
+    here = signed_in()
+    for _ in range(attempts.MOST):
+        here.post(PAGE, {"current": "wrong", "password": NEW})
+    assert "Too many failed sign-ins" in here.post(PAGE, {"current": OLD, "password": NEW}).content.decode()
+    assert inside(signed_in())
+
+
+def test_who_has_no_password_has_none_to_change_and_strangers_sign_in(team: Team) -> None:
+    bob = signed_in_as(team.bob)
+    assert bob.get(PAGE).status_code == 404
+    assert PAGE not in bob.get("/account/").content.decode()
+    assert Client().get(PAGE)["Location"].startswith("/login/?next=")
+
+
+def test_with_a_second_factor_the_password_of_before_is_not_enough(team: Team) -> None:
+    here = signed_in()
+    key = second_factor.Adapter().encrypt("JBSWY3DPEHPK3PXP")
+    Authenticator.objects.create(user=team.alice, type=Authenticator.Type.TOTP, data={"secret": key})
+    led = here.post(PAGE, {"current": OLD, "password": NEW})
+    assert (led.status_code, led["Location"][:13]) == (302, "/login/again/")
+    team.alice.refresh_from_db()
+    assert team.alice.check_password(OLD)

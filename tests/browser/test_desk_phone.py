@@ -1,0 +1,146 @@
+"""The decision page with one hand, on a phone of 390 px: what decides is under the thumb, and nothing is too small."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from accounts.models import User
+from accounts.roles import Role
+from approvals.models import Approval
+from pipelines.graph.canonical import digest
+from tests.approvals.builders import EMAIL, a_question, an_approval
+from tests.browser import test_axe_desk_states as states
+from tests.browser.desk import PHONE, OpenPage
+from tests.pages.builders import World
+from tests.people import a_member
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+THUMB = 44
+LOWER_HALF = PHONE["height"] / 2
+LONG = {**EMAIL, "args": {**EMAIL["args"], "body": "A long letter, line by line.\n" * 120, "subject": "x" * 200}}
+Box = dict[str, float]
+
+
+def a_long_one(world: World, ben: User) -> Approval:
+    return an_approval(world.run, payload=LONG, payload_hash=digest(LONG))
+
+
+def about_money(world: World, ben: User) -> Approval:
+    return a_question(world.run, "budget", payload={"add_usd": "2.00"}, roles=["manager"])
+
+
+DECIDED_BY: dict[str, tuple[Callable[[World, User], Approval], tuple[str, ...]]] = {
+    "undecided": (states.undecided, ("Approve", "Edit…", "Reject…")),
+    "a long letter": (a_long_one, ("Approve", "Edit…", "Reject…")),
+    "part of a quorum": (states.quorum_partly_met, ("Approve", "Reject…")),
+    "held": (states.held_and_mine, ("Take my approval back",)),
+    "held by another": (states.held_by_another, ("Reject…",)),
+    "about money": (about_money, ("Continue the run", "End the run…")),
+    "a step failed": (states.a_step_failed, ("Try again", "Use an output…", "Skip the step", "Stop the run")),
+    "nobody knows": (states.nobody_knows, ("send it again", "It happened…", "Skip the step", "Stop the run")),
+    "an answer": (states.an_answer_is_asked_for, ("Send the answer",)),
+}
+
+
+@pytest.fixture
+def ben(world: World) -> User:
+    return a_member(world.team.workspace, "ben", Role.REVIEWER)
+
+
+def box(found: Locator) -> Box:
+    seen = found.bounding_box()
+    assert seen, found
+    return {**seen, "bottom": seen["y"] + seen["height"], "right": seen["x"] + seen["width"]}
+
+
+def control(page: Page, words: str) -> Locator:
+    return page.locator("#acts > form > button, #acts > details > summary").filter(has_text=words)
+
+
+@pytest.mark.parametrize("name", DECIDED_BY)
+def test_what_decides_is_under_the_thumb_wherever_one_has_read_to(
+    open_page: OpenPage, world: World, ben: User, name: str
+) -> None:
+    make, words = DECIDED_BY[name]
+    who = world.team.carol if name == "about money" else world.team.bob
+    page = open_page(f"/approvals/{make(world, ben).pk}/", who, viewport=PHONE, has_touch=True, is_mobile=True)
+    for share in (0, 0.5, 1):
+        page.evaluate("share => scrollTo(0, share * document.documentElement.scrollHeight)", share)
+        for word in words:
+            expect(control(page, word)).to_be_in_viewport(ratio=1)
+            place = box(control(page, word))
+            assert place["y"] >= LOWER_HALF, (name, word, place)
+            assert place["height"] >= THUMB, (name, word, place)
+            assert place["width"] >= THUMB, (name, word, place)
+            assert is_on_top(page, place), (name, word)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("name", DECIDED_BY)
+def test_nothing_to_press_or_fill_in_is_too_small_for_a_thumb(
+    open_page: OpenPage, world: World, ben: User, name: str
+) -> None:
+    make, _ = DECIDED_BY[name]
+    who = world.team.carol if name == "about money" else world.team.bob
+    page = open_page(f"/approvals/{make(world, ben).pk}/", who, viewport=PHONE, has_touch=True, is_mobile=True)
+    small = [found for found in targets(page) if found["width"] < THUMB or found["height"] < THUMB]
+    assert small == []
+
+
+def test_the_last_lines_are_not_behind_what_decides(open_page: OpenPage, world: World, ben: User) -> None:
+    page = open_page(f"/approvals/{a_long_one(world, ben).pk}/", viewport=PHONE, has_touch=True, is_mobile=True)
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    last = box(page.locator("main > .card.body"))
+    assert last["bottom"] <= box(page.locator("#acts"))["y"]
+
+
+def test_a_rejection_is_written_and_sent_with_one_thumb(open_page: OpenPage, world: World, ben: User) -> None:
+    asked = a_long_one(world, ben)
+    page = open_page(f"/approvals/{asked.pk}/", viewport=PHONE, has_touch=True, is_mobile=True)
+    control(page, "Reject…").tap()
+    reason, send = page.get_by_label("Why? The step is told."), page.locator("#acts details[open] form button")
+    for one in (reason, send):
+        expect(one).to_be_in_viewport(ratio=1)
+        place = box(one)
+        assert place["height"] >= THUMB
+        assert place["y"] >= LOWER_HALF, place
+    reason.fill("It is far too long.")
+    send.tap()
+    expect(page.locator("#toasts")).to_contain_text("Rejected:")
+    asked.refresh_from_db()
+    assert asked.state == "rejected"
+
+
+def test_an_edit_fits_the_phone_and_its_button_can_be_reached(open_page: OpenPage, world: World, ben: User) -> None:
+    asked = a_long_one(world, ben)
+    page = open_page(f"/approvals/{asked.pk}/", viewport=PHONE, has_touch=True, is_mobile=True)
+    control(page, "Edit…").tap()
+    page.get_by_label("Subject").fill("Shorter")
+    send = page.get_by_role("button", name="Approve the edit")
+    send.scroll_into_view_if_needed()
+    expect(send).to_be_in_viewport(ratio=1)
+    assert box(send)["height"] >= THUMB
+    send.tap()
+    expect(page.locator("#toasts")).to_contain_text("Approved:")
+    asked.refresh_from_db()
+    assert (asked.state, asked.payload["args"]["subject"]) == ("approved", "Shorter")
+
+
+def is_on_top(page: Page, place: Box) -> bool:
+    """Tell whether a finger in the middle of it meets it, and not something that lies above."""
+    middle = [place["x"] + place["width"] / 2, place["y"] + place["height"] / 2]
+    return bool(page.evaluate("([x, y]) => !!document.elementFromPoint(x, y)?.closest('#acts')", middle))
+
+
+def targets(page: Page) -> list[dict[str, Any]]:
+    """Return what can be pressed or filled in on the page, but for links within text, which may be as high as it."""
+    found: list[dict[str, Any]] = page.evaluate(
+        """() => [...document.querySelectorAll(
+            "main :is(button, summary, select, textarea, input:not([type=hidden])), .bar .btn, .tabbar a, main a.btn")]
+          .filter(one => one.checkVisibility({visibilityProperty: true}) && one.getClientRects().length)
+          .map(one => ({what: one.outerHTML.slice(0, 80), ...((({width, height}) => ({width, height}))(
+            one.getBoundingClientRect()))}))"""
+    )
+    return found

@@ -1,0 +1,232 @@
+"""The parts of a step's form in the browser: values to pick, conditions, rows of a schema, by pointer and by key."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Route, expect
+
+from pipelines import drafts
+from pipelines.library import agents
+from pipelines.library.agents import AgentFields
+from tests.browser.canvas import Canvas, Open, a_canvas_document, until
+from tests.pages.builders import a_model_call
+from tests.people import Team, acting
+from tests.runs.builders import a_run
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+
+
+def a_canvas_with_rules(open_canvas: Open, team: Team) -> Canvas:
+    document = a_canvas_document("ruled")
+    document["graph"]["nodes"]["check"] = {
+        "kind": "decide",
+        "title": "Is it about tea",
+        "mode": "rules",
+        "routes": [{"port": "tea", "when": "input.topic == 'tea'"}],
+        "otherwise": "other",
+    }
+    edges = document["graph"]["edges"]
+    edges[2:3] = [{"from": "check", "to": "all", "port": "tea"}, {"from": "check", "to": "result", "port": "other"}]
+    document["graph"]["nodes"]["result"]["value"] = "${steps.write.output}"
+    drafts.create(acting(team.alice), document)
+    return Canvas(open_canvas(path="/pipelines/ruled/").page, "ruled")
+
+
+def test_a_value_is_picked_into_the_prompt_where_the_cursor_is(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("check")
+    prompt, template = canvas.prompt, canvas.page.locator('#inspector [name="f.prompt"]')
+    prompt.fill("About : go on.")
+    prompt.evaluate("one => one.setSelectionRange(6, 6)")
+    canvas.page.get_by_text("Pick a value").click()
+    pick = canvas.page.locator("[data-pick] .value-list")
+    pick.locator('[data-insert="${input.topic}"]').click()
+    expect(template).to_have_value("About ${input.topic}: go on.")
+    expect(prompt).to_be_focused()
+    canvas.page.keyboard.press("End")
+    pick.locator('[data-insert="${steps.write.output}"]').focus()
+    canvas.press("Enter")
+    expect(template).to_have_value("About ${input.topic}: go on.${steps.write.output}")
+    canvas.press("Tab")
+    expect(canvas.pills).to_contain_text(["Form · topic", "Write a draft"])
+    assert canvas.node("check")["prompt"] == "About ${input.topic}: go on.${steps.write.output}"
+
+
+def inputs(canvas: Canvas) -> dict[str, Any]:
+    return dict(canvas.draft.document["inputs"])
+
+
+def test_what_is_written_while_an_answer_is_on_its_way_is_kept(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("check")
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    canvas.page.route("**/step/", hold_the_first)
+    prompt, template = canvas.prompt, canvas.page.locator('#inspector [name="f.prompt"]')
+    prompt.fill("First. ")
+    until(lambda: canvas.page.wait_for_timeout(20) is None and len(held) == 1)
+    canvas.page.get_by_text("Pick a value").click()
+    canvas.page.locator('[data-insert="${input.topic}"]').click()
+    canvas.page.locator("#step-title").focus()
+    held[0].continue_()
+    expect(canvas.pills).to_contain_text(["Form · topic"])
+    expect(template).to_have_value("First. ${input.topic}")
+    canvas.edits(2)
+    assert canvas.node("check")["prompt"] == "First. ${input.topic}"
+
+
+def test_what_the_start_form_asks_for_is_changed_row_by_row(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("start")
+    form = canvas.page.locator("#inspector")
+    form.get_by_role("button", name="Add a field").click()
+    canvas.page.keyboard.type("words")
+    canvas.press("Tab")
+    canvas.page.keyboard.type("number")
+    form.locator('[name="schema-0-required"]').check()
+    until(lambda: set(inputs(canvas).get("required", [])) == {"topic", "words"})
+    assert inputs(canvas)["properties"]["words"]["type"] == "number"
+    before = inputs(canvas)["required"]
+    form.get_by_role("button", name="Move this field up").nth(1).focus()
+    canvas.press("Enter")
+    until(lambda: inputs(canvas)["required"] == before[::-1])
+    form.get_by_role("button", name="Remove this field").first.click()
+    until(lambda: set(inputs(canvas)["properties"]) == {before[0]})
+
+
+def test_a_rule_is_built_of_a_value_a_comparison_and_another_value(open_canvas: Open, team: Team) -> None:
+    canvas = a_canvas_with_rules(open_canvas, team)
+    canvas.choose("check")
+    rules = canvas.page.locator("#inspector .conds").first
+    rules.get_by_label("Comparison").first.select_option(label="is not")
+    canvas.edits(1)
+    assert canvas.node("check")["routes"][0]["when"] == "input.topic != 'tea'"
+    value = canvas.page.locator("#inspector .conds").first.get_by_label("Compared with").first
+    value.focus()
+    canvas.press("Control+a")
+    canvas.page.keyboard.type("coffee")
+    canvas.press("Tab")
+    canvas.edits(2)
+    assert canvas.node("check")["routes"][0]["when"] == "input.topic != 'coffee'"
+
+
+def test_a_new_way_out_has_its_port_at_once(open_canvas: Open, team: Team) -> None:
+    canvas = a_canvas_with_rules(open_canvas, team)
+    canvas.choose("check")
+    before = canvas.box("check").locator("[data-port]").evaluate_all("all => all.map(one => one.dataset.port)")
+    routes = canvas.page.locator('#inspector [data-field="/routes"]')
+    routes.get_by_role("button", name="Add", exact=True).click()
+    routes.locator('[name="f.routes.1.port"]').fill("coffee")
+    routes.locator('[name="f.routes.1.when~0.path"]').fill("input.topic")
+    routes.locator('[name="f.routes.1.when~0.value"]').fill("coffee")
+    expect(canvas.box("check").locator('[data-port="coffee"]')).to_be_visible()
+    assert "coffee" not in before
+    assert canvas.chosen() == ["check"]
+    until(lambda: "coffee" in str(canvas.node("check")["routes"][1].get("when")))
+    until(lambda: canvas.page.locator("[data-editor].saving").count() == 0)  # no box moves any more
+    canvas.drag(canvas.port("check", "coffee"), canvas.middle("result"))
+    until(lambda: "check:coffee:result" in canvas.edges())
+
+
+def test_a_rule_is_written_as_an_expression_too(open_canvas: Open, team: Team) -> None:
+    canvas = a_canvas_with_rules(open_canvas, team)
+    canvas.choose("check")
+    summary = canvas.page.locator("#inspector .as-text summary").first
+    summary.focus()
+    canvas.press("Enter")
+    text = canvas.page.locator("#inspector .as-text input").first
+    text.fill("input.topic.startsWith('t')")
+    canvas.edits(1)
+    assert canvas.node("check")["routes"][0]["when"] == "input.topic.startsWith('t')"
+    text = canvas.page.locator('#inspector textarea[name="f.routes.0.when"]')
+    expect(text).to_have_value("input.topic.startsWith('t')")
+    text.fill("input.topic.")
+    expect(canvas.page.locator("#inspector [role=alert]").first).to_be_visible()
+
+
+def test_a_model_is_chosen_from_rows_with_price_and_speed(open_canvas: Open, team: Team) -> None:
+    now = timezone.now()
+    a_model_call(
+        a_run(acting(team.alice).workspace), 10, model="demo/judge", start=now, end=now + dt.timedelta(seconds=3)
+    )
+    canvas = open_canvas()
+    canvas.choose("check")
+    canvas.page.get_by_text("Prices and speeds").click()
+    rows = canvas.page.locator("#inspector .model-rows")
+    measured = rows.locator('[data-model="demo/judge"]')
+    expect(measured).to_contain_text("3.0 s")
+    expect(measured).to_contain_text(" in · ")
+    expect(rows.locator('[data-model="demo/writer"]')).to_contain_text("not measured yet")
+    measured.click()
+    canvas.edits(1)
+    assert canvas.node("check")["model"] == "demo/judge"
+    rows.locator('[data-model="demo/writer"]').focus()
+    canvas.press("Enter")
+    canvas.edits(2)
+    assert canvas.node("check")["model"] == "demo/writer"
+    expect(canvas.page.locator('#inspector [name="f.model"]')).to_have_value("demo/writer")
+
+
+def test_words_of_the_failure_policy_lead_to_the_fields_they_speak_of(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("check")
+    policy = canvas.page.locator("#inspector .policy")
+    policy.get_by_role("link", name="the run stops").click()
+    then = canvas.page.locator('#inspector [name="f.on_error.then"]')
+    expect(then).to_be_focused()
+    then.select_option(label="Ask a person")
+    canvas.edits(1)
+    expect(policy).to_contain_text("at last a person is asked.")
+    expect(then).to_be_visible()
+    policy.get_by_role("link").first.focus()
+    canvas.press("Enter")
+    expect(canvas.page.locator('#inspector [name="f.on_error.repair.max_attempts"]')).to_be_focused()
+
+
+def a_canvas_with_a_team(open_canvas: Open, team: Team) -> Canvas:
+    for slug in ("critic", "judge"):
+        agents.create(acting(team.alice), slug, AgentFields(model="demo/writer", instructions="Speak."))
+    document = a_canvas_document("talk")
+    document["graph"]["nodes"]["check"] = {
+        "kind": "team",
+        "title": "Talk it over",
+        "task": "Judge ${steps.write.output}.",
+        "mode": "round_robin",
+        "members": ["writer@1", "critic@1"],
+        "stop": {"max_turns": 4},
+    }
+    drafts.create(acting(team.alice), document)
+    return Canvas(open_canvas(path="/pipelines/talk/").page, "talk")
+
+
+def test_who_takes_part_in_a_team_is_a_row_each(open_canvas: Open, team: Team) -> None:
+    canvas = a_canvas_with_a_team(open_canvas, team)
+    canvas.choose("check")
+    form = canvas.page.locator("#inspector")
+    form.get_by_label("Title").fill("Talk about it")
+    canvas.edits(1)
+    assert canvas.node("check")["members"] == ["writer@1", "critic@1"]
+    rows = form.locator('[data-field="/members"]')
+    rows.get_by_role("button", name="Add", exact=True).click()
+    rows.locator("select").nth(2).select_option("judge@1")
+    canvas.edits(2)
+    assert canvas.node("check")["members"] == ["writer@1", "critic@1", "judge@1"]
+    rows.get_by_role("button", name="Move up").nth(2).focus()
+    canvas.press("Enter")
+    canvas.edits(3)
+    assert canvas.node("check")["members"] == ["writer@1", "judge@1", "critic@1"]
+    rows.get_by_role("button", name="Remove").first.focus()
+    canvas.press("Enter")
+    canvas.edits(4)
+    assert canvas.node("check")["members"] == ["judge@1", "critic@1"]
+    canvas.page.goto(canvas.page.url.replace("/talk/", "/talk/outline/"))
+    canvas.page.locator(".ol-members").get_by_role("link", name="Open the agent critic").click()
+    canvas.page.wait_for_url("**/agents/critic/")

@@ -1,0 +1,113 @@
+"""Two people on one draft: each sees where the other is and what they change, also after the server was away."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import BrowserContext, Page, expect
+
+from accounts.models import User
+from orchestrator_site.build import build_assets
+from pipelines.models import Draft
+from tests.browser.test_axe_states import Audit
+from tests.conftest import LiveStack
+from tests.people import Team, a_team, acting, signed_in_as
+from tests.pipelines.builders import a_pipeline, a_writer
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180), pytest.mark.django_db(transaction=True)]
+DESK = {"width": 1440, "height": 900}
+
+
+@pytest.fixture
+def team(live_stack: LiveStack) -> Team:
+    build_assets()
+    team = a_team()
+    a_writer(acting(team.alice))
+    a_pipeline(acting(team.alice))
+    return team
+
+
+@pytest.fixture
+def open_page(team: Team, live_stack: LiveStack, new_context: Callable[..., BrowserContext]) -> Callable[..., Page]:
+    def opened(user: User, path: str, **look: Any) -> Page:
+        context = new_context(viewport=DESK, reduced_motion="reduce", **look)
+        session = signed_in_as(user).cookies[settings.SESSION_COOKIE_NAME].value
+        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_stack.url}])
+        page = context.new_page()
+        page.goto(f"{live_stack.url}{path}")
+        return page
+
+    return opened
+
+
+def test_two_people_see_where_the_other_is_and_what_they_change(
+    open_page: Callable[..., Page], team: Team, live_stack: LiveStack
+) -> None:
+    alice = open_page(team.alice, "/pipelines/brief/")
+    dana = open_page(team.dana, "/pipelines/brief/outline/")
+    expect(alice.locator("#presence")).to_contain_text("Dana is here")
+    dana.locator('#outline [data-step="write"]').click()
+    expect(alice.locator("#presence")).to_contain_text("Dana is in “Write”")
+    expect(alice.locator('#node-write[data-held-by="Dana"]')).to_be_visible()
+    alice.locator("#node-start").focus()
+    alice.keyboard.press("a")
+    alice.keyboard.type("transform")
+    alice.keyboard.press("Enter")
+    expect(dana.locator('#outline [data-step="transform"]')).to_be_visible()
+    dana.locator("#step-title").fill("Compose")
+    expect(alice.locator("#node-write")).to_contain_text("Compose")
+    live_stack.web.stop(10)
+    expect(alice.locator("#presence")).to_be_empty(timeout=20_000)
+    live_stack.start()
+    expect(alice.locator("#presence")).to_contain_text("Dana is in “Compose”", timeout=20_000)
+    dana.locator('#outline [data-step="transform"]').focus()
+    dana.keyboard.press("Delete")
+    expect(alice.locator("#node-transform")).to_have_count(0)
+    dana.get_by_role("button", name="Undo").last.click()
+    expect(alice.locator("#node-transform")).to_be_visible()
+    assert Draft.objects.get().document["graph"]["nodes"]["write"]["title"] == "Compose"
+
+
+def test_what_somebody_is_writing_is_not_overwritten_and_overwrites_nothing(
+    open_page: Callable[..., Page], team: Team
+) -> None:
+    alice = open_page(team.alice, "/pipelines/brief/?node=write")
+    alice.locator("#step-title").focus()
+    dana = open_page(team.dana, "/pipelines/brief/?node=write")
+    dana.locator("#step-title").fill("Dana's")
+    expect(alice.locator("#node-write")).to_contain_text("Dana's")
+    alice.keyboard.type("Alice's")
+    expect(alice.locator("#toasts")).to_contain_text("Dana changed the step")
+    assert Draft.objects.get().document["graph"]["nodes"]["write"]["title"] == "Dana's"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_colleague_a_conflict_values_to_pick_and_a_server_that_is_away_break_no_rule(
+    open_page: Callable[..., Page], team: Team, live_stack: LiveStack, theme: str
+) -> None:
+    alice = open_page(team.alice, "/pipelines/brief/?node=write", color_scheme=theme, bypass_csp=True)
+    audit = Audit(alice)
+    alice.locator("#inspector [data-pick] summary").first.click()
+    expect(alice.locator("#inspector [data-pick] .value-list button").first).to_be_visible()
+    audit.look("values to pick")
+    alice.locator("#step-title").focus()
+    dana = open_page(team.dana, "/pipelines/brief/?node=write")
+    expect(alice.locator('#node-write[data-held-by="Dana"]')).to_be_visible()
+    audit.look("a colleague on the same step")
+    dana.locator("#step-title").fill("Dana's")
+    expect(alice.locator("#node-write")).to_contain_text("Dana's")
+    alice.keyboard.type("Alice's")
+    expect(alice.locator("#toasts")).to_contain_text("Dana changed the step")
+    audit.look("a conflict")
+    live_stack.web.stop(10)
+    alice.locator("#node-start").focus()
+    alice.keyboard.press("a")
+    alice.keyboard.type("transform")
+    alice.keyboard.press("Enter")
+    expect(alice.locator("#draft-waits")).to_have_text("1 change waits for Baton", timeout=20_000)
+    audit.look("a change that waits for a server that is away")
+    live_stack.start()
+    expect(alice.locator("#node-transform")).to_be_visible(timeout=30_000)
+    audit.look("back again")
+    assert audit.found == []

@@ -1,0 +1,214 @@
+"""A pipeline stands in for whatever can hand on what it was given, not for agents alone (engine.md §3, fallback)."""
+
+from typing import Any
+
+import pytest
+
+from pipelines.graph.model import Document
+from runs.engine.facts import StepSucceeded
+from runs.engine.status import RunState
+from tests.engine.building import a_document, a_graph
+from tests.engine.kin import Family
+from tests.engine.playing import Fails
+
+LAST = {"on_error": {"retry": {"max_attempts": 1}, "fallback": [{"pipeline": "spare"}]}}
+ROUTES = {"mode": "ai", "routes": [{"port": "good"}, {"port": "bad"}], "otherwise": "bad", "agent": "writer"}
+ITEM = a_graph("dig", dig={"prompt": "${item}"})
+
+
+def a_spare(value: Any = "${input}", **fields: Any) -> Document:
+    nodes = {"result": {"value": value}, **fields}
+    return a_document(a_graph("start >> result" if not fields else "start >> look >> result", **nodes), id="spare")
+
+
+def a_family(step: dict[str, Any], script: Any = None, drawing: str = "start >> a >> result", **more: Any) -> Family:
+    policy = {"on_error": more.pop("on_error", LAST["on_error"])}
+    nodes = {"a": {**step, **policy}, "result": {"value": "${steps.a.output}"}, **more.pop("nodes", {})}
+    parent = a_document(a_graph(drawing, **nodes), id="parent")
+    return Family(parent, {"spare": more.pop("spare", a_spare())}, {"a": Fails("refused"), **(script or {})}, **more)
+
+
+@pytest.mark.parametrize(
+    ("step", "script", "given"),
+    [
+        ({"kind": "tool", "tool": "shop.look@1", "args": {"item": "tea"}}, {}, {"item": "tea"}),
+        ({"kind": "each", "over": ["x", "y"], "graph": ITEM}, {"dig": Fails()}, {"over": ["x", "y"]}),
+        ({"kind": "each", "over": ["x"], "spread": True, "graph": ITEM}, {"dig": Fails()}, {"over": ["x"]}),
+        ({"kind": "team", "task": "Win.", "members": ["ann", "ben"]}, {"speak_1": Fails()}, {"task": "Win."}),
+        (
+            {"kind": "supervisor", "task": "Lead.", "agent": "host", "workers": [{"agent": "ann"}]},
+            {"leader": Fails()},
+            {"task": "Lead."},
+        ),
+    ],
+    ids=["action", "for each", "spread", "team", "supervisor"],
+)
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_pipeline_is_given_what_the_step_was_given(
+    step: dict[str, Any], script: Any, given: dict[str, Any], crashes: bool
+) -> None:
+    family = a_family(step, script)
+    family.root.begin()
+    if crashes:
+        family.root.crash(crashed=False)
+    family.play()
+    assert family.root.run.output == given, family.root.run.error
+    assert family.root.row("a")["flags"] == ["degraded"]
+    if crashes:
+        family.root.crash(crashed=False)
+    assert family.root.run.state is RunState.SUCCEEDED
+
+
+def test_it_merges_in_the_place_of_a_judge() -> None:
+    merge = {"kind": "combine", "merge": "synthesize", "agent": "writer", "prompt": "Be brief."}
+    family = a_family(merge, drawing="start >> b, c >> a >> result").play()
+    assert family.root.run.output == {
+        "prompt": "Be brief.",
+        "candidates": [{"name": "b", "value": "b"}, {"name": "c", "value": "c"}],
+    }
+    (child,) = family.children()
+    assert child.origin.labels["input.candidates"] == "tool"
+
+
+@pytest.mark.parametrize(
+    ("answer", "taken"), [("good", "yes"), ({"chosen": "good", "reason": "So."}, "yes"), ({"chosen": "bad"}, "no")]
+)
+def test_it_routes_in_the_place_of_a_model(answer: Any, taken: str) -> None:
+    route = {"kind": "decide", **ROUTES, "value": "Hello"}
+    family = a_family(
+        route,
+        drawing="start >> a; a:good >> yes; a:bad >> no",
+        nodes={name: {"kind": "output", "value": name} for name in ("yes", "no")} | {"result": {"value": "1"}},
+        spare=a_spare(answer),
+    ).play()
+    assert family.root.state(taken) == "succeeded"
+    (child,) = family.children()
+    assert child.input == {"value": "Hello"}
+
+
+def test_a_port_that_is_not_there_fails_the_route() -> None:
+    family = a_family(
+        {"kind": "decide", **ROUTES, "value": "Hello"},
+        drawing="start >> a; a:good >> yes; a:bad >> no",
+        nodes={name: {"kind": "output", "value": name} for name in ("yes", "no")} | {"result": {"value": "1"}},
+        spare=a_spare("nowhere"),
+    ).play()
+    assert family.root.row("a")["error"]["code"] == "unknown_route"
+    assert len(family.children()) == 1
+
+
+@pytest.mark.parametrize("low", [False, True])
+def test_a_pipeline_whose_output_does_not_do_is_not_run_again(low: bool) -> None:
+    rubric = {"rule": "ai_rubric", "rubric": "Is it kind?", "model": "demo/writer", "min_score": 0.7}
+    merge = {"kind": "combine", "merge": "synthesize", "agent": "writer"}
+    more: dict[str, Any] = {"checks": [rubric]} if low else {"output_schema": {"type": "string"}}
+
+    def by_turns(start: Any) -> Any:
+        verdict = {"score": 0.1, "reason": "So.", "finding": "It is unkind."}
+        done = StepSucceeded(start.path, start.attempt, {"verdicts": [verdict]})
+        return done if start.judging else Fails("refused")
+
+    drawing = "start >> b, c >> a >> result"
+    family = a_family({**merge, **more}, {"a": by_turns}, drawing).play()
+    assert family.root.row("a")["error"]["code"] == ("judged_too_low" if low else "invalid_output")
+    assert len(family.children()) == 1
+
+
+def test_what_stands_in_is_no_tried_step_and_its_failure_is_the_steps() -> None:
+    failing = a_spare("1", look={"on_error": {"retry": {"max_attempts": 1}}})
+    each = {"kind": "each", "over": ["x", "y"], "graph": ITEM}
+    family = a_family(each, {"dig": Fails(), "look": Fails("transient")}, spare=failing).play()
+    assert len(family.children()) == 1
+    assert family.root.row("a")["error"]["code"] == "child_failed"
+
+
+ORDER = {"kind": "tool", "tool": "shop.order@1", "args": {"item": "tea"}}
+LOOK = {"kind": "tool", "tool": "shop.look@1", "args": {"item": "tea"}}
+LOST = Fails("transient", "connection_lost", lost=True)
+
+
+@pytest.mark.parametrize(
+    ("step", "said", "children"),
+    [
+        (ORDER, [LOST], 0),
+        (ORDER, [LOST, Fails("transient")], 0),
+        (ORDER, [Fails("timeout", "timeout", lost=True), Fails("transient", "circuit_open")], 0),
+        ({**ORDER, "output_schema": {"type": "object"}}, ["ordered"], 0),
+        (ORDER, [Fails("internal")], 0),
+        (ORDER, [Fails("transient")], 1),
+        (ORDER, [Fails("tool_error")], 1),
+        (LOOK, [LOST], 1),
+    ],
+    ids=["lost", "lost, then failed", "late, then alone", "done", "broke out", "busy", "refused", "changes nothing"],
+)
+@pytest.mark.parametrize("crashes", [False, True])
+def test_no_pipeline_stands_in_for_an_action_that_may_have_been_done(
+    step: dict[str, Any], said: list[Any], children: int, crashes: bool
+) -> None:
+    policy = {"on_error": {"retry": {"max_attempts": 2}, "fallback": [{"pipeline": "spare"}]}}
+    family = a_family(step, {"a": said}, **policy)
+    family.root.begin()
+    family.root.answer("approve") if family.root.asked() else None
+    family.root.finish("a")
+    if crashes and not family.root.run.state.is_terminal:
+        family.root.crash(crashed=False)
+    family.play()
+    assert len(family.children()) == children
+    assert (family.root.run.state == "succeeded") is bool(children)
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+def test_no_pipeline_stands_in_for_an_action_in_which_a_worker_went(crashed: bool) -> None:
+    family = a_family(ORDER, {"a": Fails("tool_error")})
+    family.root.begin()
+    family.root.answer("approve")
+    family.root.crash(crashed=crashed)
+    family.play()
+    assert (family.root.run.state, family.children()) == ("failed", [])
+
+
+def test_items_under_way_go_on_beside_it_and_change_nothing() -> None:
+    each = {"kind": "each", "over": ["x", "y"], "graph": ITEM}
+    family = a_family(each, {"a[0].dig": Fails()})
+    family.root.begin()
+    family.root.finish("a[0].dig")
+    family.deliver()
+    assert family.root.row("a")["wait_reason"] == "children"
+    family.root.crash(crashed=False)
+    family.play()
+    assert family.root.run.output == {"over": ["x", "y"]}
+
+
+def test_a_person_who_orders_a_retry_gets_the_step_itself_again() -> None:
+    each = {"kind": "each", "over": ["x", "y"], "graph": ITEM}
+    policy = {"on_error": {"fallback": [{"pipeline": "spare"}], "then": "ask_human"}}
+    parent = a_document(a_graph("start >> a >> result", a={**each, **policy}, result={"value": "${steps.a.output}"}))
+    failing = a_spare("1", look={"on_error": {"retry": {"max_attempts": 1}}})
+    script = {"a[0].dig": [Fails(), "again"], "look": Fails()}
+    family = Family(parent, {"spare": failing}, script).play()
+    assert family.root.row("a")["wait_reason"] == "failure"
+    family.root.answer("retry")
+    family.play()
+    assert family.root.run.output == ["again", "a[1].dig"]
+
+
+def test_members_of_a_team_have_the_models_among_its_stand_ins_and_not_the_pipelines() -> None:
+    both = {"on_error": {"retry": {"max_attempts": 1}, "fallback": [{"pipeline": "spare"}, {"model": "demo/echo"}]}}
+    team = {"kind": "team", "task": "Win.", "members": ["ann", "ben"], "stop": {"max_turns": 2}, **both}
+    parent = a_document(a_graph("start >> a >> result", a=team, result={"value": "${steps.a.output}"}), id="parent")
+
+    def by_model(start: Any) -> Any:
+        return StepSucceeded(start.path, start.attempt, "said") if start.model else Fails()
+
+    family = Family(parent, {"spare": a_spare()}, {"speak_1": by_model, "speak_2": "also"}).play()
+    assert family.root.run.output == "also"
+    assert not family.children()
+
+
+def test_what_a_pipeline_may_have_made_is_trusted_like_a_tools_answer() -> None:
+    send = {"args": {"to": "bo@example.com", "body": "${steps.a.output}"}}
+    write = {"prompt": "Write.", **LAST}
+    parent = a_document(a_graph("start >> a >> send >> result", a=write, send=send), id="parent")
+    family = Family(parent, {"spare": a_spare()}, {"a": Fails("refused")}).play()
+    (question,) = family.root.asked()
+    assert question["trust"]["/args/body"] == "tool"

@@ -1,0 +1,152 @@
+"""What the decision page says of one call: whose words it holds, both differences, and what it has cost."""
+
+import re
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+
+from approvals import services
+from approvals.models import Approval
+from approvals.policy import Decision
+from pipelines.graph.canonical import digest
+from tests.approvals.builders import EMAIL, an_approval, approve
+from tests.pages.builders import HOSTILE, World, a_run_of, a_step
+from tests.people import acting, signed_in_as
+
+pytestmark = pytest.mark.django_db
+SAID_ABOVE = ("Exactly what will happen", "Exactly what was approved", "What was asked for")
+REQUEST: dict[str, Any] = {
+    "tool": "http.request@1",
+    "args": {
+        "method": "POST",
+        "url": "https://northwind.example/orders",
+        "headers": {"X-Kind": "order"},
+        "json": {"lines": [{"text": "Two bearings"}], "note": "Soon"},
+    },
+}
+
+
+def shown(world: World, approval: Approval, name: str = "bob") -> str:
+    response = signed_in_as(getattr(world.team, name)).get(f"/approvals/{approval.pk}/")
+    assert response.status_code == 200
+    return str(response.content.decode())
+
+
+def said_of(page: str, label: str) -> str:
+    """Return the words beside one value of the call."""
+    [found] = re.findall(rf"<dt>{label}</dt><dd>(.*?)</dd>", page, re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", found)).strip()
+
+
+def a_call(world: World, payload: dict[str, Any], **changes: Any) -> Approval:
+    action = {"tool": payload["tool"], "effect": "irreversible"}
+    return an_approval(world.run, payload=payload, payload_hash=digest(payload), action=action, **changes)
+
+
+def with_args(**args: str) -> dict[str, Any]:
+    return {**EMAIL, "args": {**EMAIL["args"], **args}}
+
+
+@pytest.mark.parametrize(
+    ("trust", "words"),
+    [
+        ("model", "written by a model, untrusted"),
+        ("tool", "from outside, untrusted"),
+        ("user", "from the starter of the run"),
+        ("author", ""),
+    ],
+)
+def test_each_value_says_whose_words_it_holds(world: World, trust: str, words: str) -> None:
+    page = shown(world, a_call(world, EMAIL, trust={"/args/body": trust, "/args/to": "author"}))
+    assert said_of(page, "Text") == f"Good morning, Ana. {words}".strip()
+    assert said_of(page, "To") == "ana@northwind.example", "the author of the pipeline wrote that"
+    assert page.count("untrusted") == (1 if "untrusted" in words else 0)
+
+
+def test_untrusted_words_within_a_value_mark_the_value(world: World) -> None:
+    trust = {"/args/json/lines/0/text": "tool", "/args/json/note": "model", "/args/headers/X-Kind": "author"}
+    page = shown(world, a_call(world, REQUEST, trust={**trust, "/args/jsonish": "user"}))
+    assert said_of(page, "Json").endswith("from outside, untrusted written by a model, untrusted")
+    assert "untrusted" not in said_of(page, "Headers")
+    assert "from the starter" not in page
+
+
+def test_untrusted_words_stand_there_as_text(world: World) -> None:
+    page = shown(world, a_call(world, with_args(body=HOSTILE)))
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "written by a model, untrusted" in said_of(page, "Text")
+
+
+def test_what_a_person_changed_stands_before_and_after(world: World) -> None:
+    asked = an_approval(world.run, min_approvals=2)
+    edited = with_args(subject="Good day")
+    services.decide(acting(world.team.bob), asked.pk, approve(asked, payload=edited))
+    [section] = re.findall(r"What a person changed</h3>(.*?)</section>", shown(world, asked), re.DOTALL)
+    assert "<del>Hello</del>" in section
+    assert "<ins>Good day</ins>" in section
+    assert "Text" not in section, "what stayed is no change"
+    assert "What a person changed" not in shown(world, world.approval)
+
+
+def test_a_call_is_held_against_the_last_approved_one_like_it(world: World) -> None:
+    first = an_approval(world.run)
+    assert "Since the last one like it" not in shown(world, first), "there is none"
+    services.decide(acting(world.team.bob), first.pk, approve(first))
+    same, other = a_call(world, EMAIL), a_call(world, with_args(body="Good evening, Ana."))
+    assert "Nothing differs: the same call again." in text_of_page(shown(world, same))
+    page = shown(world, other)
+    [section] = re.findall(r"Since the last one like it(.*?)</section>", page, re.DOTALL)
+    assert f'href="/approvals/{first.pk}/"' in section
+    assert f"run #{world.run.number}, approved" in section
+    assert "<del>morning</del>" in section
+    assert "<ins>evening</ins>" in section
+
+
+def text_of_page(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def test_it_says_what_the_run_has_cost_step_by_step(world: World) -> None:
+    run = a_run_of(world.pipeline, world.team, state="waiting", cost_micros=20_900)
+    a_step(run, "research", "agent", state="succeeded", cost_micros=18_400)
+    a_step(run, "write", "agent", state="succeeded", cost_micros=2_500)
+    a_step(run, "look", "agent", state="succeeded", cost_micros=0, unpriced_calls=1)
+    a_step(run, "note", "transform", state="succeeded", cost_micros=0)
+    page = shown(world, an_approval(run))
+    [section] = re.findall(r"How it got here(.*?)</section>", page, re.DOTALL)
+    told = text_of_page(section)
+    assert "$0.0209 so far" in told
+    assert re.findall(r"\$[\d.]+|unknown price", told)[1:] == ["$0.0184", "$0.0025", "unknown price"]
+
+
+def test_a_question_about_money_says_what_was_spent_and_what_is_asked(world: World) -> None:
+    run = a_run_of(world.pipeline, world.team, state="waiting", cost_micros=480_000)
+    calm = {"action": None, "payload": {"add_usd": "2.00"}, "payload_hash": "", "trust": {}, "roles": ["manager"]}
+    asked = an_approval(run, kind="budget", title="More money?", **calm)
+    page = shown(world, asked, "carol")
+    assert "It has spent $0.48." in text_of_page(page)
+    assert 'name="add_usd" inputmode="decimal" value="2.00"' in page
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "runs"),
+    [
+        ("open", "Exactly what will happen", True),
+        ("approved", "Exactly what was approved", True),
+        ("rejected", "What was asked for", False),
+        ("expired", "What was asked for", False),
+        ("cancelled", "What was asked for", False),
+    ],
+)
+def test_only_what_may_still_happen_is_said_to_happen(world: World, state: str, words: str, runs: bool) -> None:
+    asked = a_call(world, EMAIL)
+    if state in ("approved", "rejected"):
+        choice = Decision("approve" if state == "approved" else "reject", asked.payload_hash, reason="Not today.")
+        services.decide(acting(world.team.bob), asked.pk, choice)
+    else:
+        Approval.objects.filter(pk=asked.pk).update(state=state, decided_at=None if state == "open" else Now())
+    page = shown(world, asked)
+    assert [one for one in SAID_ABOVE if one in page] == [words]
+    assert ("What you see is what runs" in page) is runs

@@ -1,0 +1,189 @@
+import json
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from pipelines.models import Draft, Pipeline
+from tests.people import Team, acting, signed_in_as
+from tests.pipelines.builders import a_pipeline, a_published_pipeline, a_writer
+
+HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>"
+PAGES = ("", "outline/", "?node=write", "step/?node=write", "news/?rev=1")
+
+
+@pytest.fixture
+def pipeline(team: Team) -> Pipeline:
+    a_writer(acting(team.alice))
+    return a_pipeline(acting(team.alice))
+
+
+def bare(page: bytes) -> bytes:
+    return re.sub(rb'(nonce|value)="[^"]*"', b"", page).replace(b"none", b"brief")
+
+
+def news_of(page: str) -> Any:
+    found = re.search(r'id="graph-news" data-news="([^"]*)"', page)
+    assert found
+    return json.loads(unescape(found[1]))
+
+
+def send(browser: Client, name: str, rev: int = 1, op_id: str = "one", **args: Any) -> Any:
+    posted = {"rev": rev, "op_id": op_id, "do": name, "with": json.dumps(args)}
+    return browser.post("/pipelines/brief/change/", posted, headers={"HX-Request": "true"})
+
+
+def test_a_command_changes_the_draft_and_says_what_is_new(team: Team, pipeline: Pipeline) -> None:
+    answer = send(signed_in_as(team.alice), "add", preset="agent", on_edge={"from": "write", "to": "result"})
+    news = news_of(answer.content.decode())
+    assert answer.status_code == 200
+    assert news["rev"] == Draft.objects.get().revision == 2
+    assert set(news["added"]) == {"step"}
+    assert set(news["edges"]) >= {"write:done:step", "step:done:result"}
+    assert news["removed_edges"] == ["write:done:result"]
+    assert {"step", "result"} <= set(news["boxes"])
+    assert 'id="node-step"' in news["added"]["step"]
+
+
+def test_undo_and_redo_answer_like_any_change(team: Team, pipeline: Pipeline) -> None:
+    alice = signed_in_as(team.alice)
+    send(alice, "delete", places=["write"])
+    back = alice.post("/pipelines/brief/undo/", {"rev": 2, "op_id": "back"})
+    assert set(news_of(back.content.decode())["added"]) == {"write"}
+    again = alice.post("/pipelines/brief/redo/", {"rev": 3, "op_id": "again"})
+    assert news_of(again.content.decode())["removed"] == ["write"]
+
+
+def test_a_refused_change_says_why_and_shows_the_draft_as_it_is(team: Team, pipeline: Pipeline) -> None:
+    answer = send(signed_in_as(team.alice), "connect", **{"from": "result", "to": "start"})
+    news = news_of(answer.content.decode())
+    assert answer.status_code == 422
+    assert news["refused"]["message"]
+    assert news["rev"] == 1
+    assert Draft.objects.get().revision == 1
+
+
+def test_two_people_on_different_steps_both_see_the_other_change(team: Team, pipeline: Pipeline) -> None:
+    send(signed_in_as(team.alice), "add", op_id="a", preset="agent", after={"node": "write"})
+    both = news_of(send(signed_in_as(team.dana), "add", op_id="d", preset="transform").content.decode())
+    assert set(both["added"]) == {"step", "transform"}
+    assert news_of(signed_in_as(team.alice).get("/pipelines/brief/news/?rev=2").content.decode())["added"].keys() == {
+        "transform"
+    }
+
+
+def test_a_step_is_changed_by_a_plain_form(team: Team, pipeline: Pipeline) -> None:
+    alice = signed_in_as(team.alice)
+    posted = {"node": "write", "rev": 1, "title": HOSTILE}
+    answer = alice.post("/pipelines/brief/step/", posted)
+    assert answer["Location"] == "/pipelines/brief/?node=write"
+    page = alice.get(answer["Location"]).content.decode()
+    assert "<img src=x" not in page
+    assert Draft.objects.get().document["graph"]["nodes"]["write"]["title"] == HOSTILE
+
+
+def test_a_change_of_a_step_that_somebody_else_changed_is_not_saved(team: Team, pipeline: Pipeline) -> None:
+    first = {"node": "write", "rev": 1, "title": "Alice's"}
+    signed_in_as(team.alice).post("/pipelines/brief/step/", first)
+    late = signed_in_as(team.dana).post(
+        "/pipelines/brief/step/", {**first, "title": "Dana's"}, headers={"HX-Request": "true"}
+    )
+    assert late.status_code == 409
+    assert "Alice changed the step" in news_of(late.content.decode())["refused"]["message"]
+    assert Draft.objects.get().document["graph"]["nodes"]["write"]["title"] == "Alice's"
+
+
+def test_a_form_that_stayed_open_overwrites_nothing_though_its_page_is_new(team: Team, pipeline: Pipeline) -> None:
+    """The page has heard of Dana's change and names its revision; the form was made before it."""
+    signed_in_as(team.dana).post("/pipelines/brief/step/", {"node": "write", "rev": 1, "title": "Dana's"})
+    late = {"node": "write", "rev": 2, "base": 1, "title": "Alice's"}
+    answer = signed_in_as(team.alice).post("/pipelines/brief/step/", late, headers={"HX-Request": "true"})
+    assert answer.status_code == 409
+    assert news_of(answer.content.decode())["added"] == {}
+    assert Draft.objects.get().document["graph"]["nodes"]["write"]["title"] == "Dana's"
+
+
+def test_whoever_may_not_edit_sees_the_draft_and_changes_nothing(team: Team, pipeline: Pipeline) -> None:
+    erin = signed_in_as(team.erin)
+    assert "data-may-edit" not in erin.get("/pipelines/brief/").content.decode()
+    assert send(erin, "delete", places=["write"]).status_code == 403
+    assert erin.post("/pipelines/brief/step/", {"node": "write", "rev": 1, "title": "x"}).status_code == 403
+    assert erin.post("/pipelines/brief/undo/", {"rev": 1, "op_id": "x"}).status_code in (403, 409)
+    assert Draft.objects.get().revision == 1
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_charlie_finds_nothing_here(team: Team, pipeline: Pipeline, address: str) -> None:
+    charlie = signed_in_as(team.charlie)
+    found, absent = charlie.get(f"/pipelines/brief/{address}"), charlie.get(f"/pipelines/none/{address}")
+    assert found.status_code == absent.status_code == 404
+    assert bare(found.content) == bare(absent.content)
+
+
+@pytest.mark.parametrize("place", ["change/", "undo/", "redo/", "step/"])
+def test_charlie_changes_nothing_and_nothing_is_changed_without_a_token(
+    team: Team, pipeline: Pipeline, place: str
+) -> None:
+    posted = {"rev": 1, "op_id": "c", "do": "delete", "with": '{"places": ["write"]}', "node": "write"}
+    assert signed_in_as(team.charlie).post(f"/pipelines/brief/{place}", posted).status_code == 404
+    forger = Client(enforce_csrf_checks=True)
+    forger.force_login(team.alice)
+    assert forger.post(f"/pipelines/brief/{place}", posted).status_code == 403
+    assert Draft.objects.get().revision == 1
+
+
+@pytest.mark.parametrize(
+    "posted",
+    [
+        {},
+        {"rev": "x", "op_id": "a", "do": "tidy"},
+        {"rev": 1, "op_id": "", "do": "tidy"},
+        {"rev": 1, "op_id": "a" * 65, "do": "tidy"},
+        {"rev": 1, "op_id": "a", "do": "add", "with": "{"},
+        {"rev": 1, "op_id": "a", "do": "add", "with": "[1]"},
+        {"rev": 1, "op_id": "a", "ops": '{"op": "move"}'},
+        {"rev": 1, "op_id": "a", "ops": "[3]"},
+        {"rev": 1, "op_id": "a", "ops": "[" * 5000},
+        {"rev": 1, "op_id": "a", "ops": '[{"op": "set_node", "node": "a", "value": {"kind": "spaceship"}}]'},
+    ],
+)
+def test_what_is_no_change_is_refused_by_name(team: Team, pipeline: Pipeline, posted: dict[str, Any]) -> None:
+    answer = signed_in_as(team.alice).post("/pipelines/brief/change/", posted)
+    assert answer.status_code == 422
+    assert news_of(answer.content.decode())["refused"]["code"]
+    assert Draft.objects.get().revision == 1
+
+
+def test_the_page_says_whether_the_draft_differs_from_what_runs(team: Team) -> None:
+    alice = signed_in_as(team.alice)
+    a_published_pipeline(acting(team.alice))
+    assert "Differs from" not in alice.get("/pipelines/brief/").content.decode()
+    send(alice, "delete", places=["write"])
+    assert "Differs from v1" in alice.get("/pipelines/brief/").content.decode()
+
+
+def test_moving_a_box_is_no_difference(team: Team) -> None:
+    alice = signed_in_as(team.alice)
+    a_published_pipeline(acting(team.alice))
+    send(alice, "move", positions={"write": [500, 500]})
+    assert "Differs from" not in alice.get("/pipelines/brief/").content.decode()
+
+
+def test_the_pipelines_own_settings_are_a_form_too(team: Team, pipeline: Pipeline) -> None:
+    alice = signed_in_as(team.alice)
+    page = alice.get("/pipelines/brief/step/", headers={"HX-Request": "true"}).content.decode()
+    assert 'name="f.budget.max_cost_usd" value="1.00"' in page
+    posted = {"node": "", "rev": 1, "f.name": "Better", "f.budget.max_cost_usd": "2.50", "f.description": ""}
+    assert alice.post("/pipelines/brief/step/", posted).status_code == 302
+    document = Draft.objects.get().document
+    assert (document["name"], document["budget"]) == ("Better", {"max_cost_usd": "2.50"})
+    assert "description" not in document
+
+
+def test_a_cap_that_is_no_amount_is_refused_at_its_field(team: Team, pipeline: Pipeline) -> None:
+    posted = {"node": "", "rev": 1, "f.budget.max_cost_usd": "lots"}
+    answer = signed_in_as(team.alice).post("/pipelines/brief/step/", posted, headers={"HX-Request": "true"})
+    assert answer.status_code == 422
+    assert news_of(answer.content.decode())["refused"]["where"] == "/budget/max_cost_usd"
