@@ -215,6 +215,25 @@ def test_the_whole_list_is_never_marked_for_a_member_that_the_form_does_not_have
     expect(canvas.page.locator("#inspector .at-member select")).to_have_value("critic@1")
 
 
+def test_enter_waits_for_the_form_that_knows_the_added_member(open_crew: Open) -> None:
+    canvas = open_crew({**TEAM, "members": ["writer@1", "critic@1"]})
+    mate(canvas, "members/0").click()
+    choice = canvas.page.locator("#inspector .at-member select")
+    expect(choice).to_have_value("writer@1")
+    held = hold(canvas.page, "**/step/**")
+    canvas.press("a")
+    canvas.edits(1)
+    expect(mate(canvas, "members/1")).to_be_focused()
+    canvas.press("Enter")
+    expect(mate(canvas, "members/1")).to_be_focused()
+    expect(choice).to_have_count(0)
+    until(lambda: canvas.page.wait_for_timeout(10) is None and bool(held))
+    for route in held:
+        let_go(route)
+    expect(choice).to_be_focused()
+    expect(choice).to_have_value("judge@1")
+
+
 def test_a_supervisor_shows_who_leads_and_who_works_under_whom(open_crew: Open) -> None:
     canvas = open_crew(LEAD)
     assert titles(canvas) == ["Judge", "Writer", "Desk", "Writer", "Judge"]

@@ -182,6 +182,7 @@ def test_no_page_needs_what_the_policy_forbids(open_page: Open, world: World) ->
 
 def test_nodes_stand_where_the_server_laid_them_out(open_page: Open) -> None:
     page = open_page("/runs/{run}/")
+    page.locator(".stage.placed").first.wait_for(state="attached")
     boxes = page.locator(".slot").evaluate_all("all => all.map(one => [one.style.left, one.style.top])")
     assert len({tuple(box) for box in boxes}) == len(boxes) > 5
     expect(page.locator('[id="card-approve"]')).to_contain_text("Needs you")

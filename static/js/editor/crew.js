@@ -49,7 +49,7 @@ export class Crew {
   show() {
     for (const one of this.root.querySelectorAll("#inspector .at-member")) one.classList.remove("at-member");
     const form = this.root.querySelector("#inspector [data-step-form]");
-    if (!this.chosen?.field || form?.elements.node.value !== this.chosen.place) return;
+    if (!this.chosen?.field || form?.elements.node.value !== this.chosen.place || "stale" in form.dataset) return;
     const field = fieldOf(form, this.chosen.field);
     if (field?.dataset.field === `/${this.chosen.list}`) return; // the form of before, which does not have it yet
     const row = field?.closest("[data-row]") ?? field;

@@ -22,6 +22,7 @@ export function start(editor) {
     history.replaceState(history.state, "", address);
   };
   const load = (place) => {
+    if (formOf(aside) === place) formIn(aside)?.setAttribute("data-stale", ""); // the step has changed since it was made
     const answer = bring(htmx, aside, `${element.dataset.step}?${asked(place)}`);
     const shown = () => root.dispatchEvent(new CustomEvent("step:shown"));
     whileLoading(aside, answer).then(shown, () => undefined); // asked for again when the server is back
@@ -42,8 +43,10 @@ export function start(editor) {
     // While somebody types, their form stays: it knows the revision it was made from, so nothing is overwritten.
     else if (detail.changed.includes(shown) && !detail.inspected && !aside.contains(root.activeElement)) load(shown);
   });
-  // The form of a step that was chosen while the server was away.
-  root.addEventListener("draft:back", () => formOf(aside) === shown || load(shown));
+  // The form of a step that was chosen, or changed, while the server was away.
+  root.addEventListener("draft:back", () => {
+    if (formOf(aside) !== shown || formIn(aside)?.matches("[data-stale]")) load(shown);
+  });
   aside.addEventListener("click", (event) => {
     if (!event.target.closest("[data-deselect]")) return;
     event.preventDefault();
@@ -65,7 +68,11 @@ export function start(editor) {
 
 /** Return the place of the step whose form is there, "" for the pipeline's own. */
 function formOf(aside) {
-  return aside.querySelector("[data-step-form]")?.elements.node.value ?? "";
+  return formIn(aside)?.elements.node.value ?? "";
+}
+
+function formIn(aside) {
+  return aside.querySelector("[data-step-form]");
 }
 
 /** Return what the form of a step is asked with: the run that the reader came from stays, whatever step they choose. */
