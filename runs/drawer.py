@@ -18,6 +18,7 @@ from runs import artifacts, delegations, family, forks, health, live
 from runs.attempts import Attempt, Compared, attempts_of, compared_of
 from runs.engine import paths
 from runs.engine.given import NOT_BY_HAND
+from runs.engine.settling import CACHED
 from runs.engine.status import RunState, StepState
 from runs.engine.talk import words_of
 from runs.inspection import StepRow, may_control, may_fork, run_of, step_row
@@ -120,7 +121,7 @@ class StepView:
     def origin(self) -> str:
         """The address of the step whose kept result this one was given; "" when it was carried out itself."""
         step = self.row.step
-        found = step.meta.get("cached") if "cached" in step.flags and isinstance(step.meta, dict) else None
+        found = step.meta.get(CACHED) if CACHED in step.flags and isinstance(step.meta, dict) else None
         if not found:
             return ""
         return f"{reverse('run-step', args=[found['run']])}?{urlencode({'path': found['path']})}"

@@ -12,6 +12,7 @@ from runs.engine.requests import Question, action_of, ask, who_by_policy
 from runs.engine.scope import Step
 from runs.engine.state import Execution
 from runs.engine.status import StepState, WaitReason
+from runs.engine.trust import EDITED
 
 Request = dict[str, Json]
 # Errors of a step that did not get the inputs it needs.
@@ -217,8 +218,9 @@ def _retry_by_order(move: Move, step: Step) -> None:
         memo.pop(name, None)
     budget.renew(move.run, step)
     memo["generation"] = memo.get("generation", 0) + 1
+    settling.unflag(step, EDITED)  # what a person gave did not do, and the step itself is carried out now
     code, step.record.error = _last_error(step).code, None
-    if settling.JUDGED in memo:  # what failed were the judges: what they are asked about is there
+    if settling.TO_JUDGE in memo:  # what failed were the judges: what they are asked about is there
         starting.launch(move, step)
     elif code in _OF_A_JOIN:
         _join_again(move, step)

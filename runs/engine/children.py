@@ -63,7 +63,7 @@ class _Order:
 
 def is_due(run: Execution, step: Step) -> bool:
     """Tell whether another run carries the step out now, and not the executor."""
-    if settling.JUDGED in step.record.memo:
+    if settling.TO_JUDGE in step.record.memo:
         return False
     return "wanted" in step.record.memo or bool(fallbacks.pipeline_of(run, step)) or spread.is_item(step)
 

@@ -11,13 +11,11 @@ from runs.engine import checks, failing, settling, starting, values
 from runs.engine.facts import ErrorClass, StepError, StepSucceeded
 from runs.engine.move import Ending, Move
 from runs.engine.scope import Step
-from runs.engine.settling import JUDGED
+from runs.engine.settling import CACHED, TO_JUDGE
 from runs.engine.status import RunState
 from runs.engine.trust import EDITED
 
 NO_META: Mapping[str, Json] = {}
-# On a result that was kept: it was judged when it was new.
-CACHED = "cached"
 
 
 def complete(
@@ -59,7 +57,7 @@ def go_on(move: Move, step: Step, output: Json, meta: Mapping[str, Json], ports:
         return
     record = step.record
     record.output, record.meta = output, dict(meta) or None
-    record.memo[JUDGED] = {"ports": list(ports), "rubrics": rubrics}
+    record.memo[TO_JUDGE] = {"ports": list(ports), "rubrics": rubrics}
     container = move.run.containers.get(step.path)
     for inner in list(container.scopes.values()) if container else ():
         settling.cancel_scope(move, inner, "container_ended", f"{step.path} has what it needs.")
@@ -70,7 +68,7 @@ def judged(move: Move, step: Step, fact: StepSucceeded) -> None:
     """Take what the judges said of the output: `fact.output` has {score, reason, finding} for each in `verdicts`."""
     record, verdicts = step.record, fact.output["verdicts"]
     findings = tuple(verdict["finding"] for verdict in verdicts if verdict["finding"])
-    output, meta, ports = record.output, record.meta or {}, tuple(record.memo[JUDGED]["ports"])
+    output, meta, ports = record.output, record.meta or {}, tuple(record.memo[TO_JUDGE]["ports"])
     if not findings:
         scores = [{"score": verdict["score"], "reason": verdict["reason"]} for verdict in verdicts]
         _end(move, step, output, {**meta, "scores": scores}, ports)

@@ -95,7 +95,7 @@ def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked | P
         budget.spend_time(move.run, fact.path, fact.machine_ms)
     if move.run.state is RunState.CANCELLING:
         late = fact.output if isinstance(fact, StepSucceeded) else None
-        control.end_cancelled(move, step, step.record.output if settling.JUDGED in memo else late)
+        control.end_cancelled(move, step, step.record.output if settling.TO_JUDGE in memo else late)
         return
     settling.leave(move, step)
     move.touch(step)
@@ -111,7 +111,7 @@ def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked | P
 
 
 def _succeeded(move: Move, step: Step, fact: StepSucceeded) -> None:
-    if settling.JUDGED in step.record.memo:
+    if settling.TO_JUDGE in step.record.memo:
         completing.judged(move, step, fact)
         return
     if step.node.kind is Kind.CHECK:

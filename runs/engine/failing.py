@@ -9,12 +9,13 @@ from pipelines.graph.tools import Delivery, Effect
 from runs.engine import budget, fallbacks, growing, held, requests, settling, spread, starting, worktime
 from runs.engine.budget import Refusal
 from runs.engine.facts import ErrorClass, StepError
-from runs.engine.failure import FINAL, GiveUp, Repair, Retry, Tries, UseFallback, react
+from runs.engine.failure import GiveUp, Repair, Retry, Tries, UseFallback, is_final, react
 from runs.engine.move import Ending, Move
 from runs.engine.requests import Question, Who
 from runs.engine.scope import Step
 from runs.engine.state import Execution
 from runs.engine.status import RunState, StepState, WaitReason
+from runs.engine.trust import EDITED
 
 # In the memo of an action that changes something: a call of it had no answer, or one that does not do.
 MAYBE_DONE = "maybe_done"
@@ -29,7 +30,7 @@ def attempt_failed(move: Move, step: Step, error: StepError, jitter: float) -> N
         return
     if error.lost or error.cls in _AFTER_THE_CALL:
         note_loss(move, step)
-    is_judged = settling.JUDGED in step.record.memo  # its judges have failed: nobody can stand in for what is there
+    is_judged = settling.TO_JUDGE in step.record.memo  # its judges have failed: nobody can stand in for what is there
     tries = Tries.of(
         step.record.memo,
         fallbacks=0 if is_judged or MAYBE_DONE in step.record.memo else len(fallbacks.fallbacks_of(move.run, step)),
@@ -66,7 +67,7 @@ def come_to_nothing(move: Move, step: Step, error: StepError) -> None:
     Nothing of it is tried again here; what is under way in it goes on until the step has ended.
     """
     tried = step.record.memo.get("fallback", 0)
-    can_hand_on = step.record.input is not None and step.node.iterates and error.cls not in FINAL
+    can_hand_on = step.record.input is not None and step.node.iterates and not is_final(error)
     if can_hand_on and tried < len(fallbacks.fallbacks_of(move.run, step)):
         _fall_back(move, step, error, tried + 1)
     else:
@@ -79,6 +80,7 @@ def give_up(move: Move, step: Step, error: StepError) -> None:
     match then:
         case "use_default":
             settling.flag(step, settling.DEGRADED)
+            settling.unflag(step, EDITED)  # what a person gave did not do
             settling.succeed(move, step, step.node.on_error.default, {"error": error.as_json()}, _default_ports(step))
         case "skip":
             settling.fail_contained(move, step, error)
@@ -141,7 +143,7 @@ def over_budget(move: Move, step: Step, error: StepError) -> None:
     error = replace(error, cap={**refusal.as_json(), "path": path})
     _tell_full(move, step, refusal)
     on_exceed = refusal.on_exceed or budget.budget_of(run, refusal.cap).on_exceed
-    may_fall_back = on_exceed == "cheaper_model" and settling.JUDGED not in step.record.memo
+    may_fall_back = on_exceed == "cheaper_model" and settling.TO_JUDGE not in step.record.memo
     cheaper = fallbacks.cheaper(run, step) if may_fall_back else None
     if cheaper is not None:
         _fall_back(move, step, error, cheaper)

@@ -61,10 +61,19 @@ class GiveUp:
 Reaction = Retry | Repair | UseFallback | GiveUp
 
 
+def is_final(error: StepError) -> bool:
+    """Tell whether nobody else may be asked, or would do better."""
+    return error.cls in FINAL and error.code not in OF_THE_MODEL
+
+
+def class_above(cls: ErrorClass, code: str) -> ErrorClass:
+    """Return the class of a failure that comes of one in a part: a limit of the one model is none of the whole's."""
+    return ErrorClass.TOOL_ERROR if code in OF_THE_MODEL else cls
+
+
 def react(policy: FailurePolicy, error: StepError, tries: Tries, jitter: float) -> Reaction:
     """Return what to do after a failed attempt. `jitter` in [0, 1) spreads the retries."""
-    is_final = error.cls in FINAL and error.code not in OF_THE_MODEL
-    if is_final or (tries.seconds_left is not None and tries.seconds_left <= 0):
+    if is_final(error) or (tries.seconds_left is not None and tries.seconds_left <= 0):
         return GiveUp()
     if error.cls is ErrorClass.INVALID_OUTPUT and tries.may_repair and tries.repairs < policy.repair.max_attempts:
         return Repair()

@@ -178,7 +178,7 @@ def _fire(move: Move, step: Step) -> None:
 
 def _again(move: Move, step: Step) -> None:
     """Begin another attempt: the executor's, or the engine's own at the board."""
-    if step.node.kind is Kind.BOARD and settling.JUDGED not in step.record.memo:
+    if step.node.kind is Kind.BOARD and settling.TO_JUDGE not in step.record.memo:
         settling.leave(move, step)
         _activate(move, step)
     else:

@@ -12,6 +12,7 @@ from pipelines.graph.model import Json
 from pipelines.graph.problems import Refusal
 from runs.engine import orders
 from runs.engine.facts import ErrorClass, StepError
+from runs.engine.failure import class_above
 from runs.engine.loops import Repeats
 from runs.engine.orders import PLAN, ROUTE, STEP, Order, Setting
 from runs.engine.scope import Outcome
@@ -129,7 +130,7 @@ class Book:
 
     def leader_failed(self, error: StepError) -> None:
         message = f"The leader could not say how to go on: {error.message}"
-        self._fail(StepError(error.cls, "leader_failed", message))
+        self._fail(StepError(class_above(error.cls, error.code), "leader_failed", message))
 
     def ask_again(self) -> None:
         """Take back that the leader, or who was to look at a plan, failed: the newest question is asked once more."""
@@ -300,7 +301,8 @@ class Book:
             return
         error = outcome.error or {"class": ErrorClass.INTERNAL, "message": "it was cancelled"}
         message = f"{self.given[number - 1].worker} could not do it: {error['message']}"
-        self._fail(StepError(ErrorClass(error["class"]), "delegation_failed", message))
+        cls = class_above(ErrorClass(error["class"]), error.get("code", ""))
+        self._fail(StepError(cls, "delegation_failed", message))
 
     def _reject(self, code: str, message: str) -> None:
         self.rejected.append(Rejected(self.turn, code, message))

@@ -11,7 +11,7 @@ from runs.engine.forking import REOPENED, REUSED
 from runs.engine.given import is_by_hand
 from runs.engine.kinds import containers
 from runs.engine.scope import EdgeState, Items, Scope, Step
-from runs.engine.settling import JUDGED
+from runs.engine.settling import TO_JUDGE
 from runs.engine.state import Execution
 from runs.engine.status import StepState, WaitReason
 
@@ -69,7 +69,7 @@ def _place(execution: Execution, step: Step) -> None:
     if record.memo.get("due"):
         execution.set_timer(step, datetime.fromisoformat(record.memo["due"]))
     match record.state:
-        case StepState.RUNNING if not step.node.iterates or JUDGED in record.memo:
+        case StepState.RUNNING if not step.node.iterates or TO_JUDGE in record.memo:
             execution.running.add(record.path)
         case StepState.RETRYING:
             execution.retrying.add(record.path)

@@ -13,12 +13,14 @@ from runs.engine.status import StepState
 
 CONTAINED = "contained"
 # In the memo of a step whose output waits for its judges: the ports to take, and what the judges are asked.
-JUDGED = "judged"
+TO_JUDGE = "judged"
 # In the memo of a step: the wait it is in, the lock it asked for.
 WAIT, LOCK = "wait", "lock"
 # In the memo of a request to the run above: "asked", or "waits" for the answer to another step's question.
 ABOVE = "above"
 DEGRADED = "degraded"
+# On a result that was kept: it was judged when it was new. In its meta: whose it was.
+CACHED = "cached"
 
 
 def record_of(move: Move, scope: Scope, node: Node) -> Step:
@@ -113,9 +115,14 @@ def flag(step: Step, name: str) -> None:
         step.record.flags.append(name)
 
 
+def unflag(step: Step, name: str) -> None:
+    if name in step.record.flags:
+        step.record.flags.remove(name)
+
+
 def take_back(step: Step) -> None:
     """Forget an output that waits for its judges."""
-    if step.record.memo.pop(JUDGED, None) is not None:
+    if step.record.memo.pop(TO_JUDGE, None) is not None:
         step.record.output = step.record.meta = None
 
 
@@ -180,7 +187,7 @@ def _end(move: Move, step: Step, state: StepState, choose: Callable[[str], EdgeS
     record.finished_at = move.now
     if state in (StepState.SUCCEEDED, StepState.FAILED):
         start_time(step, move.now)
-    for name in ("repair", "wanted", "answers", JUDGED):
+    for name in ("repair", "wanted", "answers", TO_JUDGE):
         record.memo.pop(name, None)
     if "child" in record.memo:
         del record.memo["child"]

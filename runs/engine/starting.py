@@ -9,7 +9,7 @@ from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.move import Move
 from runs.engine.scope import Step
-from runs.engine.settling import JUDGED, leave, start_time
+from runs.engine.settling import TO_JUDGE, leave, start_time
 from runs.engine.state import Execution
 from runs.engine.status import StepState
 
@@ -55,7 +55,7 @@ def begin(move: Move, step: Step) -> None:
 def start_of(run: Execution, step: Step) -> Start:
     """Return the present attempt as the executor gets it; the same after a restart as before."""
     node, record, memo = step.node, step.record, step.record.memo
-    if JUDGED in memo:
+    if TO_JUDGE in memo:
         return _to_judges(run, step)
     agent = fallbacks.agent_of(run, step)
     return Start(
@@ -91,7 +91,7 @@ def _to_judges(run: Execution, step: Step) -> Start:
         path=record.path,
         attempt=record.attempt,
         node=step.node,
-        input={"value": record.output, "rubrics": memo[JUDGED]["rubrics"]},
+        input={"value": record.output, "rubrics": memo[TO_JUDGE]["rubrics"]},
         timeout=_timeout(run, step),
         trust=_of_rubrics(step, step.node.output_rubrics),
         generation=memo.get("generation", 0),

@@ -113,7 +113,7 @@ def _of_round(scope: Scope, reference: Reference) -> str:
     if reference.segments[:1] != ("previous",):
         return AUTHOR
     node = scope.graph.nodes.get(str(reference.segments[1])) if len(reference.segments) > 1 else None
-    return MODEL if node and _is_a_models(node) else TOOL
+    return MODEL if node and _is_a_models(node) and not may_be_a_pipelines(node) else TOOL
 
 
 def _of_step(scope: Scope, name: str) -> str:

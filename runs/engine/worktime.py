@@ -29,13 +29,16 @@ def wait_for_circuit(memo: Memo, seconds: float) -> None:
 
 
 def circuit_waited(memo: Memo, now: datetime) -> int:
-    """End the wait for a circuit that a step is in, 0 without one; return its milliseconds, which the caps count."""
+    """End the wait for a circuit that a step is in, 0 without one; return its milliseconds, which the caps count.
+
+    Where nothing says when it was to be over, it is over: a worker of an older version had ended it and left it here.
+    """
     whole: int = memo.pop(CIRCUIT, 0)
     if not whole:
         return 0
-    left = datetime.fromisoformat(memo["due"]) - now
+    left = datetime.fromisoformat(memo["due"]) - now if memo.get("due") else timedelta()
     waited = max(0, whole - max(0, left // timedelta(milliseconds=1)))
-    memo[PAUSED] -= waited
+    memo[PAUSED] = memo.get(PAUSED, 0) - waited
     return waited
 
 

@@ -19,7 +19,7 @@ from runs.engine import budget, paths, turns
 from runs.engine.decision import Decision, Event, StepRecord
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.origin import Origin
-from runs.engine.settling import JUDGED
+from runs.engine.settling import TO_JUDGE
 from runs.engine.state import Execution
 from runs.engine.status import RunState, StepState
 from runs.execution import results, rows, trace
@@ -218,7 +218,7 @@ class OwnedRun:
         """
         kept = []
         for path in self._brought.keys() & changed.keys():
-            if JUDGED in changed[path].memo:  # the judges have not said yet whether it ends well
+            if TO_JUDGE in changed[path].memo:  # the judges have not said yet whether it ends well
                 continue
             brought = self._brought.pop(path)
             if not results.is_the_end(changed[path], brought):

@@ -16,11 +16,11 @@ from pipelines.graph.tools import Effect
 from runs.cache import Kept
 from runs.engine.decision import Start, StepRecord
 from runs.engine.facts import ErrorClass, Fact, StepError, StepFailed, StepSucceeded
+from runs.engine.settling import CACHED
 from runs.engine.status import StepState
 from runs.execution import agent
 from runs.execution.context import StepContext
 
-CACHED = "cached"
 SANITISED = "sanitised"
 LARGEST_VALUE = 20 * 1024 * 1024
 TTL_SECONDS = 30 * 86_400.0

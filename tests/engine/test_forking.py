@@ -67,6 +67,31 @@ def test_an_output_by_hand_stands_and_only_what_follows_runs() -> None:
     assert forked(first, "b", {"b": "mine"}).play().paths_started() == ["c"]
 
 
+RUBRIC = {"rule": "ai_rubric", "rubric": "Is it kind?", "model": "demo/writer", "min_score": 0.7}
+
+
+def test_an_output_by_hand_that_does_not_do_leaves_nothing_of_a_person_on_what_the_step_makes_anew() -> None:
+    policy = {"output_schema": {"type": "object"}, "checks": [RUBRIC], "on_error": {"then": "ask_human"}}
+    merge = {"kind": "combine", "merge": "synthesize", "agent": "writer", **policy}
+    nodes = {"m": merge, "c": {"prompt": "${steps.m.output}"}, "result": RESULT}
+    verdict = {"verdicts": [{"score": 0.9, "reason": "So.", "finding": ""}]}
+    script = {"m": lambda start: StepSucceeded("m", start.attempt, verdict if start.judging else {"said": "kind"})}
+    again = forked(a_run("start >> a, b >> m >> c >> result", script, **nodes).play(), None, {"m": "mine"}).play()
+    again.answer("retry")
+    again.play()
+    assert [start.judging for start in again.started if start.path == "m"] == [False, True]
+    assert again.row("m")["flags"] == []
+    assert again.started[-1].trust == {"/prompt": "model"}
+
+
+def test_a_default_in_the_place_of_an_output_by_hand_is_nobodys_edit() -> None:
+    default = {"then": "use_default", "default": {"said": "nothing"}}
+    policy = {"output_schema": {"type": "object"}, "on_error": default}
+    first = a_run(CHAIN, {"b": {"said": "B"}}, **{**READS, "b": {**READS["b"], **policy}}).play()
+    again = forked(first, None, {"b": "mine"}).play()
+    assert again.row("b")["flags"] == ["degraded"]
+
+
 def test_an_output_by_hand_waits_for_its_turn_behind_a_step_that_runs_anew() -> None:
     first = a_run(CHAIN, {"a": "A"}, **READS).play()
     again = forked(first, "a", {"b": "mine"})

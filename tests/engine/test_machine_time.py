@@ -10,6 +10,7 @@ from runs.engine.facts import StepSucceeded
 from runs.engine.status import RunState
 from tests.engine.building import a_document, a_graph
 from tests.engine.kin import Family
+from tests.engine.playing import Fails, a_run
 from tests.engine.test_children import a_child, a_parent, calling, many
 
 
@@ -104,3 +105,22 @@ def test_a_cap_of_machine_time_on_a_step_binds_its_children() -> None:
     family = Family(parent, {"child": a_child()}, taking(1)).play(1)
     assert family.root.state("each") == "failed"
     assert used_ms(family) == 6_000, "five in the For each, one beside it"
+
+
+@pytest.mark.parametrize("left", [("due",), ("due", "paused_ms", "machine_ms")])
+def test_a_wait_for_a_circuit_that_an_older_worker_ended_is_over(left: tuple[str, ...]) -> None:
+    """It took the moment away at which the wait was to be over, and left how long it was."""
+    policy = {"retry": {"max_attempts": 1}}
+    player = a_run("start >> a >> result", {"a": [Fails("transient", "circuit_open"), "a"]}, a={"on_error": policy})
+    player.begin()
+    player.finish("a")
+    memo = player.row("a")["memo"]
+    assert memo["circuit_ms"] == 30_000
+    for name in left:
+        memo.pop(name)
+    player.row("a")["state"] = "ready"
+    player.crash(crashed=False)
+    player.play()
+    assert player.run.state is RunState.SUCCEEDED
+    assert player.run.spend.machine_ms == 30_000
+    assert "circuit_ms" not in player.row("a")["memo"]

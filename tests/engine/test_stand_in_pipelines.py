@@ -212,3 +212,30 @@ def test_what_a_pipeline_may_have_made_is_trusted_like_a_tools_answer() -> None:
     family = Family(parent, {"spare": a_spare()}, {"a": Fails("refused")}).play()
     (question,) = family.root.asked()
     assert question["trust"]["/args/body"] == "tool"
+
+
+def test_what_a_pipeline_may_have_made_in_the_round_before_is_trusted_like_a_tools_answer() -> None:
+    send = {"args": {"to": "bo@example.com", "body": "${round.previous.w | default('none')}"}}
+    graph = a_graph("w >> send", w={"prompt": "Write.", **LAST}, send=send)
+    repeat = {"kind": "repeat", "max_rounds": 2, "graph": graph}
+    parent = a_document(a_graph("start >> a >> result", a=repeat), id="parent")
+    family = Family(parent, {"spare": a_spare()}, {"w": Fails("refused")}).play()
+    (question,) = family.root.asked()
+    assert question["trust"]["/args/body"] == "tool"
+
+
+@pytest.mark.parametrize(
+    ("step", "who"),
+    [
+        ({"kind": "team", "members": ["ann", "ben"]}, "speak_1"),
+        ({"kind": "supervisor", "agent": "host", "workers": [{"agent": "ann"}]}, "leader"),
+    ],
+    ids=["team", "supervisor"],
+)
+@pytest.mark.parametrize(("code", "stands_in"), [("context_too_large", True), ("max_turns", False)])
+def test_a_limit_of_the_model_alone_keeps_no_pipeline_from_doing_it(
+    step: dict[str, Any], who: str, code: str, stands_in: bool
+) -> None:
+    family = a_family({**step, "task": "Win."}, {who: Fails("limit", code)}).play()
+    assert bool(family.children()) is stands_in
+    assert (family.root.run.state is RunState.SUCCEEDED) is stands_in

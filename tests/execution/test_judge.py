@@ -5,6 +5,7 @@ from typing import Any
 
 from pipelines.graph.lock import AgentSpec
 from pipelines.graph.model import Kind, Node
+from runs.cache import Kept
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, StepFailed, StepSucceeded
 from runs.execution import results
@@ -218,9 +219,14 @@ async def test_an_output_is_judged_without_carrying_the_step_out_again(model_ser
 async def test_a_verdict_is_no_result_to_keep(model_server: ModelServer) -> None:
     model_server.script(says(1))
     step = judged("x", KIND, cache="workspace")
+    step.start.node.config["model"] = "stub/m"
+    step.kept = {results.key_of(step): Kept("run-0", "look", {"kept": True}, None, (), "stub/m", 5)}
     assert not results.is_kept(step)
-    await carry_out(step)
-    assert step.origin is None
+    assert results.is_kept(replace(step, start=replace(step.start, judging=False)))
+    fact = await carry_out(step)
+    assert isinstance(fact, StepSucceeded)
+    assert (fact.output["verdicts"][0]["score"], fact.flags) == (1, ())
+    assert results.brought(step, fact) is None
 
 
 async def test_a_judge_of_an_output_is_held_to_its_own_cap(model_server: ModelServer) -> None:

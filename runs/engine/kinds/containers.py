@@ -8,7 +8,7 @@ from runs.engine import instances, verdicts
 from runs.engine.kinds import each, repeat, supervisor, team
 from runs.engine.move import Move
 from runs.engine.scope import Container, Scope, Step
-from runs.engine.settling import JUDGED
+from runs.engine.settling import TO_JUDGE
 from runs.engine.state import Execution
 from runs.engine.status import StepState
 
@@ -64,7 +64,7 @@ def instance_ended(move: Move, scope: Scope) -> None:
         step
         and step.path in move.run.containers
         and not step.record.state.is_terminal
-        and JUDGED not in step.record.memo
+        and TO_JUDGE not in step.record.memo
     ):
         verdicts.forget(scope)
         take_note(move.run, step, scope)
@@ -77,7 +77,7 @@ def instance_ended(move: Move, scope: Scope) -> None:
 def feed(move: Move, step: Step) -> None:
     """End the container when what has run allows a verdict, else begin what may begin."""
     container = move.run.containers.get(step.path)
-    if container is None or step.record.state is not StepState.RUNNING or JUDGED in step.record.memo:
+    if container is None or step.record.state is not StepState.RUNNING or TO_JUDGE in step.record.memo:
         return
     if AGAIN in step.record.memo and not container.active:
         del step.record.memo[AGAIN]

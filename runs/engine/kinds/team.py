@@ -14,6 +14,7 @@ from runs.engine.choosers import Ask, End, Speak
 from runs.engine.completing import complete
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import come_to_nothing, give_up
+from runs.engine.failure import class_above
 from runs.engine.move import Move
 from runs.engine.scope import Scope, Step
 from runs.engine.state import Execution
@@ -240,4 +241,4 @@ def _line(team: Team, said: Said) -> Json:
 
 def _turn_failed(step: Step, talk: Talk) -> StepError:
     message = f"Turn {talk.next - 1} of {step.path} failed: {talk.failed['message']}"
-    return StepError(ErrorClass(talk.failed["class"]), "turn_failed", message)
+    return StepError(class_above(ErrorClass(talk.failed["class"]), talk.failed["code"]), "turn_failed", message)
