@@ -125,6 +125,15 @@ def _was_stopped_by_hand(step: Step) -> bool:
     )
 
 
+def was_cut_off(scope: Scope) -> bool:
+    """Tell whether an instance was still under way when its container had what it needed."""
+    return any(
+        isinstance(meta := step.record.meta, dict) and meta.get("cancelled") == settling.CONTAINER_ENDED
+        for step in scope.steps.values()
+        if step.record.state is StepState.CANCELLED
+    )
+
+
 def _last_outputs(scope: Scope) -> Json:
     """Return the outputs of the last steps by id: what an instance comes to when no `result` says it."""
     last = [name for name in scope.graph.nodes if not scope.graph.outs[name]]

@@ -19,6 +19,8 @@ WAIT, LOCK = "wait", "lock"
 # In the memo of a request to the run above: "asked", or "waits" for the answer to another step's question.
 ABOVE = "above"
 DEGRADED = "degraded"
+# Why a step was cancelled: the container around it has what it needs.
+CONTAINER_ENDED = "container_ended"
 # On a result that was kept: it was judged when it was new. In its meta: whose it was.
 CACHED = "cached"
 
@@ -195,7 +197,7 @@ def _end(move: Move, step: Step, state: StepState, choose: Callable[[str], EdgeS
     container = move.run.containers.get(record.path)
     if container:
         for inner in container.scopes.values():
-            cancel_scope(move, inner, "container_ended", f"{record.path} ended.")
+            cancel_scope(move, inner, CONTAINER_ENDED, f"{record.path} ended.")
         move.run.forget(container)
     move.dirty.extend((scope, name) for name in scope.settle(step.node.id, choose))
     scope.open -= 1

@@ -220,6 +220,59 @@ def test_items_that_are_not_needed_any_more_are_stopped_before_the_judges_are_as
     assert player.play().run.output == ["a[1].dig"]
 
 
+@pytest.mark.parametrize("crashes", ["never", "while judged", "while asked"])
+@pytest.mark.parametrize("spread", [False, True])
+def test_a_retry_runs_the_items_that_were_cut_off_once_more_after_a_restart_too(crashes: str, spread: bool) -> None:
+    each = {"kind": "each", "over": ["x", "y"], "graph": ITEM, "require": "any", "wait_timeout": "PT5S"}
+    policy = {"checks": [RUBRIC], "spread": spread, "on_error": {"then": "ask_human"}}
+    parent = a_document(a_graph("start >> a >> result", a={**each, **policy}, result={"value": "${steps.a.output}"}))
+    family = Family(parent, {}, {"dig": "dug", "a": when_judged([says(0), says(1)])})
+    family.root.begin()
+    if spread:
+        family.deliver()
+        family.deliver()
+        family.children()[0].finish("dig")
+        family.deliver()
+    else:
+        family.root.finish("a[0].dig")
+    family.root.wait(6)
+    if crashes == "while judged":
+        family.root.crash(crashed=False)
+    family.root.finish("a")
+    assert family.root.row("a")["wait_reason"] == "failure"
+    if crashes == "while asked":
+        family.root.crash(crashed=False)
+    family.root.answer("retry")
+    family.play()
+    assert (family.root.run.state, family.root.run.output) == ("succeeded", ["dug", "dug"])
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_retry_of_what_was_decided_early_asks_its_judges_alone(crashes: bool) -> None:
+    each = {"kind": "each", "over": ["x", "y"], "graph": ITEM, "require": "any", "stop_early": True}
+    player = a_judged_run({**each, "on_error": {"then": "ask_human"}}, [says(0), says(1)])
+    player.begin()
+    player.finish("a[1].dig")
+    player.finish("a")
+    if crashes:
+        player.crash(crashed=False)
+    player.answer("retry")
+    player.play()
+    assert player.paths_started() == ["a[0].dig", "a[1].dig", "a", "a"]
+    assert [item["status"] for item in player.row("a")["meta"]["items"]] == ["cancelled", "succeeded"]
+
+
+def test_a_for_each_that_is_run_again_has_as_long_as_before() -> None:
+    each = {"kind": "each", "over": ["x", "y"], "graph": ITEM, "require": {"at_least": 2}, "wait_timeout": "PT5S"}
+    player = a_judged_run({**each, "on_error": {"then": "ask_human"}}, says(1), script={"a[0].dig": Fails()})
+    player.begin()
+    player.finish("a[0].dig")
+    player.answer("retry")
+    player.finish("a[1].dig") if "a[1].dig" in player.open else None
+    player.wait(6)
+    assert player.row("a")["error"]["code"] == "wait_timeout"
+
+
 def test_a_run_that_is_cancelled_while_a_judge_is_asked_keeps_the_output_unused() -> None:
     player = a_judged_run(KINDS["transform"][0], says(1))
     player.begin()

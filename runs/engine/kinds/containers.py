@@ -58,14 +58,12 @@ def take_note(run: Execution, step: Step, scope: Scope) -> None:
 
 
 def instance_ended(move: Move, scope: Scope) -> None:
-    """Take note of an instance that ended just now, and let its container go on."""
+    """Take note of an instance that ended just now, and let its container go on.
+
+    Also while the container's output waits for its judges, as a restart would: they may refuse it.
+    """
     step = scope.container
-    if (
-        step
-        and step.path in move.run.containers
-        and not step.record.state.is_terminal
-        and TO_JUDGE not in step.record.memo
-    ):
+    if step and step.path in move.run.containers and not step.record.state.is_terminal:
         verdicts.forget(scope)
         take_note(move.run, step, scope)
         keeper = verdicts.keeper_of(scope)

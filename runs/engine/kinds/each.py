@@ -33,11 +33,15 @@ def open_container(move: Move, step: Step) -> None:
     settling.start_time(step, move.now)
     move.log("step_started", step.path, attempt=1, items=len(found))
     reopen(move.run, step)
+    _limit_time(move, step)
+    move.touch(step)
+    feed(move, step)
+
+
+def _limit_time(move: Move, step: Step) -> None:
     limit = step.node.config.get("wait_timeout")
     if limit is not None:
         move.run.set_timer(step, move.now + timedelta(seconds=limit))
-    move.touch(step)
-    feed(move, step)
 
 
 def reopen(run: Execution, step: Step) -> None:
@@ -76,6 +80,8 @@ def _outcome(run: Execution, step: Step, scope: Scope) -> Outcome:
     found = verdicts.noted(scope)
     if found:
         return Outcome(**found)
+    if instances.was_cut_off(scope):
+        return Outcome("cancelled")
     outcome = instances.outcome_of(run, step, scope)
     if not spread.is_spread(step.node) and verdicts.reads_board(step.node):
         verdicts.note(scope, asdict(outcome))
@@ -93,10 +99,16 @@ def out_of_time(move: Move, step: Step) -> None:
 
 
 def retry(move: Move, step: Step) -> None:
-    """Run the failed items of a container once more; what succeeded stays."""
+    """Run the items once more that failed or were cut off, for as long as before; what succeeded stays.
+
+    Where what succeeded decides, none is: the judges refused what it comes to, and are asked anew.
+    """
     items = _items(move.run, step)
+    if _is_won(items):
+        return
     items.failed = 0
-    for index in [index for index, outcome in items.outcomes.items() if outcome.status == "failed"]:
+    _limit_time(move, step)
+    for index in [index for index, outcome in items.outcomes.items() if outcome.status in ("failed", "cancelled")]:
         del items.outcomes[index]
         items.active += 1
         instances.reset(move, items.scopes[index])
@@ -156,10 +168,11 @@ def _next_scope(run: Execution, items: Items) -> Scope:
 def _is_settled_early(items: Items) -> bool:
     """Tell whether the items that are still open cannot change the verdict, or need not."""
     still_open = len(items.values) - len(items.outcomes)
-    config = items.step.node.config
-    is_lost = _counted(items) + still_open < items.needed
-    is_won = bool(config["stop_early"]) and 0 < items.needed <= items.succeeded
-    return is_lost or is_won
+    return _counted(items) + still_open < items.needed or _is_won(items)
+
+
+def _is_won(items: Items) -> bool:
+    return bool(items.step.node.config["stop_early"]) and 0 < items.needed <= items.succeeded
 
 
 def _counted(items: Items) -> int:
