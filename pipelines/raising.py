@@ -39,15 +39,17 @@ class Raises:
 
 def shown(actor: Actor, pipeline: Pipeline, *documents: Json) -> Raises:
     """Return what a page says of what these documents raise. Two queries; none without a document."""
-    found = raises(pipeline, *documents) if documents else []
-    return Raises(found, actor.can(Capability.MANAGE), roles_for(Capability.MANAGE))
+    return Raises(raises(pipeline, *documents), actor.can(Capability.MANAGE), roles_for(Capability.MANAGE))
 
 
 def raises(pipeline: Pipeline, *documents: Json) -> list[Raised]:
     """Return which caps of a run these documents raise over what new runs get now: nothing while nothing is published.
 
-    Reads that anew: whoever holds the draft's lock sees what was published while they waited for it. Two queries.
+    Reads that anew: whoever holds the draft's lock sees what was published while they waited for it. Two queries; none
+    without a document.
     """
+    if not documents:
+        return []
     now = Pipeline.objects.select_related("published").only("published__number", "split").get(pk=pipeline.pk)
     before = list(_capped(pipeline, number__in=_running(now)).values())
     return [one for document in documents for one in caps.raised(before, document)]
@@ -85,8 +87,11 @@ def allow(actor: Actor, pipeline: Pipeline, reason: str, *documents: Json) -> Al
     return Allowed(found, budgets.checked_reason(reason, is_needed=bool(found)))
 
 
-def record(actor: Actor, pipeline: Pipeline, allowed: Allowed, version: int | None = None) -> None:
-    """Keep what was raised and why, beside the changes of budgets and in the audit log. Nothing where nothing was."""
+def record(actor: Actor, pipeline: Pipeline, allowed: Allowed, version: int | None = None, **more: Json) -> None:
+    """Keep what was raised and why, beside the changes of budgets and in the audit log. Nothing where nothing was.
+
+    `more` is what the audit log says besides.
+    """
     if not allowed.found:
         return
     for one in allowed.found:
@@ -95,5 +100,5 @@ def record(actor: Actor, pipeline: Pipeline, allowed: Allowed, version: int | No
             now = None if one.now is None else int(one.now)
             budgets.keep(actor, f"pipeline {pipeline.slug}/run", act, int(one.was), now, allowed.reason)
     told = [{"cap": one.cap, "was": one.was, "now": one.now} for one in allowed.found]
-    data = {"version": version, "caps": told}  # the reason is content, and stays in the history of the budgets
+    data = {"version": version, "caps": told, **more}  # the reason is content, and stays in the history of the budgets
     audit.record(actor.workspace, actor.user, "pipeline.cap_raised", pipeline.slug, data)

@@ -10,6 +10,7 @@ from pydantic import Field, StrictInt
 from accounts.access import actor_of, get
 from accounts.paging import page
 from accounts.schemas import Body
+from pipelines.budgets import LONGEST_REASON
 from runs.models import Trigger
 from runs.triggers import definitions, lines
 from runs.triggers.definitions import TriggerFields
@@ -17,6 +18,8 @@ from runs.triggers.definitions import TriggerFields
 router = Router(tags=["triggers"])
 _KIND = Field(description="webhook, schedule or event", max_length=40)
 _VERSION = Field(None, description="null: the published one, whenever the trigger goes off")
+_WHY = "needed where the version is another, and a cap of a run is higher there than what new runs get now, or gone"
+_REASON = Field("", max_length=LONGEST_REASON, description=_WHY)
 
 
 class TriggerBody(Body):
@@ -30,6 +33,7 @@ class TriggerBody(Body):
     topic: str | None = Field(None, max_length=400, description="of an event: as POST /events names it")
     secret: str | None = Field(None, max_length=100, description="of a webhook: the name of the secret that signs")
     enabled: bool = True
+    reason: str = _REASON
 
 
 class TriggerChange(Body):
@@ -41,6 +45,7 @@ class TriggerChange(Body):
     topic: str | None = Field(None, max_length=400)
     secret: str | None = Field(None, max_length=100)
     enabled: bool = True
+    reason: str = _REASON
 
 
 class TriggerError(Schema):
@@ -83,7 +88,11 @@ def list_triggers(
 
 @router.post("/triggers", response={201: TriggerOut}, summary="Add a trigger")
 def add_trigger(request: HttpRequest, body: TriggerBody) -> Status[dict[str, Any]]:
-    """It starts runs in your name, with the roles that you have when it goes off."""
+    """It starts runs in your name, with the roles that you have when it goes off.
+
+    To hold it to a version whose cap of a run is higher than what new runs get now is for who sets budgets, with a
+    reason.
+    """
     return Status(201, shape(definitions.create(actor_of(request), TriggerFields(**body.dict()))))
 
 
@@ -95,7 +104,7 @@ def read_trigger(request: HttpRequest, slug: str) -> Any:
 
 @router.patch("/triggers/{slug}", response=TriggerOut, summary="Change a trigger")
 def change_trigger(request: HttpRequest, slug: str, body: TriggerChange) -> Any:
-    """Keys left out stay as they are. From now on it starts runs in your name."""
+    """Keys left out stay as they are. From now on it starts runs in your name. A higher cap needs what adding does."""
     return shape(definitions.update(actor_of(request), slug, body.dict(exclude_unset=True)))
 
 

@@ -17,10 +17,11 @@ from accounts.access import Actor, Capability, get, require, scoped
 from accounts.clock import database_now
 from accounts.errors import Conflict, Invalid, NotFound
 from accounts.models import Secret, Workspace
-from pipelines import publish
+from pipelines import publish, raising
 from pipelines.graph import canonical, expressions
 from pipelines.graph.model import Json
 from pipelines.models import Pipeline, PipelineVersion
+from pipelines.raising import Allowed
 from runs import services, topics
 from runs.engine import cron
 from runs.models import Trigger
@@ -41,7 +42,8 @@ _OWN = {"webhook": ("secret",), "schedule": ("cron", "zone"), "event": ("topic",
 @dataclass(frozen=True, slots=True)
 class TriggerFields:
     """What a trigger is. `version` None is the published one whenever it goes off; of the last four those count that
-    its kind has, the zone is the workspace's where it is left out."""
+    its kind has, the zone is the workspace's where it is left out. `reason` is no part of it: it is needed where the
+    version raises a cap of a run over what new runs get now."""
 
     slug: str
     kind: str
@@ -53,6 +55,7 @@ class TriggerFields:
     topic: str | None = None
     secret: str | None = None
     enabled: bool = True
+    reason: str = ""
 
 
 def listed(actor: Actor) -> QuerySet[Trigger]:
@@ -63,7 +66,7 @@ def listed(actor: Actor) -> QuerySet[Trigger]:
 
 def fields_of(trigger: Trigger) -> TriggerFields:
     """Return what would make this trigger."""
-    own = {name: getattr(trigger, name) or None for names in _OWN.values() for name in names}
+    own: dict[str, Any] = {name: getattr(trigger, name) or None for names in _OWN.values() for name in names}
     return TriggerFields(
         slug=trigger.slug,
         kind=trigger.kind,
@@ -80,7 +83,8 @@ def create(actor: Actor, fields: TriggerFields) -> Trigger:
     """Add a trigger that goes off in the actor's name.
 
     Raises Forbidden, Conflict `trigger_exists`, Invalid: `bad_trigger`, `bad_cron`, `bad_zone`, `bad_topic`,
-    `unknown_pipeline`, `unknown_version`, `unknown_secret`, `weak_secret`, `bad_template`, `invalid_input`.
+    `unknown_pipeline`, `unknown_version`, `unknown_secret`, `weak_secret`, `bad_template`, `invalid_input`; and as
+    `raising.allow` where it is to be held to a version that raises a cap of a run.
     """
     _require(actor)
     _alone(actor)
@@ -200,7 +204,7 @@ def _alone(actor: Actor) -> None:
 
 def _keep(actor: Actor, trigger: Trigger, fields: TriggerFields, act: str) -> Trigger:
     before = (trigger.cron, trigger.zone, trigger.enabled, trigger.next_at is not None)
-    _fill(actor, trigger, fields)
+    allowed = _fill(actor, trigger, fields)
     goes_on = trigger.enabled and before == (trigger.cron, trigger.zone, True, True)  # then what is due stays due
     if trigger.kind == Trigger.Kind.SCHEDULE and not goes_on:
         trigger.next_at = _next_at(trigger) if trigger.enabled else None
@@ -211,7 +215,9 @@ def _keep(actor: Actor, trigger: Trigger, fields: TriggerFields, act: str) -> Tr
     else:
         trigger.save(update_fields=_SAID)
     said = asdict(fields) | {"input": canonical.digest(trigger.input)}
+    del said["reason"]  # it is content, and stays in the history of the budgets
     audit.record(actor.workspace, actor.user, act, trigger.slug, said)
+    raising.record(actor, trigger.pipeline, allowed, fields.version, trigger=trigger.slug)
     return trigger
 
 
@@ -222,7 +228,8 @@ def _turned_off(actor: Actor, trigger: Trigger) -> Trigger:
     return trigger
 
 
-def _fill(actor: Actor, trigger: Trigger, fields: TriggerFields) -> None:
+def _fill(actor: Actor, trigger: Trigger, fields: TriggerFields) -> Allowed:
+    """Write what the fields say, all of it checked, and return the caps that its version may raise."""
     if fields.kind not in _OWN:
         raise Invalid("A trigger is a webhook, a schedule or an event.", code="bad_trigger", where="/kind")
     for name in (name for kind, names in _OWN.items() if kind != fields.kind for name in names):
@@ -230,8 +237,12 @@ def _fill(actor: Actor, trigger: Trigger, fields: TriggerFields) -> None:
             message = f"A trigger of the kind {fields.kind} has no {name}. Leave it out."
             raise Invalid(message, code="bad_trigger", where=f"/{name}")
     trigger.kind, trigger.enabled, trigger.input = fields.kind, fields.enabled, fields.input
+    before = (trigger.pipeline_id, trigger.version)
     trigger.pipeline, version = _pipeline(actor, fields)
     trigger.version = fields.version
+    is_held_anew = fields.version is not None and before != (trigger.pipeline_id, fields.version)
+    documents = [version.document] if version is not None and is_held_anew else []
+    allowed = raising.allow(actor, trigger.pipeline, fields.reason, *documents)
     _check_template(fields.input)
     if fields.kind == Trigger.Kind.WEBHOOK:
         trigger.secret = _secret(actor, fields.secret)
@@ -243,6 +254,7 @@ def _fill(actor: Actor, trigger: Trigger, fields: TriggerFields) -> None:
         if version is not None:  # all that its event will say is known, so what would be refused then is refused now
             sample = given.of_schedule(trigger, due)
             services.checked_input(services.document_of(version.pk).inputs, given.made(trigger, sample).values)
+    return allowed
 
 
 def _next_at(trigger: Trigger) -> datetime:

@@ -81,6 +81,7 @@ def fields(pipeline: Pipeline, typed: Typed) -> TriggerFields:
         zone=typed.get("zone", "").strip() or None if schedule else None,
         topic=typed.get("topic", "").strip() or None if kind == Trigger.Kind.EVENT else None,
         secret=typed.get("secret", "").strip() or None if kind == Trigger.Kind.WEBHOOK else None,
+        reason=typed.get("reason", ""),
     )
 
 

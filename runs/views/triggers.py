@@ -14,6 +14,7 @@ from accounts.access import Actor, Capability, actor_of, get, may, require, scop
 from accounts.clock import database_now
 from accounts.errors import Invalid, Refused
 from accounts.models import Secret
+from pipelines import raising
 from pipelines.models import Pipeline
 from runs.models import Trigger
 from runs.triggers import definitions, form, lines, plain
@@ -127,7 +128,7 @@ def _page(request: HttpRequest, actor: Actor, slug: str, **shown: Any) -> HttpRe
     may_edit = actor.can(Capability.EDIT) and may(actor, Capability.RUN, known.pipeline)
     context = {"detail": lines.detail(known), "may_edit": may_edit, "key": shown.get("key", "")}
     typed = shown.get("typed") or form.typed_of(known)
-    context |= _asked(actor, known.pipeline, typed, shown.get("refused"))
+    context |= _asked(actor, known.pipeline, typed, shown.get("refused"), held=known.version)
     refused = shown.get("refused")
     return render(request, "runs/trigger.html", context, status=refused.status if refused else 200)
 
@@ -139,13 +140,17 @@ def _form(
     return render(request, "runs/trigger_form.html", context, status=refused.status if refused else 200)
 
 
-def _asked(actor: Actor, pipeline: Pipeline, typed: dict[str, str], refused: Refused | None) -> dict[str, Any]:
-    """Return what the form shows."""
+def _asked(
+    actor: Actor, pipeline: Pipeline, typed: dict[str, str], refused: Refused | None, held: int | None = None
+) -> dict[str, Any]:
+    """Return what the form shows of a trigger that is held to this version already, or to none."""
     return {
         "typed": typed,
         "pipeline": pipeline,
         "rows": form.rows(pipeline, typed),
         "versions": pipeline.versions.filter(number__isnull=False).order_by("-number").values_list("number", flat=True),
+        "raising": sorted(raising.versions(pipeline) - {held}),
+        "raises": raising.shown(actor, pipeline),
         "secrets": scoped(Secret, actor).order_by("name").values_list("name", flat=True),
         "may_make_key": actor.can(Capability.SECRETS),
         "new_key": form.NEW_KEY,
