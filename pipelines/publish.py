@@ -21,6 +21,15 @@ from pipelines.models import Draft, DraftEdit, Pipeline, PipelineVersion
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody says who publishes: a note, the draft's revision that they read, and why a cap is raised."""
+
+    note: str = ""
+    revision: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Frozen:
     hash: str
     document: Json
@@ -35,11 +44,11 @@ def publish(
 
     With `revision`, only a draft that still is at it: what somebody has read is what is published. `reason` is needed
     where a cap of a run is raised. Raises Invalid `not_publishable` with `problems` while any is an error or what other
-    apps ask of it is not met, Conflict `stale_revision` or `archived`, Forbidden, and as `raising.allow`. Locks the
-    draft.
+    apps ask of it is not met, Conflict `stale_revision` or `archived`, Forbidden, and as `raising.allow`. Locks as
+    `locked`.
     """
     require(actor, Capability.PUBLISH, pipeline)
-    draft = _locked(pipeline)
+    draft = locked(pipeline)
     if revision is not None and draft.revision != revision:
         raise Conflict(
             f"Somebody changed this pipeline while you read what changes: it was at revision {revision}, it is now at "
@@ -106,7 +115,7 @@ def rollback(actor: Actor, pipeline: Pipeline, number: int, reason: str = "") ->
     Its editors are those of the old version and whoever rolls back. Raises NotFound, and as `publish`.
     """
     require(actor, Capability.PUBLISH, pipeline)
-    draft = _locked(pipeline)
+    draft = locked(pipeline)
     old = version_of(pipeline, number)
     editors = sorted({*old.editors, actor.user.pk})
     frozen = _frozen(actor, pipeline, old.document)
@@ -126,8 +135,31 @@ def compare(older: Json, newer: Json) -> list[Json]:
     return [change.as_json() for change in diff.changes(older, newer)]
 
 
+def locked(pipeline: Pipeline) -> Draft:
+    """Return the draft with its pipeline, both as they are now; raise Conflict `archived`.
+
+    Nobody changes the draft or what new runs get until this transaction ends. Locks the draft, then the pipeline.
+    """
+    draft = Draft.objects.select_for_update().get(pipeline=pipeline)
+    draft.pipeline = held(pipeline)
+    return _in_use(draft)
+
+
+def held(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline as it is now; nobody else changes what new runs get until this transaction ends.
+
+    Runs begin meanwhile. Who locks the draft as well does so first (`locked`).
+    """
+    rows = Pipeline.objects.select_for_update(of=("self",), no_key=True)
+    return rows.select_related("workspace", "published").get(pk=pipeline.pk)
+
+
 def _locked(pipeline: Pipeline) -> Draft:
-    draft = Draft.objects.select_for_update(of=("self",)).select_related("pipeline__workspace").get(pipeline=pipeline)
+    rows = Draft.objects.select_for_update(of=("self",)).select_related("pipeline__workspace")
+    return _in_use(rows.get(pipeline=pipeline))
+
+
+def _in_use(draft: Draft) -> Draft:
     if draft.pipeline.archived_at is not None:
         raise Conflict(f"{draft.pipeline.name} is archived. Restore it before you publish it.", code="archived")
     return draft

@@ -45,8 +45,8 @@ def shown(actor: Actor, pipeline: Pipeline, *documents: Json) -> Raises:
 def raises(pipeline: Pipeline, *documents: Json) -> list[Raised]:
     """Return which caps of a run these documents raise over what new runs get now: nothing while nothing is published.
 
-    Reads that anew: whoever holds the draft's lock sees what was published while they waited for it. Two queries; none
-    without a document.
+    Reads that anew: whoever holds the pipeline (`publish.held`) sees what changed while they waited for it. Two
+    queries; none without a document.
     """
     if not documents:
         return []
@@ -63,9 +63,10 @@ def versions(pipeline: Pipeline) -> frozenset[int]:
 
 
 def _running(pipeline: Pipeline) -> set[int | None]:
-    """Return the numbers of the versions that new runs get."""
-    live = pipeline.published.number if pipeline.published else None
-    return {live, *(arm["version"] for arm in pipeline.split)}
+    """Return the numbers of the versions that new runs get: those that share them, else the published one."""
+    if pipeline.split:
+        return {arm["version"] for arm in pipeline.split}
+    return {pipeline.published.number if pipeline.published else None}
 
 
 def _capped(pipeline: Pipeline, **which: set[int | None]) -> dict[int, Json]:
@@ -75,7 +76,10 @@ def _capped(pipeline: Pipeline, **which: set[int | None]) -> dict[int, Json]:
 
 
 def allow(actor: Actor, pipeline: Pipeline, reason: str, *documents: Json) -> Allowed:
-    """Return what these documents raise and why; raise Forbidden `may_not_raise_cap`, Invalid `reason_needed`."""
+    """Return what these documents raise and why; raise Forbidden `may_not_raise_cap`, Invalid `reason_needed`.
+
+    Whoever then gives new runs one of them holds the pipeline.
+    """
     found = raises(pipeline, *documents)
     if found and not actor.can(Capability.MANAGE):
         raise Forbidden(

@@ -12,10 +12,9 @@ from django.db import transaction
 from accounts import audit
 from accounts.access import Actor, Capability, require
 from accounts.errors import Conflict, Invalid
-from pipelines import raising
+from pipelines import publish, raising
 from pipelines.graph.model import Json
 from pipelines.models import Pipeline, PipelineVersion
-from pipelines.publish import version_of
 
 MOST_ARMS = 10
 
@@ -60,39 +59,58 @@ def put(actor: Actor, pipeline: Pipeline, wanted: Sequence[tuple[int, int]], rea
     """Share new runs between versions, given as (version, percent) pairs that sum to 100; runs under way keep theirs.
 
     Raises Invalid `bad_split`, NotFound for an unknown version, Conflict `archived`, Forbidden; and as `raising.allow`
-    where one of them raises a cap of a run over what new runs get now.
+    where one of them raises a cap of a run over what new runs get now. Locks the pipeline.
     """
-    documents = [version.document for version in _checked(actor, pipeline, wanted)]
-    allowed = raising.allow(actor, pipeline, reason, *documents)
+    require(actor, Capability.PUBLISH, pipeline)
+    now = publish.held(pipeline)
+    documents = [version.document for version in _checked(now, wanted)]
+    allowed = raising.allow(actor, now, reason, *documents)
     _share(actor, pipeline, wanted)
-    raising.record(actor, pipeline, allowed)
+    raising.record(actor, now, allowed)
     return pipeline
 
 
 @transaction.atomic
-def keep_beside(actor: Actor, pipeline: Pipeline, kept: int, version: int, percent: int) -> None:
-    """Give a version that was published just now so many percent of the new runs; the one before keeps the rest.
+def publish_beside(actor: Actor, pipeline: Pipeline, percent: int, said: publish.Said) -> PipelineVersion:
+    """Publish the draft for so many percent of the new runs; the version that was published before keeps the rest.
 
-    Its cap of a run is not raised by that. Raises as `put`.
+    Without one before, all runs get it. Raises as `publish.publish`, and as `raising.allow` where a split had left the
+    one before out and its cap of a run is higher. Locks as `publish.locked`.
     """
-    wanted = [(kept, 100 - percent), (version, percent)]
-    _checked(actor, pipeline, wanted)
-    _share(actor, pipeline, wanted)
+    require(actor, Capability.PUBLISH, pipeline)
+    now = publish.locked(pipeline).pipeline
+    kept = now.published
+    allowed = raising.allow(actor, now, said.reason, *([kept.document] if kept else []))
+    version = publish.publish(actor, now, said.note, said.revision, said.reason)
+    if kept is not None and kept.number is not None and version.number is not None:
+        wanted = [(kept.number, 100 - percent), (version.number, percent)]
+        _checked(now, wanted)
+        _share(actor, now, wanted)
+        raising.record(actor, now, allowed, kept.number)
+    return version
 
 
 @transaction.atomic
-def end(actor: Actor, pipeline: Pipeline) -> None:
-    """Let all new runs have the published version again. Publishing does so too."""
+def end(actor: Actor, pipeline: Pipeline, reason: str = "") -> None:
+    """Let all new runs have the published version again. Publishing does so too.
+
+    Raises Forbidden, and as `raising.allow` where that raises a cap of a run over those of the versions that shared
+    them. Locks the pipeline.
+    """
     require(actor, Capability.PUBLISH, pipeline)
-    if pipeline.split:
-        pipeline.split = []
-        pipeline.save(update_fields=["split"])
-        audit.record(actor.workspace, actor.user, "pipeline.split_ended", pipeline.slug)
+    now = publish.held(pipeline)
+    if not now.split:
+        return
+    live = now.published
+    allowed = raising.allow(actor, now, reason, *([live.document] if live else []))
+    pipeline.split = []
+    pipeline.save(update_fields=["split"])
+    audit.record(actor.workspace, actor.user, "pipeline.split_ended", pipeline.slug)
+    raising.record(actor, now, allowed, live.number if live else None)
 
 
-def _checked(actor: Actor, pipeline: Pipeline, wanted: Sequence[tuple[int, int]]) -> list[PipelineVersion]:
+def _checked(pipeline: Pipeline, wanted: Sequence[tuple[int, int]]) -> list[PipelineVersion]:
     """Return the versions that are to share new runs."""
-    require(actor, Capability.PUBLISH, pipeline)
     if pipeline.archived_at is not None:
         raise Conflict(f"{pipeline.name} is archived. Restore it first.", code="archived")
     versions, shares = [version for version, _ in wanted], [percent for _, percent in wanted]
@@ -102,7 +120,7 @@ def _checked(actor: Actor, pipeline: Pipeline, wanted: Sequence[tuple[int, int]]
     if sum(shares) != 100 or min(shares) < 1:
         message = f"The shares must be whole percents above zero that sum to 100, not {sum(shares)}."
         raise Invalid(message, code="bad_split", where="/arms")
-    return [version_of(pipeline, version) for version in versions]
+    return [publish.version_of(pipeline, version) for version in versions]
 
 
 def _share(actor: Actor, pipeline: Pipeline, wanted: Sequence[tuple[int, int]]) -> None:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db import transaction
-
 from accounts import paging
 from accounts.access import Actor, Capability, get, may, roles_for
 from accounts.errors import Invalid, NotFound
@@ -68,7 +66,8 @@ class Comparison:
 class PublishPage:
     """`comparison` is None while nothing is published; then `picture` is the draft's alone.
 
-    `raises` says how the draft raises caps of a run over what new runs get now.
+    `raises` says how the draft raises caps of a run over what new runs get now, `keeps` how the published version does
+    where it is to keep a share of them again: then a split has left it out.
     """
 
     pipeline: Pipeline
@@ -81,6 +80,7 @@ class PublishPage:
     may_publish: bool
     publishers: Sequence[str]
     raises: Raises
+    keeps: Raises
     note: str = ""
     reason: str = ""
     share: int = 100
@@ -110,7 +110,8 @@ class Row:
 class VersionsPage:
     """`choices` are the numbers that a split can share new runs between, newest first.
 
-    `raising` are those of them that raise a cap of a run over what new runs get now, `raises` says whose that is.
+    `raising` are those of them that raise a cap of a run over what new runs get now, `raises` says whose that is, and
+    `end_raises` whether to end the split that runs does so.
     """
 
     pipeline: Pipeline
@@ -126,6 +127,7 @@ class VersionsPage:
     may_edit: bool
     publishers: Sequence[str]
     is_first: bool = True
+    end_raises: bool = False
 
     @property
     def span(self) -> tuple[int, int] | None:
@@ -154,6 +156,7 @@ class ComparePage:
 def publish_page(actor: Actor, slug: str, posted: Mapping[str, str] | None = None) -> PublishPage:
     """Return what publishing the draft would change, and what stands in its way; `posted` keeps a refused form."""
     pipeline = _pipeline(actor, slug)
+    live = pipeline.published
     found, given = reading(actor, pipeline), posted or {}
     raises = raising.shown(actor, pipeline, *([pipeline.draft.document] if found.document else []))
     share = given.get("share", "100")
@@ -168,30 +171,29 @@ def publish_page(actor: Actor, slug: str, posted: Mapping[str, str] | None = Non
         may_publish=may(actor, Capability.PUBLISH, pipeline),
         publishers=roles_for(Capability.PUBLISH),
         raises=raises,
+        keeps=raising.shown(actor, pipeline, *([live.document] if live and pipeline.split else [])),
         note=given.get("note", ""),
         reason=given.get("reason", ""),
         share=int(share) if share in map(str, SHARES) else 100,
     )
 
 
-@transaction.atomic
 def publish_draft(actor: Actor, slug: str, posted: Mapping[str, str]) -> PipelineVersion:
     """Publish the draft as its reader saw it, for all new runs or for a share of them.
 
-    Raises as `publish.publish`; Invalid for a share that is not offered or a note that is too long.
+    Raises as `publish.publish` and `splits.publish_beside`; Invalid for a share that is not offered or a note that is
+    too long.
     """
     pipeline, share, note = _pipeline(actor, slug), posted.get("share", "100"), posted.get("note", "").strip()
     if share not in map(str, SHARES):
         raise Invalid("Choose who gets the new version: all new runs, half of them, or 10 %.", where="/share")
     if len(note) > LONGEST_NOTE:
         raise Invalid(f"A note has at most {LONGEST_NOTE:,} characters; this has {len(note):,}.", where="/note")
-    live, revision = pipeline.published, posted.get("revision", "")
-    seen = int(revision) if _is_number(revision) else None
-    version = publish.publish(actor, pipeline, note, seen, posted.get("reason", ""))
-    if live and live.number and version.number and share != "100":
-        pipeline.refresh_from_db()
-        splits.keep_beside(actor, pipeline, live.number, version.number, int(share))
-    return version
+    revision = posted.get("revision", "")
+    said = publish.Said(note, int(revision) if _is_number(revision) else None, posted.get("reason", ""))
+    if share == "100":
+        return publish.publish(actor, pipeline, said.note, said.revision, said.reason)
+    return splits.publish_beside(actor, pipeline, int(share), said)
 
 
 def versions_page(actor: Actor, slug: str, cursor: str | None = None) -> VersionsPage:
@@ -220,6 +222,7 @@ def versions_page(actor: Actor, slug: str, cursor: str | None = None) -> Version
         may_edit=may(actor, Capability.EDIT, pipeline),
         publishers=roles_for(Capability.PUBLISH),
         is_first=not cursor,
+        end_raises=live is not None and live.number in higher,
     )
 
 
@@ -269,9 +272,9 @@ def share_runs(actor: Actor, slug: str, posted: Mapping[str, str]) -> Pipeline:
     return splits.put(actor, _pipeline(actor, slug), wanted, posted.get("reason", ""))
 
 
-def end_sharing(actor: Actor, slug: str) -> None:
-    """Give all new runs the published version again."""
-    splits.end(actor, _pipeline(actor, slug))
+def end_sharing(actor: Actor, slug: str, posted: Mapping[str, str]) -> None:
+    """Give all new runs the published version again; raises as `splits.end`."""
+    splits.end(actor, _pipeline(actor, slug), posted.get("reason", ""))
 
 
 def version_json(actor: Actor, slug: str, number: int) -> Mapping[str, Json]:

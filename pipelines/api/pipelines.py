@@ -170,8 +170,9 @@ def put_split(request: HttpRequest, slug: str, body: SplitIn) -> Any:
 
 
 @router.delete("/pipelines/{slug}/split", response={204: None}, summary="Give all new runs the published version again")
-def end_split(request: HttpRequest, slug: str) -> Status[None]:
-    splits.end(caller(request), _pipeline(request, slug))
+def end_split(request: HttpRequest, slug: str, reason: str = "") -> Status[None]:
+    """`reason` is needed where the published version's cap of a run is higher than those of all that share new runs."""
+    splits.end(caller(request), _pipeline(request, slug), reason)
     return Status(204, None)
 
 

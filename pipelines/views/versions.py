@@ -85,7 +85,10 @@ def split(request: HttpRequest, slug: str) -> HttpResponseBase:
 @require_POST
 @signed_in
 def end_split(request: HttpRequest, slug: str) -> HttpResponseBase:
-    pages.end_sharing(actor_of(request), slug)
+    try:
+        pages.end_sharing(actor_of(request), slug, request.POST)
+    except Refused as refused:
+        return _versions(request, slug, _shown(refused))
     return _done(request, slug, "All new runs get the published version again.")
 
 

@@ -163,6 +163,82 @@ def test_new_runs_are_shared_with_no_higher_cap(team: Team, pipeline: Pipeline) 
     splits.put(acting(team.alice), Pipeline.objects.get(pk=pipeline.pk), [(1, 10), (2, 90)])
 
 
+def left_out(team: Team, pipeline: Pipeline) -> Pipeline:
+    """Give all new runs version 2, half as dear as version 3, which is published."""
+    publish.publish(acting(team.alice), drafted(team, pipeline, {"max_cost_usd": "0.50"}))
+    publish.publish(acting(team.dana), drafted(team, pipeline, ONE), reason="The fair")
+    splits.put(acting(team.alice), pipeline, [(2, 100)])
+    return Pipeline.objects.get(pk=pipeline.pk)
+
+
+def test_a_published_version_that_a_split_leaves_out_is_not_what_new_runs_get(team: Team, pipeline: Pipeline) -> None:
+    pipeline = left_out(team, pipeline)
+    draft = drafted(team, pipeline, {"max_cost_usd": "0.75"})
+    assert code_of(lambda: publish.publish(acting(team.alice), draft)) == "may_not_raise_cap"
+    assert code_of(lambda: publish.rollback(acting(team.alice), pipeline, 3)) == "may_not_raise_cap"
+    assert code_of(lambda: splits.put(acting(team.alice), pipeline, [(3, 100)])) == "may_not_raise_cap"
+    assert publish.rollback(acting(team.alice), pipeline, 2).number == 4
+
+
+def test_a_split_is_ended_for_a_higher_cap_only_as_that_is_published(team: Team, pipeline: Pipeline) -> None:
+    pipeline = left_out(team, pipeline)
+    assert code_of(lambda: splits.end(acting(team.alice), pipeline, "Enough")) == "may_not_raise_cap"
+    assert code_of(lambda: splits.end(acting(team.dana), pipeline)) == "reason_needed"
+    assert Pipeline.objects.get(pk=pipeline.pk).split == [{"version": 2, "percent": 100}]
+    splits.end(acting(team.dana), pipeline, "Enough")
+    assert Pipeline.objects.get(pk=pipeline.pk).split == []
+    change = BudgetChange.objects.latest("id")
+    assert (change.was_micros, change.cap_micros, change.reason) == (500_000, 1_000_000, "Enough")
+    assert AuditEntry.objects.filter(action="pipeline.cap_raised").latest("seq").data["version"] == 3
+
+
+def test_a_split_that_allowed_as_much_is_ended_by_whoever_publishes(team: Team, pipeline: Pipeline) -> None:
+    pipeline = lowered(team, pipeline)
+    splits.put(acting(team.dana), pipeline, [(1, 10), (2, 90)], "To compare")
+    splits.end(acting(team.alice), pipeline)
+    assert Pipeline.objects.get(pk=pipeline.pk).split == []
+
+
+def test_programs_and_pages_end_a_split_with_a_reason(team: Team, pipeline: Pipeline) -> None:
+    left_out(team, pipeline)
+    address = "/api/v1/pipelines/brief/split"
+    alice, dana = (bearer(person, team.workspace) for person in (team.alice, team.dana))
+    for headers, query, status in ((alice, "?reason=x", 403), (dana, "", 422), (dana, "?reason=Enough", 204)):
+        assert Client().delete(f"{address}{query}", headers=headers).status_code == status
+    splits.put(acting(team.alice), pipeline, [(2, 100)])
+    browsers = signed_in_as(team.alice), signed_in_as(team.dana)
+    tells, asks = (one.get("/pipelines/brief/versions/").content.decode() for one in browsers)
+    assert "Why, since v3 raises a cap of a run" in asks
+    assert "v3 raises a cap of a run: to end it is for a manager or admin" in tells
+    assert "disabled>End it" in tells
+    ends = "/pipelines/brief/split/end/"
+    assert browsers[0].post(ends, {"reason": "x"}).status_code == 403
+    refused = browsers[1].post(ends, {"reason": " "})
+    assert refused.status_code == 422
+    assert "Say why" in refused.content.decode()
+    assert browsers[1].post(ends, {"reason": "Enough"}).status_code == 302
+
+
+def test_a_version_that_a_split_leaves_out_keeps_no_share_beside_a_new_one(team: Team, pipeline: Pipeline) -> None:
+    left_out(team, pipeline)
+    drafted(team, pipeline, {"max_cost_usd": "0.40"})
+    alice, dana = signed_in_as(team.alice), signed_in_as(team.dana)
+    address, tenth = "/pipelines/brief/publish/", {"share": "10"}
+    tells, asks = (one.get(address).content.decode() for one in (alice, dana))
+    assert "where v3 keeps a share, the cap of a run is raised from $0.5 to $1" in tells
+    assert 'name="reason"' in asks
+    assert alice.post(address, tenth).status_code == 403
+    assert dana.post(address, tenth).status_code == 422
+    assert Pipeline.objects.get(pk=pipeline.pk).split == [{"version": 2, "percent": 100}]
+    assert dana.post(address, {**tenth, "reason": "To compare"}).status_code == 302
+    assert Pipeline.objects.get(pk=pipeline.pk).split == [
+        {"version": 3, "percent": 90}, {"version": 4, "percent": 10},
+    ]  # fmt: skip
+    assert BudgetChange.objects.latest("id").reason == "To compare"
+    splits.put(acting(team.alice), Pipeline.objects.get(pk=pipeline.pk), [(2, 100)])
+    assert alice.post(address, {"share": "100"}).status_code == 302
+
+
 def test_a_version_with_a_lower_cap_may_get_some_of_the_runs_first(team: Team, pipeline: Pipeline) -> None:
     drafted(team, pipeline, {"max_cost_usd": "0.50"})
     answer = signed_in_as(team.alice).post("/pipelines/brief/publish/", {"share": "10"})
