@@ -17,7 +17,7 @@ from pipelines.graph.canonical import digest
 from pipelines.graph.model import Json
 from runs.dispatch import fact_row
 from runs.effects import Insert, StartRun
-from runs.engine import allotting
+from runs.engine import allotting, doubts
 from runs.engine.decision import AskAbove, ChildStart, Decision, Tell
 from runs.engine.facts import Answered, CancelRequested, ChildEnded, MoreWanted, to_json
 from runs.engine.state import Execution
@@ -67,7 +67,7 @@ def ended(row: Mapping[str, Any], execution: Execution) -> list[Insert]:
         execution.state,
         execution.reason,
         execution.output,
-        execution.error,
+        doubts.error_of(execution),
         allotting.used_by(execution.spend),
     )
     return [fact_row(row["parent_id"], fact, _end_key(row["id"]))]

@@ -2,7 +2,7 @@
 
 from pipelines.graph.canonical import digest
 from pipelines.graph.model import Json, Kind
-from runs.engine import budget, checks, failing, growing, settling, starting, worktime
+from runs.engine import budget, checks, doubts, failing, growing, settling, starting, worktime
 from runs.engine.completing import complete
 from runs.engine.facts import Answered, ErrorClass, StepBlocked, StepError, StepSucceeded
 from runs.engine.kinds import carry_out, containers, route, work
@@ -78,6 +78,8 @@ def _waits_for(step: Step, request: str) -> bool:
 def block(move: Move, step: Step, fact: StepBlocked) -> None:
     """Let a step wait in the middle of its attempt for a person."""
     unknown = fact.kind == "outcome_unknown"
+    if unknown:
+        doubts.note(move, step)
     memory = {"blocked": True, "call": fact.call, "title": fact.title, "why": fact.why, "trust": dict(fact.trust)}
     question = Question(
         kind=fact.kind,

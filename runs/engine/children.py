@@ -17,6 +17,7 @@ from runs.engine import (
     allotting,
     checks,
     completing,
+    doubts,
     failing,
     fallbacks,
     growing,
@@ -290,6 +291,7 @@ def _use(move: Move, step: Step, fact: ChildEnded) -> None:
     """Go on with what a child came to."""
     child = child_id(move.run.origin.run, step.path, fact.child)
     error = None if fact.state == "succeeded" else _error_of(step, fact)
+    doubts.note_child(move, step, fact)
     if "wanted" in step.record.memo:
         _answer(move, step, {"error": error.message} if error else {"output": fact.output})
         return

@@ -1,6 +1,6 @@
 """Cancel, pause, resume and recovery: what happens to a run as a whole."""
 
-from runs.engine import settling, starting
+from runs.engine import doubts, settling, starting
 from runs.engine.facts import (
     CancelForced,
     CancelRequested,
@@ -11,7 +11,7 @@ from runs.engine.facts import (
     ResumeRequested,
     StepError,
 )
-from runs.engine.failing import give_up, note_loss
+from runs.engine.failing import give_up
 from runs.engine.move import Ending, Move
 from runs.engine.scope import Container, Scope, Step
 from runs.engine.status import RunState
@@ -120,7 +120,7 @@ def recover(move: Move, fact: Recovered) -> None:
         return
     for step in sorted((run.live[path] for path in run.running), key=lambda step: step.record.position):
         memo = step.record.memo
-        note_loss(move, step)
+        doubts.note_loss(move, step)
         if fact.crashed:
             memo["crashes"] = memo.get("crashes", 0) + 1
             move.touch(step)

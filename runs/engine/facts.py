@@ -28,7 +28,8 @@ class StepError:
     """Why an attempt failed. `retry_after` is seconds as the provider asked; `findings` are what repair is told.
 
     `cap` says of a refused call which cap it was and what it lacked (JSON, see `budget.receipt_of`). `lost` says that
-    no answer came to a call that the other side may have carried out.
+    no answer came to a call that the other side may have carried out; `maybe_done` that such a call of the step changes
+    something. `elsewhere` says that a tool or a judge failed which whoever carries the step out had asked.
     """
 
     cls: ErrorClass
@@ -39,6 +40,8 @@ class StepError:
     output: Json = None
     cap: Json = None
     lost: bool = False
+    maybe_done: bool = False
+    elsewhere: bool = False
 
     def as_json(self) -> dict[str, Json]:
         error = {"class": self.cls, "code": self.code, "message": self.message}

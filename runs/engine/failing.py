@@ -6,7 +6,7 @@ from datetime import timedelta
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.money import dollars
 from pipelines.graph.tools import Delivery, Effect
-from runs.engine import budget, fallbacks, growing, held, requests, settling, spread, starting, worktime
+from runs.engine import budget, doubts, fallbacks, growing, held, requests, settling, spread, starting, worktime
 from runs.engine.budget import Refusal
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failure import GiveUp, Repair, Retry, Tries, UseFallback, is_final, react
@@ -17,23 +17,21 @@ from runs.engine.state import Execution
 from runs.engine.status import RunState, StepState, WaitReason
 from runs.engine.trust import EDITED
 
-# In the memo of an action that changes something: a call of it had no answer, or one that does not do.
-MAYBE_DONE = "maybe_done"
 _AFTER_THE_CALL = frozenset({ErrorClass.INVALID_OUTPUT, ErrorClass.INTERNAL})
 _STOPPED = {Kind.REPEAT: "round_stopped", Kind.TEAM: "turn_stopped", Kind.SUPERVISOR: "delegation_stopped"}
 
 
 def attempt_failed(move: Move, step: Step, error: StepError, jitter: float) -> None:
     """React to a failed attempt."""
+    if error.lost or error.maybe_done or error.cls in _AFTER_THE_CALL:
+        doubts.note_loss(move, step, error)
     if error.cls is ErrorClass.BUDGET:
         over_budget(move, step, error)
         return
-    if error.lost or error.cls in _AFTER_THE_CALL:
-        note_loss(move, step)
     is_judged = settling.TO_JUDGE in step.record.memo  # its judges have failed: nobody can stand in for what is there
     tries = Tries.of(
         step.record.memo,
-        fallbacks=0 if is_judged or MAYBE_DONE in step.record.memo else len(fallbacks.fallbacks_of(move.run, step)),
+        fallbacks=0 if is_judged else doubts.fallbacks_left(move.run, step),
         may_repeat=is_judged or may_repeat(move.run, step),
         may_repair=is_judged or may_repair(move.run, step),
         seconds_left=starting.seconds_left(step),
@@ -51,16 +49,6 @@ def attempt_failed(move: Move, step: Step, error: StepError, jitter: float) -> N
             give_up(move, step, error)
 
 
-def note_loss(move: Move, step: Step) -> None:
-    """Remember of an action that it may have been done, so that no pipeline does it once more by another way."""
-    if step.node.kind is not Kind.TOOL or not step.node.on_error.fallback or fallbacks.pipeline_of(move.run, step):
-        return
-    tool, args = move.run.lock.tool(step.node.config["tool"]), step.record.input["args"]
-    if tool.effect_of(args) is not Effect.NONE:
-        step.record.memo[MAYBE_DONE] = True
-        move.touch(step)
-
-
 def come_to_nothing(move: Move, step: Step, error: StepError) -> None:
     """React to the failure of what the engine itself carries out: a pipeline stands in, else `then` decides.
 
@@ -68,7 +56,7 @@ def come_to_nothing(move: Move, step: Step, error: StepError) -> None:
     """
     tried = step.record.memo.get("fallback", 0)
     can_hand_on = step.record.input is not None and step.node.iterates and not is_final(error)
-    if can_hand_on and tried < len(fallbacks.fallbacks_of(move.run, step)):
+    if can_hand_on and tried < doubts.fallbacks_left(move.run, step):
         _fall_back(move, step, error, tried + 1)
     else:
         give_up(move, step, error)

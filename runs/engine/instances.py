@@ -6,6 +6,7 @@ from functools import partial
 from pipelines.graph.model import Graph, Json, Kind
 from runs.engine import paths, settling, spread, values, worktime
 from runs.engine.board import CHANGES
+from runs.engine.doubts import MAYBE_DONE
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.move import Move
 from runs.engine.scope import MADE, Container, EdgeState, Outcome, Scope, Step
@@ -14,7 +15,7 @@ from runs.engine.status import StepState
 
 MAX_STEPS = 10_000
 # What a step remembers even when its instance begins anew.
-_KEPT = ("requests", "raised", "used", "alerted", "children", worktime.WORKED, MADE, CHANGES)
+_KEPT = ("requests", "raised", "used", "alerted", "children", worktime.WORKED, MADE, CHANGES, MAYBE_DONE)
 _PREFIXES = {Kind.REPEAT: paths.of_round, Kind.TEAM: paths.of_turn, Kind.SUPERVISOR: paths.of_delegation}
 
 

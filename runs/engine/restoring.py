@@ -7,6 +7,7 @@ from datetime import datetime
 from runs.engine import allotting, budget, children, paths, turns, worktime
 from runs.engine.budget import RUN, Spend
 from runs.engine.decision import StepRecord
+from runs.engine.doubts import MAYBE_DONE
 from runs.engine.forking import REOPENED, REUSED
 from runs.engine.given import is_by_hand
 from runs.engine.kinds import containers
@@ -26,6 +27,7 @@ def restore_into(execution: Execution, rows: Iterable[StepRecord], spends: Mappi
             execution.position, record.position, record.memo.get("queued", 0), record.memo.get("since", 0)
         )
         execution.has_edits = execution.has_edits or is_by_hand(record)
+        execution.is_in_doubt = execution.is_in_doubt or MAYBE_DONE in record.memo
         children.recall(execution, record)
         raised.extend(tuple(entry) for entry in record.memo.get("raised", ()))
         execution.told_full.update(tuple(told) for told in record.memo.get("alerted", ()))

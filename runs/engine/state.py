@@ -36,7 +36,8 @@ class Execution:
     `children` are the runs that steps have started and that have not ended, by path and number, with the record of the
     step; `child_count` is how many there were. `needs` is what the items of a For each with `spread` read around it.
     `labels` says where each place's input comes from; it never changes, unless a person gave the output of one item
-    and not of the others (`has_edits`). `shares_board`: what stands on its board is told, not decided here alone.
+    and not of the others (`has_edits`). `is_in_doubt` says that something in it may have been done (`doubts`).
+    `shares_board`: what stands on its board is told, not decided here alone.
     """
 
     document: Document
@@ -70,6 +71,7 @@ class Execution:
     child_count: int = 0
     needs: dict[str, frozenset[str]] = field(default_factory=dict)
     has_edits: bool = False
+    is_in_doubt: bool = False
     step_count: int = 0
     position: int = 0
     board: Board = field(default_factory=Board)

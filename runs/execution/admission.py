@@ -50,11 +50,13 @@ class Ask(Protocol):
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """An attempt that an agent carries out. Its circuit is about the agent with the model that it uses, so that a model
-    that stands in stays free to try. `seconds` is how long it may take."""
+    that stands in stays free to try. `seconds` is how long it may take; `is_cut` when that is less than its step's
+    `timeout`, because no more time is left of a cap."""
 
     id: str
     subject: Subject
     seconds: float
+    is_cut: bool = False
 
     @classmethod
     def of(cls, workspace_id: str, run_id: str, start: Start) -> "Attempt | None":
@@ -64,18 +66,20 @@ class Attempt:
             return None
         model = start.model or start.node.config.get("model") or agent.model
         subject = Subject(workspace_id, f"{agent.id} with {model}"[:400])
-        return cls(f"{run_id}/{start.path}@{start.attempt}", subject, start.timeout)
+        return cls(f"{run_id}/{start.path}@{start.attempt}", subject, start.timeout, is_cut(start))
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call that wants to be made; it waits at most `seconds_left`, or as long as it takes (None)."""
+    """A call that wants to be made; it waits at most `seconds_left`, or as long as it takes (None). `is_cut` as that of
+    its attempt."""
 
     workspace_id: str
     run_id: str
     intent: CallIntent
     seconds_left: float | None = None
     attempt: Attempt | None = None
+    is_cut: bool = False
 
     @property
     def id(self) -> str:
@@ -139,7 +143,7 @@ class Admission:
         if asked.id in self._uses:
             self._give_back(asked, outcome)
         error = outcome.error
-        if error is not None and error.cls in NO_VERDICT:
+        if error is not None and (error.cls in NO_VERDICT or _was_cut(asked, error)):
             self._release(asked.subject, asked.id)
         else:
             self._went(asked.subject, asked.id, error, COME_LATER)
@@ -148,7 +152,7 @@ class Admission:
         """Take note of how an attempt of an agent went; one that waits for somebody has not gone any way yet."""
         error = ended.error if isinstance(ended, StepFailed) else None
         is_open = not isinstance(ended, StepSucceeded | StepFailed)
-        if is_open or (error is not None and (error.cls in NO_VERDICT or error.code in NOT_THE_AGENTS)):
+        if is_open or (error is not None and _is_anothers(attempt, error)):
             self._release(attempt.subject, attempt.id)
         else:
             self._went(attempt.subject, attempt.id, error)
@@ -253,6 +257,21 @@ class Admission:
 
     async def _tell(self, news: Question[None]) -> None:
         await self._ask(news)
+
+
+def is_cut(start: Start) -> bool:
+    """Tell whether an attempt has less time than its author gave it, since no more is left of a cap."""
+    return start.timeout < start.node.timeout
+
+
+def _was_cut(asked: Asked | Attempt, error: StepError) -> bool:
+    return asked.is_cut and error.cls is ErrorClass.TIMEOUT
+
+
+def _is_anothers(attempt: Attempt, error: StepError) -> bool:
+    """Tell whether an error says nothing about the agent: its tool's, a judge's, a cap's, that of who stopped it."""
+    is_known = error.cls in NO_VERDICT or error.code in NOT_THE_AGENTS or error.elsewhere
+    return is_known or _was_cut(attempt, error)
 
 
 def _is_open(subject: Subject, verdict: circuits.Verdict) -> StepError:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import re2
 
@@ -119,6 +119,7 @@ class _Conversation:
             done = await call_tool(self.calls, Wish(spec, use.args, self.agent.id, use.id))
         except Failure as failure:
             if failure.error.cls not in _TOLD:
+                failure.error = replace(failure.error, elsewhere=True)
                 raise
             return _refusal(failure, spec.id)
         self.repeats.note(done.result)

@@ -15,7 +15,7 @@ from pipelines.graph.canonical import canonical_json, digest, digest_of, sanitis
 from pipelines.graph.lock import MAX_OUTPUT, AgentSpec
 from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
-from pipelines.graph.tools import ToolSpec
+from pipelines.graph.tools import Effect, ToolSpec
 from runs.engine.budget import Refusal
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass
@@ -139,7 +139,14 @@ class Calls:
             return _Settled(self._clean(await run(call)))
 
         told = spans.tool(order.spec.id, order.call_id, order.args)
-        return (await self._make(intent, told, carried_out)).response
+        try:
+            settled = await self._make(intent, told, carried_out)
+        except AnswerLost:
+            if intent.effect != Effect.NONE:
+                self.journal.in_doubt.add(intent.idempotency_key)
+            raise
+        self.journal.in_doubt.discard(intent.idempotency_key)
+        return settled.response
 
     def _clean(self, value: Json) -> Json:
         clean, changed = sanitise(value)

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runs.execution.context import FINISHED, JournalEntry
+from pipelines.graph.tools import Effect
+from runs.execution.context import FINISHED, LOST, STARTED, JournalEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,17 @@ class Earlier:
     def is_finished(self) -> bool:
         return self.last.state == FINISHED
 
+    @property
+    def is_in_doubt(self) -> bool:
+        lost = any(entry.state in (STARTED, LOST) and entry.effect != Effect.NONE for entry in self.sendings)
+        return lost and not self.is_finished
+
 
 class Journal:
     """Hands out earlier calls in their order, each once; `next_n` numbers new ones over all attempts of the path.
 
-    `spent` is what they cost by the name of what was called, in micro-dollars.
+    `spent` is what they cost by the name of what was called, in micro-dollars. `in_doubt` are the idempotency keys of
+    calls that change something and may have done so without an answer.
     """
 
     def __init__(self, entries: Sequence[JournalEntry]) -> None:
@@ -45,6 +52,7 @@ class Journal:
         self._left = [Earlier(tuple(sendings)) for sendings in by_key.values()]
         self._newest = ordered[-1].n if ordered else 0
         self.consumed = {entry.approval for entry in ordered if entry.approval}
+        self.in_doubt = {earlier.idempotency_key for earlier in self._left if earlier.is_in_doubt}
         self.spent = Counter[str]()
         for entry in ordered:
             self.spent[entry.name] += entry.cost_micros or 0

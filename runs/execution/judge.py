@@ -11,7 +11,7 @@ from runs.engine.decision import Start
 from runs.engine.facts import StepSucceeded
 from runs.execution import prompts
 from runs.execution.calls import Calls
-from runs.execution.failures import config, invalid_output
+from runs.execution.failures import Failure, config, invalid_output
 from runs.execution.models.values import Message, ModelRequest
 
 _TASK = (
@@ -39,7 +39,11 @@ async def held_against_rubrics(calls: Calls, done: StepSucceeded) -> StepSucceed
     rubrics: Sequence[Mapping[str, Json]] = calls.start.input.get("rubrics") or ()
     if not rubrics:
         return done
-    verdicts = await _verdicts(calls, rubrics, done.output)
+    try:
+        verdicts = await _verdicts(calls, rubrics, done.output)
+    except Failure as failure:
+        failure.error = dataclasses.replace(failure.error, elsewhere=True)
+        raise
     findings = [verdict["finding"] for verdict in verdicts if verdict["finding"]]
     if findings:
         raise invalid_output("judged_too_low", f"The answer was judged too low: {findings[0]}", findings, done.output)

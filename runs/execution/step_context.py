@@ -12,7 +12,7 @@ from runs.cache import Kept
 from runs.engine.budget import Refusal
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, Fact, StepError
-from runs.execution.admission import Asked, Attempt
+from runs.execution.admission import Asked, Attempt, is_cut
 from runs.execution.context import MODEL, CallIntent, CallOutcome, JournalEntry, StepAborted
 from runs.talks import Summary, Turn
 
@@ -116,7 +116,7 @@ class AttemptContext:
     def finish(self, intent: CallIntent, outcome: CallOutcome) -> None:
         if self._open.pop(intent.key, None):
             self._slots.give()
-            self._admission.ended(Asked(self.workspace_id, self.run_id, intent), outcome)
+            self._admission.ended(Asked(self.workspace_id, self.run_id, intent, is_cut=is_cut(self.start)), outcome)
             self._actor.finish(intent, outcome)
 
     def ended(self, fact: Fact) -> None:

@@ -26,10 +26,10 @@ async def carry_out(context: StepContext) -> Result:
     Runs without yielding to the event loop until its first `context.begin`.
     """
     start, began = context.start, time.monotonic()
+    calls = Calls(context)
     try:
         fact: Result | None = await results.earlier(context)
         if fact is None:
-            calls = Calls(context)
             carry = judge.run if start.judging else _KINDS[start.node.kind]
             fact = await carry(calls)
             if calls.is_sanitised:
@@ -48,12 +48,17 @@ async def carry_out(context: StepContext) -> Result:
     except Wanted as wanted:
         fact = PipelineWanted(start.path, start.attempt, wanted.pipeline, wanted.inputs, wanted.call)
     except (Failure, StepAborted) as failure:
-        fact = StepFailed(start.path, start.attempt, failure.error, jitter=_jitter())
+        fact = StepFailed(start.path, start.attempt, _told(failure.error, calls), jitter=_jitter())
     except Exception as error:
         log.exception("Step %s of run %s broke", start.path, context.run_id)
         message = f"Baton itself failed at this step: {type(error).__name__}. The worker's log has the details."
-        fact = StepFailed(start.path, start.attempt, StepError(ErrorClass.INTERNAL, "internal", message))
+        fact = StepFailed(start.path, start.attempt, _told(StepError(ErrorClass.INTERNAL, "internal", message), calls))
     return dataclasses.replace(fact, machine_ms=round((time.monotonic() - began) * 1000))
+
+
+def _told(error: StepError, calls: Calls) -> StepError:
+    """Return an error with what the attempt leaves in doubt."""
+    return dataclasses.replace(error, maybe_done=True) if calls.journal.in_doubt else error
 
 
 async def _tool(calls: Calls) -> StepSucceeded:

@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.graph.freeze import lock as freeze
 from pipelines.graph.lock import Lock, PipelineSpec
 from pipelines.graph.model import Document, Kind
-from runs.engine import allotting, budget
+from runs.engine import allotting, budget, doubts
 from runs.engine.board import Board, Change
 from runs.engine.decision import Decision, Start
 from runs.engine.facts import (
@@ -170,7 +170,7 @@ class Family:
             parent, path, number = self.parents[run]
             one = member.run
             used = allotting.used_by(one.spend)
-            end = ChildEnded(path, number, one.state, one.reason, one.output, one.error, used)
+            end = ChildEnded(path, number, one.state, one.reason, one.output, doubts.error_of(one), used)
             self.mail.append((parent, from_json(to_json(end))))
 
     def begin_board(self, member: Member) -> None:

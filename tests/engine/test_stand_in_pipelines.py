@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from pipelines.graph.model import Document
-from runs.engine.facts import StepSucceeded
+from runs.engine.decision import Start
+from runs.engine.facts import CancelRequested, ErrorClass, StepBlocked, StepError, StepFailed, StepSucceeded
 from runs.engine.status import RunState
 from tests.engine.building import a_document, a_graph
 from tests.engine.kin import Family
@@ -165,6 +166,150 @@ def test_no_pipeline_stands_in_for_an_action_in_which_a_worker_went(crashed: boo
     family.root.crash(crashed=crashed)
     family.play()
     assert (family.root.run.state, family.children()) == ("failed", [])
+
+
+SEND = {"kind": "tool", "tool": "email.send@1", "args": {"to": "bo@example.com"}}
+ONCE = {"on_error": {"retry": {"max_attempts": 1}, "then": "skip"}}
+
+
+def asked_what_happened(start: Start) -> StepBlocked:
+    call = {"tool": "email.send@1", "args": {"to": "bo@example.com"}}
+    return StepBlocked(start.path, start.attempt, "outcome_unknown", call, "Did this happen?", "No answer.", call="c")
+
+
+@pytest.mark.parametrize("decision", ["retry", "expire"])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_no_pipeline_stands_in_for_what_a_person_is_asked_about(decision: str, crashes: bool) -> None:
+    """Somebody must say whether it happened; nothing else follows from it than the step's `then`."""
+    family = a_family(SEND, {"a": [asked_what_happened, Fails("tool_error")]})
+    family.root.begin()
+    family.root.answer("approve")
+    family.root.finish("a")
+    assert family.root.row("a")["wait_reason"] == "outcome_unknown"
+    if crashes:
+        family.root.crash(crashed=False)
+    family.root.answer(decision)
+    family.play()
+    assert (family.root.run.state, family.children()) == ("failed", [])
+
+
+def an_item(step: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "each", "over": ["x"], "graph": a_graph("act", act={**step, **ONCE}), "require": "any"}
+
+
+@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize(
+    ("step", "said", "children"),
+    [(ORDER, LOST, 0), (ORDER, Fails("tool_error"), 1), (LOOK, LOST, 1)],
+    ids=["lost", "refused", "changes nothing"],
+)
+def test_no_pipeline_stands_in_for_a_whole_in_which_an_action_may_have_been_done(
+    step: dict[str, Any], said: Fails, children: int, spread: bool, crashes: bool
+) -> None:
+    family = a_family({**an_item(step), "spread": spread}, {"act": said})
+    family.root.begin()
+    while family.mail:
+        family.deliver()
+    owner = family.children()[0] if spread else family.root
+    if owner.asked():
+        owner.answer("approve")
+    owner.finish("act" if spread else "a[0].act")
+    if crashes:
+        family.root.crash(crashed=False)
+    family.play()
+    stood_in = [child for child in family.children() if child.document.id == "spare"]
+    assert len(stood_in) == children
+    assert (family.root.run.state is RunState.SUCCEEDED) is bool(children)
+
+
+def test_no_pipeline_stands_in_for_a_whole_in_which_an_action_is_under_way() -> None:
+    graph = a_graph("act", act={**ORDER, **ONCE})
+    each = {"kind": "each", "over": ["x", "y"], "graph": graph}
+    family = a_family(each, {"a[0].act": Fails()})
+    family.root.begin()
+    for _ in range(2):
+        family.root.answer("approve")
+    family.root.finish("a[0].act")
+    family.play()
+    assert not family.children()
+
+
+@pytest.mark.parametrize(
+    ("said", "stood_in"),
+    [(LOST, 0), (Fails("tool_error"), 1), ("stopped", 0)],
+    ids=["lost", "refused", "stopped by a person"],
+)
+@pytest.mark.parametrize("crashes", [False, True])
+def test_no_pipeline_stands_in_for_another_in_which_an_action_may_have_been_done(
+    said: Any, stood_in: int, crashes: bool
+) -> None:
+    other = a_document(a_graph("start >> act >> result", act={**ORDER, "on_error": {"retry": {"max_attempts": 1}}}))
+    nodes = {"a": {"kind": "pipeline", "pipeline": "test", "inputs": {"x": 1}, **LAST}}
+    parent = a_document(a_graph("start >> a >> result", **nodes), id="parent")
+    family = Family(parent, {"test": other, "spare": a_spare()}, {"act": said})
+    family.root.begin()
+    family.deliver()
+    (child,) = family.children()
+    child.answer("approve")
+    if said == "stopped":
+        child.tell(CancelRequested())
+        child.tell(StepFailed("act", 1, StepError(ErrorClass.INTERNAL, "cancelled", "It was cancelled.")))
+    else:
+        child.finish("act")
+    if crashes:
+        family.root.crash(crashed=False)
+    family.play()
+    assert len(family.children()) == 1 + stood_in
+    assert (family.root.run.state is RunState.SUCCEEDED) is bool(stood_in)
+
+
+@pytest.mark.parametrize(("maybe_done", "children"), [(True, 0), (False, 1)])
+@pytest.mark.parametrize("code", ["refused", "outside"])
+def test_no_pipeline_stands_in_for_an_agent_whose_action_may_have_been_done(
+    code: str, maybe_done: bool, children: int
+) -> None:
+    family = a_family({"prompt": "Order tea."}, {"a": Fails("refused", code, maybe_done=maybe_done)}).play()
+    assert len(family.children()) == children
+
+
+def test_a_model_stands_in_for_an_agent_in_doubt_and_no_pipeline_after_it() -> None:
+    fallback = [{"model": "demo/echo"}, {"pipeline": "spare"}]
+    policy = {"retry": {"max_attempts": 1}, "fallback": fallback}
+    family = a_family({"prompt": "Order tea."}, {"a": Fails("refused", maybe_done=True)}, on_error=policy).play()
+    assert [start.model for start in family.root.started] == [None, "demo/echo"]
+    assert not family.children()
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_doubt_outlives_a_retry_of_the_whole(crashes: bool) -> None:
+    each = {**an_item(ORDER), "on_error": {"fallback": [{"pipeline": "spare"}], "then": "ask_human"}}
+    family = a_family(each, {"act": [LOST, Fails()]}, on_error=each["on_error"])
+    family.root.begin()
+    family.root.answer("approve")
+    family.root.finish("a[0].act")
+    assert family.root.row("a")["wait_reason"] == "failure"
+    if crashes:
+        family.root.crash(crashed=False)
+    family.root.answer("retry")
+    family.root.answer("approve")
+    family.root.finish("a[0].act")
+    family.play()
+    assert not family.children()
+
+
+def test_a_doubt_outlives_a_retry_of_the_item_it_is_in() -> None:
+    act = {**ORDER, "on_error": {"retry": {"max_attempts": 1}, "fallback": [{"pipeline": "spare"}]}}
+    each = {"kind": "each", "over": ["x"], "graph": a_graph("act", act=act)}
+    family = a_family(each, {"act": [LOST, Fails()]}, on_error={"then": "ask_human"})
+    family.root.begin()
+    family.root.answer("approve")
+    family.root.finish("a[0].act")
+    family.root.answer("retry")
+    family.root.answer("approve")
+    family.root.finish("a[0].act")
+    family.play()
+    assert not family.children()
 
 
 def test_items_under_way_go_on_beside_it_and_change_nothing() -> None:

@@ -127,6 +127,13 @@ async def test_a_check_that_asks_for_kept_results_is_judged_all_the_same(model_s
     assert isinstance(fact, StepSucceeded), fact
 
 
+async def test_a_judge_that_is_away_is_no_fault_of_the_agent_it_judges(model_server: ModelServer) -> None:
+    model_server.script(Reply(text="A kind word.", times=1), Reply(kind="503"))
+    fact = await carry_out(writing())
+    assert isinstance(fact, StepFailed)
+    assert (fact.error.cls, fact.error.elsewhere) == (ErrorClass.TRANSIENT, True)
+
+
 # Caps of judges
 
 

@@ -3,9 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from pipelines.graph import gates
 from pipelines.graph.canonical import digest
-from runs.engine.facts import StepBlocked, StepFailed, StepSucceeded
+from runs.engine.facts import ErrorClass, StepBlocked, StepError, StepFailed, StepSucceeded
+from runs.execution.context import StepAborted
 from runs.execution.steps import carry_out
 from tests.execution.contexts import MemoryContext, a_tool_step, an_agent, an_agent_step
 from tests.model_server import ModelServer, Reply
@@ -191,3 +194,48 @@ async def test_a_retry_ordered_by_a_person_does_not_repeat_a_finished_effect(
     assert isinstance(await carry_out(retried), StepSucceeded)
 
     assert len(sink.effects) == 1
+
+
+def ordering(sink: Sink, path: str, *, method: str = "POST") -> tuple[MemoryContext, Reply]:
+    """Return an agent's attempt that may make one keyed request, and the reply with which its model wishes for it."""
+    args = {"method": method, "url": f"{sink.url}{path}", "idempotency_header": "Idempotency-Key"}
+    step = an_agent_step(an_agent("stub/m", tools=("http.request@1",)))
+    hashed = gates.payload_hash(gates.payload(step.tools["http.request@1"], args))
+    step.start = replace(step.start, grants={hashed: "approval-1"})
+    return step, Reply(tool_calls=[{"name": "http_request", "args": args}], times=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "maybe_done"),
+    [("/lose", "POST", True), ("/big?bytes=9000000", "POST", True), ("/lose", "GET", False), ("/post", "POST", False)],
+    ids=["lost", "told as a failure", "changes nothing", "answered"],
+)
+async def test_a_failed_attempt_of_an_agent_says_whether_an_action_of_it_may_have_been_done(
+    model_server: ModelServer, sink: Sink, path: str, method: str, maybe_done: bool
+) -> None:
+    step, wish = ordering(sink, path, method=method)
+    model_server.script(wish, Reply(kind="503"))
+    fact = await carry_out(step)
+    assert isinstance(fact, StepFailed)
+    assert fact.error.maybe_done is maybe_done
+    assert fact.error.elsewhere is (path == "/lose"), "its model's own failure is the attempt's"
+
+
+async def test_a_doubt_outlives_a_crash_and_ends_with_an_answer(model_server: ModelServer, sink: Sink) -> None:
+    step, wish = ordering(sink, "/post")
+    model_server.script(wish, Reply(text="ok"))
+    assert isinstance(await carry_out(step), StepSucceeded)
+    cut_off = step.again()
+    cut_off.journal = cut_off.journal[:2]
+    cut_off.crash()
+
+    cut_off.refuse = StepAborted(StepError(ErrorClass.TRANSIENT, "circuit_open", "Left alone."))
+    fact = await carry_out(cut_off)
+    assert isinstance(fact, StepFailed)
+    assert fact.error.maybe_done
+
+    again = cut_off.again()
+    model_server.script(Reply(kind="503"))
+    fact = await carry_out(again)
+    assert isinstance(fact, StepFailed)
+    assert (len(sink.effects), fact.error.maybe_done) == (2, False), "the same key once more, answered this time"

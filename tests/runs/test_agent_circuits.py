@@ -14,8 +14,8 @@ from pipelines.graph.model import Kind
 from pipelines.models import Circuit
 from runs.circuits import Subject
 from runs.engine.facts import ErrorClass, Fact, StepBlocked, StepError, StepFailed, StepSucceeded
-from runs.execution.admission import Admission, Asked, Attempt
-from runs.execution.context import MODEL, CallIntent, StepAborted
+from runs.execution.admission import Admission, Asked, Attempt, is_cut
+from runs.execution.context import MODEL, CallIntent, CallOutcome, StepAborted
 from tests.people import a_workspace
 from tests.runs.builders import a_connection
 
@@ -66,7 +66,7 @@ def a_team() -> str:
 
 
 def a_start(agent: AgentSpec | None, model: str | None, kind: Kind) -> Any:
-    node = SimpleNamespace(kind=kind, config={}, rubrics=())
+    node = SimpleNamespace(kind=kind, config={}, rubrics=(), timeout=120.0)
     start = SimpleNamespace(path="a", attempt=1, agent=agent, model=model, judging=False, judges={}, node=node)
     start.timeout = 120.0
     return start
@@ -97,12 +97,38 @@ async def test_five_failed_attempts_leave_the_agent_alone_and_no_other() -> None
     assert await worker.may_call(an_attempt(workspace, model="stub/n"), "stub/n") is None, "its fallback is free to try"
 
 
-@pytest.mark.parametrize("code", ["rate_limited", "circuit_open", "limit_wait"])
-async def test_what_is_not_the_agents_fault_does_not_count(code: str) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(StepError(ErrorClass.TRANSIENT, code, "No.") for code in ("rate_limited", "circuit_open", "limit_wait")),
+        StepError(ErrorClass.TRANSIENT, "connection_lost", "The server is away.", elsewhere=True),
+        StepError(ErrorClass.TIMEOUT, "timeout", "The tool did not answer.", elsewhere=True),
+        StepError(ErrorClass.BUDGET, "run_cap", "No money is left."),
+        StepError(ErrorClass.INTERNAL, "cancelled", "The step was cancelled."),
+    ],
+    ids=["later", "circuit", "turn", "tool is away", "tool is slow", "budget", "cancelled"],
+)
+async def test_what_is_not_the_agents_fault_does_not_count(error: StepError) -> None:
     workspace, worker = await a_team(), Worker()
-    await worker.ended(an_attempt(workspace), *[failed(StepError(ErrorClass.TRANSIENT, code, "No."))] * 9)
+    await worker.ended(an_attempt(workspace), *[failed(error)] * 9)
     assert await worker.may_call(an_attempt(workspace)) is None
     assert not await Circuit.objects.aexists()
+
+
+async def test_an_attempt_that_a_cap_has_cut_short_says_nothing_of_its_agent_nor_its_call_of_the_model() -> None:
+    workspace, worker = await a_team(), Worker()
+    start = a_start(WRITER, None, Kind.AGENT)
+    start.timeout = 0.5
+    attempt = Attempt.of(workspace, "r", start)
+    assert attempt is not None
+    call = Asked(workspace, "r", CallIntent("a", 1, 1, MODEL, "stub/m", {}, ""), is_cut=is_cut(start))
+    moment = timezone.now()
+    for _ in range(9):
+        worker.admission.ended(call, CallOutcome(None, TOO_SLOW, None, None, None, {}, moment, moment, lost=True))
+    await worker.ended(attempt, *[failed()] * 9)
+    assert not await Circuit.objects.aexists()
+    await worker.ended(attempt, *[failed(StepError(ErrorClass.TRANSIENT, "http_503", "Busy."))] * 5)
+    assert await Circuit.objects.acount() == 1, "what failed before its time was up did fail"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""What may have been done although nothing says so: no pipeline does that once more by another way.
+
+A doubt stands in the memo of the step, of what holds it, and of the steps above that wait for its run; it never goes.
+"""
+
+from pipelines.graph.model import Json, Kind
+from pipelines.graph.tools import Effect
+from runs.engine import fallbacks, paths
+from runs.engine.facts import ChildEnded, StepError
+from runs.engine.move import Move
+from runs.engine.scope import Step
+from runs.engine.state import Execution
+
+# In memos, and in the error of a run that another one started.
+MAYBE_DONE = "maybe_done"
+
+
+def note_loss(move: Move, step: Step, error: StepError | None = None) -> None:
+    """Remember of a step that it may have changed something: a call had no answer, or one that does not do.
+
+    Of an agent the error says it; of an action it is so with every loss (`error` None: its worker went).
+    """
+    if (error is not None and error.maybe_done) or _is_action(move.run, step):
+        note(move, step)
+
+
+def note(move: Move, step: Step) -> None:
+    """Remember a doubt of a step, of what holds it, and of the run."""
+    move.run.is_in_doubt = True
+    around: Step | None = step
+    while around:
+        if MAYBE_DONE not in around.record.memo:
+            around.record.memo[MAYBE_DONE] = True
+            move.touch(around)
+        around = around.scope.container
+
+
+def note_child(move: Move, step: Step, fact: ChildEnded) -> None:
+    """Remember of a step that the run it had started, and that did not end well, may have changed something.
+
+    One that was stopped, or given up unread, does not say.
+    """
+    untold = fact.state == "cancelled" or fact.reason == "dead_letter"
+    if fact.state != "succeeded" and (untold or (fact.error or {}).get(MAYBE_DONE)):
+        note(move, step)
+
+
+def error_of(run: Execution) -> Json:
+    """Return the error of a run as the run above is told it."""
+    return {**run.error, MAYBE_DONE: True} if run.error and run.is_in_doubt else run.error
+
+
+def fallbacks_left(run: Execution, step: Step) -> int:
+    """Return how many fallbacks the step has: in doubt, those before the next pipeline."""
+    found = fallbacks.fallbacks_of(run, step)
+    if not _is_in_doubt(run, step):
+        return len(found)
+    tried = step.record.memo.get("fallback", 0)
+    return next((n for n, entry in enumerate(found) if n >= tried and entry.kind == "pipeline"), len(found))
+
+
+def _is_in_doubt(run: Execution, step: Step) -> bool:
+    """Tell whether something may have been done, or is about to be in what the step holds."""
+    if MAYBE_DONE in step.record.memo:
+        return True
+    inside = (run.live[path] for path in run.running if step.path in paths.containers_of(path))
+    return step.node.iterates and any(_is_action(run, one) for one in inside)
+
+
+def _is_action(run: Execution, step: Step) -> bool:
+    """Tell whether the step's own call changes something."""
+    if step.node.kind is not Kind.TOOL or not isinstance(step.record.input, dict) or fallbacks.pipeline_of(run, step):
+        return False
+    tool = run.lock.tool(step.node.config["tool"])
+    return tool.effect_of(step.record.input["args"]) is not Effect.NONE
