@@ -4,6 +4,7 @@ Whatever loosens a cap needs a reason. Everything that is done to one stands in 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -86,10 +87,9 @@ def remove(actor: Actor, budget: Budget, reason: str = "") -> None:
     require(actor, Capability.MANAGE)
     reason = checked_reason(reason, is_needed=budget.hard)
     Budget.objects.select_for_update().filter(pk=budget.pk).first()  # a counter that begins just now is gone with it
-    gone, was = target(budget), budget.max_cost_micros
     budget.delete()
-    keep(actor, gone, Act.REMOVED, was, None, reason)
-    audit.record(actor.workspace, actor.user, "budget.removed", gone, {"reason": reason})
+    keep(actor, target(budget), Act.REMOVED, budget.max_cost_micros, None, reason)
+    tell(actor, budget, "budget.removed", {}, reason)
 
 
 def target(budget: Budget) -> str:
@@ -113,6 +113,15 @@ def keep(actor: Actor, scope: str, act: str, was: int | None, cap: int | None, r
         reason=reason,
         by=actor.user,
     )
+
+
+def tell(actor: Actor, budget: Budget, act: str, told: Mapping[str, Json], reason: str) -> None:
+    """Say in the audit log what was done to a budget.
+
+    Why is told of one that is no pipeline's: who reads that log need not see the pipeline, and the history has it.
+    """
+    why = {} if budget.pipeline else {"reason": reason}
+    audit.record(actor.workspace, actor.user, act, target(budget), {**told, **why})
 
 
 def cap_of(amount: str, where: str = "/max_cost_usd") -> int:
@@ -140,8 +149,7 @@ def _note(actor: Actor, now: Budget, before: Budget | None, reason: str) -> None
     was, cap = before.max_cost_micros if before else None, now.max_cost_micros
     terms: dict[str, Json] = {"hard": now.hard, "on_exceed": now.on_exceed}
     keep(actor, target(now), _act(before, now), was, cap, reason, **terms)
-    told = {"max_cost_usd": dollars(cap), "was_usd": dollars(was), **terms, "reason": reason}
-    audit.record(actor.workspace, actor.user, "budget.set", target(now), told)
+    tell(actor, now, "budget.set", {"max_cost_usd": dollars(cap), "was_usd": dollars(was), **terms}, reason)
 
 
 def _act(before: Budget | None, now: Budget) -> str:

@@ -8,10 +8,10 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import audit
 from accounts.access import Actor, Capability, require
 from accounts.errors import Conflict
 from pipelines import budgets
+from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
 from pipelines.models import Budget, BudgetChange
 from runs import costs
@@ -85,10 +85,9 @@ def allow_more(actor: Actor, budget: Budget, amount_usd: str, reason: str) -> in
     if budget.max_cost_micros + counter.extra_micros + amount > budgets.MOST:
         raise Conflict("That is more than can be counted.", code="budget_unused")
     BudgetCounter.objects.filter(pk=counter.pk).update(extra_micros=F("extra_micros") + amount)
-    scope = budgets.target(budget)
-    budgets.keep(actor, scope, BudgetChange.Act.ALLOWED, budget.max_cost_micros, amount, reason)
-    told = {"add_usd": dollars(amount), "period_start": start.isoformat(), "reason": reason}
-    audit.record(actor.workspace, actor.user, "budget.allowed", scope, told)
+    budgets.keep(actor, budgets.target(budget), BudgetChange.Act.ALLOWED, budget.max_cost_micros, amount, reason)
+    told: dict[str, Json] = {"add_usd": dollars(amount), "period_start": start.isoformat()}
+    budgets.tell(actor, budget, "budget.allowed", told, reason)
     return amount
 
 
