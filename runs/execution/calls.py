@@ -5,7 +5,6 @@ with the decision that started the step.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +19,7 @@ from runs.engine.budget import Refusal
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass
 from runs.execution import answers, pricing, spans
-from runs.execution.context import MODEL, TOOL, CallIntent, CallOutcome, StepContext, ToolCall
+from runs.execution.context import JUDGE, MODEL, TOOL, CallIntent, CallOutcome, StepContext, ToolCall
 from runs.execution.failures import AnswerLost, Failure
 from runs.execution.journal import Earlier, Journal
 from runs.execution.models import registry
@@ -59,10 +58,6 @@ class Calls:
     def __init__(self, context: StepContext) -> None:
         self.context = context
         self.journal = Journal(context.journal)
-        # What each judge has cost, and, by model, the calls of earlier attempts of which nobody says whose they were:
-        # they count for every judge with that model.
-        self._judged = Counter[str]()
-        self._unknown = Counter(self.journal.spent)
         # Whether something was answered that the database cannot hold as it came.
         self.is_sanitised = False
         self._loop = asyncio.get_running_loop()
@@ -80,10 +75,11 @@ class Calls:
         """
         body = request.as_json(self.start.generation)
         sent = canonical_json(body)
-        earlier = self.journal.take(request_hash := digest_of(sent))
+        earlier = self.journal.take(request_hash := digest_of(sent)) or self._as_before(request, body)
         if earlier is not None and earlier.is_finished:
-            self._unknown[request.model] -= earlier.last.cost_micros or 0
-            self._count(judge, earlier.last.cost_micros)
+            if earlier.last.judge is None:
+                self.journal.unknown[request.model] -= earlier.last.cost_micros or 0
+                self._count(judge, earlier.last.cost_micros)
             return ModelAnswer.from_json(earlier.last.response)
         self._check_size(request, len(sent))
         input_tokens = pricing.tokens_in(len(sent))
@@ -99,9 +95,15 @@ class Calls:
             reserve_micros=reserve,
             max_tokens=input_tokens + request.max_output,
         )
-        settled = await self._make(intent, spans.chat(request), lambda: self._answered(request, intent, input_tokens))
+        settled = await self._make(intent, spans.chat(request), lambda: self._answered(request, intent, judge))
         self._count(judge, settled.cost_micros)
         return ModelAnswer.from_json(settled.response)
+
+    def _as_before(self, request: ModelRequest, body: Mapping[str, Json]) -> Earlier | None:
+        """Return what was answered to the same request by a version that let its answer have fewer tokens."""
+        if request.formerly is None:
+            return None
+        return self.journal.take(digest({**body, "max_output": request.formerly}), finished=True)
 
     def most_output(self, model: str, agent: AgentSpec | None) -> int:
         """Return how many tokens an answer may have: what the agent says, else the default, or half of what the model
@@ -178,7 +180,7 @@ class Calls:
 
     def _hold_to_cap(self, judge: AgentSpec, reserve: int | None, model: str) -> None:
         """Refuse a judge's call beyond what the judge may cost: beside others, its cap is none of the step's."""
-        cap, spent = judge.max_cost_micros, self._unknown[model] + self._judged[judge.id]
+        cap, spent = judge.max_cost_micros, self.journal.unknown[model] + self.journal.judged[judge.id]
         if cap is None or (reserve is not None and spent + reserve <= cap):
             return
         if reserve is None:
@@ -195,15 +197,15 @@ class Calls:
 
     def _count(self, judge: AgentSpec | None, cost: int | None) -> None:
         if judge is not None:
-            self._judged[judge.id] += cost or 0
+            self.journal.judged[judge.id] += cost or 0
 
-    async def _answered(self, request: ModelRequest, intent: CallIntent, input_tokens: int) -> _Settled:
+    async def _answered(self, request: ModelRequest, intent: CallIntent, judge: AgentSpec | None) -> _Settled:
         adapter = await registry.adapter(self.context.workspace_id, request.model)
         answer = await adapter.ask(request, intent.idempotency_key)
-        response = self._clean(answer.as_json())
+        response = self._clean({**answer.as_json(), JUDGE: judge.id if judge else ""})
         # A server that counts nothing is charged by our own estimate rather than not at all.
         written = len(answer.text.encode("utf-8", "replace")) + sum(len(use.raw) for use in answer.tool_uses)
-        usage = answer.usage or Usage(input_tokens, pricing.tokens_in(written))
+        usage = answer.usage or Usage(intent.max_tokens - request.max_output, pricing.tokens_in(written))
         cost = pricing.cost(self.context.prices.get(request.model), usage)
         return _Settled(response, usage, cost, spans.answered(answer, adapter.provider, usage, cost))
 

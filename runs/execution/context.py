@@ -16,6 +16,8 @@ from runs.engine.facts import StepError
 from runs.talks import Summary, Turn
 
 MODEL, TOOL = "model", "tool"
+# In the answer of a model as the journal keeps it.
+JUDGE = "judge"
 STARTED, FINISHED, FAILED, LOST = "started", "finished", "failed", "lost"
 
 
@@ -99,6 +101,12 @@ class JournalEntry:
     delivery: str = "idempotent"
     approval: str | None = None
     cost_micros: int | None = None
+
+    @property
+    def judge(self) -> str | None:
+        """Return the agent that was asked as a judge beside the step, "" for a call of the step's own, None when it is
+        not known: calls that failed, and those of older versions, do not say."""
+        return self.response.get(JUDGE) if isinstance(self.response, dict) else None
 
 
 class StepContext(Protocol):

@@ -40,8 +40,9 @@ class Earlier:
 class Journal:
     """Hands out earlier calls in their order, each once; `next_n` numbers new ones over all attempts of the path.
 
-    `spent` is what they cost by the name of what was called, in micro-dollars. `in_doubt` are the idempotency keys of
-    calls that change something and may have done so without an answer.
+    `judged` is what each judge has cost, in micro-dollars, and `unknown`, by model, what calls have cost that do not say
+    whose they were: they count for every judge with that model. `in_doubt` are the idempotency keys of calls that
+    change something and may have done so without an answer.
     """
 
     def __init__(self, entries: Sequence[JournalEntry]) -> None:
@@ -53,14 +54,18 @@ class Journal:
         self._newest = ordered[-1].n if ordered else 0
         self.consumed = {entry.approval for entry in ordered if entry.approval}
         self.in_doubt = {earlier.idempotency_key for earlier in self._left if earlier.is_in_doubt}
-        self.spent = Counter[str]()
+        self.judged, self.unknown = Counter[str](), Counter[str]()
         for entry in ordered:
-            self.spent[entry.name] += entry.cost_micros or 0
+            if entry.judge is None:
+                self.unknown[entry.name] += entry.cost_micros or 0
+            elif entry.judge:
+                self.judged[entry.judge] += entry.cost_micros or 0
 
-    def take(self, *request_hashes: str) -> Earlier | None:
-        """Return the oldest earlier call with one of these hashes and remember that it is used up."""
+    def take(self, *request_hashes: str, finished: bool = False) -> Earlier | None:
+        """Return the oldest earlier call (that has `finished`) with one of these hashes, and remember that it is used
+        up."""
         for index, earlier in enumerate(self._left):
-            if earlier.last.request_hash in request_hashes:
+            if earlier.last.request_hash in request_hashes and (earlier.is_finished or not finished):
                 return self._left.pop(index)
         return None
 

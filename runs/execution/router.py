@@ -10,7 +10,7 @@ from runs.engine.facts import StepSucceeded
 from runs.execution import prompts
 from runs.execution.agent import model_of
 from runs.execution.calls import Calls
-from runs.execution.models.values import Message, ModelRequest
+from runs.execution.models.values import FORMER_MAX_OUTPUT, Message, ModelRequest
 
 _TASK = (
     "Decide which way this goes. Judge only what the text says. Name your choice, the reason in one sentence, and your "
@@ -34,6 +34,7 @@ async def run(calls: Calls) -> StepSucceeded:
         schema=schema,
         max_output=calls.most_output(model, start.agent),
         temperature=start.agent.temperature if start.agent else None,
+        formerly=None if start.agent else FORMER_MAX_OUTPUT,
     )
     answer = await calls.ask(request)
     verdict = calls.read(answer, schema, request.model)

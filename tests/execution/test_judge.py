@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from pipelines.graph.canonical import digest
 from pipelines.graph.lock import AgentSpec
 from pipelines.graph.model import Kind, Node
 from runs.cache import Kept
@@ -10,7 +13,7 @@ from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, StepFailed, StepSucceeded
 from runs.execution import results
 from runs.execution.steps import carry_out
-from tests.execution.contexts import CHEAP, MemoryContext, an_agent, an_agent_step
+from tests.execution.contexts import CHEAP, MemoryContext, a_route_step, an_agent, an_agent_step
 from tests.model_server import ModelServer, Reply
 
 KIND = {"rubric": "Is it kind?", "agent": None, "model": "stub/m", "min_score": 0.7, "message": ""}
@@ -175,16 +178,69 @@ async def test_a_judge_beside_an_agent_is_held_to_its_own_cap_alone(model_server
 async def test_each_judge_has_its_own_cap_over_all_attempts(model_server: ModelServer) -> None:
     verdict = Reply(json={"score": 0.8, "reason": "Because."}, match="rubric", input_tokens=100, output_tokens=200)
     model_server.script(verdict, Reply(text="A kind word."))
-    step = with_judges(writing(), by("ann"), by("ben"), ann=1_300, ben=1_300)
+    step = with_judges(writing(), by("ann"), by("ben"), ann=700, ben=1_300)
     fact = await carry_out(step)
     assert isinstance(fact, StepSucceeded), "two judges of one model do not share what one may cost"
 
-    replayed = with_judges(step.again(), by("ann"), by("ben"), ann=1_300, ben=1_300)
+    replayed = with_judges(step.again(), by("ann"), by("ben"), ann=700, ben=1_300)
     assert isinstance(await carry_out(replayed), StepSucceeded)
-    anew = with_judges(step.again(attempt=2, generation=1), by("ann"), by("ben"), ann=1_300, ben=1_300)
+    anew = with_judges(step.again(attempt=2, generation=1), by("ann"), by("ben"), ann=700, ben=1_300)
     fact = await carry_out(anew)
     assert isinstance(fact, StepFailed)
     assert fact.error.code == "agent_cap"
+    assert fact.error.message.startswith("ann@1 has spent $0.0005"), fact.error.message
+    again = with_judges(step.again(attempt=2, generation=1), by("ben"), ben=1_300)
+    assert isinstance(await carry_out(again), StepSucceeded), "what ann and the writer cost is none of ben's"
+
+
+async def test_what_a_step_itself_cost_is_none_of_its_judges(model_server: ModelServer) -> None:
+    """A route is asked, and asked once more since its judge refused it; the judge uses the same model."""
+    routed = {"choice": "good", "reason": "So.", "confidence": 1.0}
+    model_server.script(Reply(json=routed, times=1, input_tokens=5_000, output_tokens=5_000), says(0.8))
+    route = a_route_step("x", [{"port": "good", "description": ""}], model="stub/m")
+    assert isinstance(await carry_out(route), StepSucceeded)
+
+    judged_step = with_judges(judged("x"), by("ann"), ann=1_000)
+    judged_step.journal = [replace(entry, cost_micros=15_000) for entry in route.journal]
+    fact = await carry_out(judged_step)
+    assert isinstance(fact, StepSucceeded), fact
+
+
+async def test_calls_of_which_nobody_says_whose_they_were_count_for_every_judge(model_server: ModelServer) -> None:
+    """An older version did not say it."""
+    model_server.script(Reply(text="A kind word.", times=1, input_tokens=5_000, output_tokens=5_000), says(0.8))
+    step = with_judges(writing(), by("ann"), ann=1_000)
+    assert isinstance(await carry_out(step), StepSucceeded)
+    anew = step.again(attempt=2, generation=1)
+    anew.journal = [replace(entry, response=without(entry.response, "judge")) for entry in anew.journal]
+    model_server.script(Reply(text="Another.", times=1), says(0.8))
+    fact = await carry_out(with_judges(anew, by("ann"), ann=1_000))
+    assert isinstance(fact, StepFailed)
+    assert fact.error.code == "agent_cap"
+
+
+def without(value: Any, name: str) -> Any:
+    return {key: found for key, found in value.items() if key != name}
+
+
+@pytest.mark.parametrize("kind", ["judge", "route"])
+async def test_what_an_older_version_was_answered_is_not_asked_again(model_server: ModelServer, kind: str) -> None:
+    """It let a judge or a route without an agent answer with 1,024 tokens."""
+    model_server.script(
+        Reply(json={"score": 1, "reason": "So.", "choice": "good", "confidence": 1.0}),
+    )
+    step = judging("x", KIND) if kind == "judge" else a_route_step("x", [{"port": "good"}], model="stub/m")
+    await carry_out(step)
+    asked = {**step.intents[0].request, "max_output": 1024}
+    again = step.again()
+    again.journal = [replace(entry, request_hash=digest(asked)) for entry in again.journal]
+    await carry_out(again)
+    assert len(model_server.calls) == 1
+    lost = step.again()
+    lost.journal = [replace(entry, request_hash=digest(asked), state="lost") for entry in lost.journal]
+    await carry_out(lost)
+    assert len(model_server.calls) == 2, "what had no answer is asked as it is asked now"
+    assert lost.intents[0].idempotency_key != step.intents[0].idempotency_key
 
 
 async def test_a_judge_with_a_cap_needs_a_price(model_server: ModelServer) -> None:

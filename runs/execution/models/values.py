@@ -7,6 +7,9 @@ from typing import Protocol
 from pipelines.graph.lock import MAX_OUTPUT
 from pipelines.graph.model import Json
 
+# What routes and judges that name a model alone might answer with before they had the default.
+FORMER_MAX_OUTPUT = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
@@ -53,7 +56,10 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One request to `model` (provider/model). `schema`, if any, is what the answer must be an instance of."""
+    """One request to `model` (provider/model). `schema`, if any, is what the answer must be an instance of.
+
+    `formerly` is what an older version would have said for `max_output`: what was answered to that is not asked again.
+    """
 
     model: str
     messages: tuple[Message, ...]
@@ -61,6 +67,7 @@ class ModelRequest:
     schema: Json = None
     max_output: int = MAX_OUTPUT
     temperature: float | None = None
+    formerly: int | None = None
 
     def as_json(self, generation: int) -> dict[str, Json]:
         """Return everything that is sent, as the journal keeps it and its hash covers it."""
