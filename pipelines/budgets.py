@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Case, F, QuerySet, Value, When
 
 from accounts import audit
 from accounts.access import Actor, Capability, get, hidden_from, require, scoped
@@ -48,10 +48,17 @@ def listed(actor: Actor) -> QuerySet[Budget]:
 
 
 def history(actor: Actor) -> QuerySet[BudgetChange]:
-    """Return what was done to the workspace's budgets, newest first, without those of pipelines kept from the actor."""
+    """Return what was done to the workspace's budgets, newest first, without those of pipelines kept from the actor.
+
+    Each row's `why` is its reason; "" where a run of such a pipeline asked for more.
+    """
     rows = scoped(BudgetChange, actor).select_related("by").order_by("-id")
-    hidden = hidden_from(actor).values()
-    return rows.exclude(scope__regex=rf"^pipeline ({'|'.join(map(re.escape, hidden))})/") if hidden else rows
+    hidden = list(hidden_from(actor).values())
+    if not hidden:
+        return rows.annotate(why=F("reason"))
+    asked = When(terms__of__has_any_keys=hidden, then=Value(""))
+    rows = rows.exclude(scope__regex=rf"^pipeline ({'|'.join(map(re.escape, hidden))})/")
+    return rows.annotate(why=Case(asked, default=F("reason")))
 
 
 @transaction.atomic

@@ -232,7 +232,8 @@ class BudgetChange(models.Model):
     """What somebody did to a budget, and why (trigger `immutable_version`).
 
     `scope` names it as people do ("tag research/month") and outlives it. `was_micros` is None for a new budget,
-    `cap_micros` for a removed one; of `allowed`, which holds for one period, `cap_micros` is what was added.
+    `cap_micros` for a removed one; of `allowed`, which holds for one period, `cap_micros` is what was added. Where a
+    run asked for that, `terms` is {of}: the slugs of its pipeline and of those above it.
     """
 
     class Act(models.TextChoices):

@@ -291,7 +291,8 @@ _LEFT_BEHIND = """
 _LINE = """
 insert into pipelines_budgetchange (workspace_id, scope, act, was_micros, cap_micros, terms, reason, by_id)
 select b.workspace_id, coalesce('pipeline ' || p.slug, 'tag ' || b.tag, 'workspace') || '/' || b.period, 'allowed',
-  b.max_cost_micros, %(extra)s, '{}',
+  b.max_cost_micros, %(extra)s,
+  jsonb_build_object('of', jsonb_build_array(of.slug) || jsonb_path_query_array(r.origin, '$.ancestors[*][0]')),
   concat_ws(' · ', nullif(left(%(reason)s, 300), ''), left('asked by run #' || r.number || ' of ' || of.name, 90)),
   (select id from accounts_user where email = %(by)s)
 from pipelines_budget b left join pipelines_pipeline p on p.id = b.pipeline_id

@@ -307,12 +307,13 @@ def budget(row: Budget) -> dict[str, Any]:
 
 
 def budget_change(row: BudgetChange) -> dict[str, Any]:
+    """Return the shape of a row of `budgets.history`."""
     return {
         "scope": row.scope,
         "act": row.act,
         "was_usd": dollars(row.was_micros),
         "cap_usd": dollars(row.cap_micros),
-        "reason": row.reason,
+        "reason": row.why,  # type: ignore[attr-defined]  # annotated by the history
         "by": row.by.email if row.by else None,
         "at": row.at,
     }

@@ -270,6 +270,23 @@ def test_why_a_cap_of_what_is_kept_was_raised_is_read_by_whom_it_is_kept_for(wor
         assert ("Moonlight" in text_of(client, f"/costs/budgets/{set_for_it.pk}/")) is is_told, name
 
 
+@pytest.mark.parametrize("above", [[], ["helper"]])
+def test_why_a_run_of_what_is_kept_was_given_more_of_all_is_read_by_whom_it_is_kept_for(
+    world: World, above: list[str]
+) -> None:
+    """The budget is everybody's, so that all see that there is more; who asked and the words are the run's."""
+    of = [*above, world.here.pipeline.slug]
+    budgets.keep(as_(world, "olga"), "workspace/day", "allowed", 1, 2, "Moonlight is dear", of=of)
+    budgets.keep(as_(world, "olga"), "workspace/month", "allowed", 1, 2, "Sunlight is dear", of=["helper"])
+    keep(world, see=FOR_DANA)
+    for name, is_told in (("dana", True), ("bob", False), ("carol", False), ("erin", False)):
+        for place in ("/api/v1/budgets/changes", "/api/v1/budgets/changes?format=csv", "/costs/budgets/"):
+            found = client_of(world, name).get(place).getvalue().decode()
+            assert "workspace/day" in found, (name, place)
+            assert "Sunlight" in found, (name, place)
+            assert ("Moonlight" in found) is is_told, (name, place)
+
+
 def test_what_was_done_to_a_budget_of_what_is_kept_is_told_without_why(world: World) -> None:
     """Who reads what was done need not see the pipeline."""
     owner, slug = as_(world, "olga"), world.here.pipeline.slug

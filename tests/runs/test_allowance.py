@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from pipelines.models import Budget, BudgetChange
+from pipelines.models import Budget, BudgetChange, Pipeline
 from runs import allowance, claims, store
 from runs.allowance import Held, Wanted
 from runs.effects import AddMoney
@@ -216,6 +216,8 @@ async def test_two_runs_that_settle_and_get_more_at_once_never_wait_for_each_oth
 
 async def test_more_for_a_budget_is_a_line_of_its_history_and_of_no_other_once_it_is_gone() -> None:
     run = await a_capped_run(workspace_day=100)
+    above = [["outer", "sha256:0"], ["top", "sha256:1"]]
+    await Run.objects.filter(pk=run.pk).aupdate(origin={"ancestors": above})
     await hold(a_call(run))
     budget = await Budget.objects.aget()
     start = (await BudgetCounter.objects.aget()).period_start.isoformat()
@@ -228,6 +230,8 @@ async def test_more_for_a_budget_is_a_line_of_its_history_and_of_no_other_once_i
     assert (line.scope, line.act, line.was_micros, line.cap_micros) == ("workspace/day", "allowed", 100, 2_000_000)
     assert line.reason.endswith("why  · asked by run #1 of Pipeline")
     assert len(line.reason) <= 400
+    asking = await Pipeline.objects.aget(pk=run.pipeline_id)
+    assert line.terms == {"of": [asking.slug, "outer", "top"]}
 
 
 async def test_a_refusal_names_scope_period_cap_and_what_is_left() -> None:
