@@ -58,11 +58,14 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
+    """`inherits_fallback`: the step says nothing of `fallback`, so that it has what the document's `defaults` say."""
+
     retry: Retry = Retry()
     repair: Repair = Repair()
     fallback: tuple[Fallback, ...] = ()
     then: str = "auto"
     default: Json = None
+    inherits_fallback: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

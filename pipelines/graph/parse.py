@@ -260,6 +260,7 @@ def _policy(base: Mapping[str, Json], own: Mapping[str, Json]) -> FailurePolicy:
         fallback=tuple(Fallback(*next(iter(entry.items()))) for entry in fallback),
         then=own.get("then", base.get("then", "auto")),
         default=own.get("default", base.get("default")),
+        inherits_fallback="fallback" not in own,
     )
 
 

@@ -1,4 +1,4 @@
-"""For which steps a pipeline can stand in when they have failed, and what it is given then."""
+"""What can stand in for which steps when they have failed, and what a pipeline is given then."""
 
 from collections.abc import Mapping
 
@@ -31,6 +31,26 @@ def given_to_pipeline(node: Node) -> tuple[str, ...] | None:
             return None
         case _:
             return _FIELDS.get(node.kind)
+
+
+def asks_model(node: Node) -> bool:
+    """Tell whether a model carries the step out, so that it can be asked again, or another in its place."""
+    match node.kind:
+        case Kind.AGENT:
+            return True
+        case Kind.DECIDE:
+            return bool(node.config["mode"] == "ai")
+        case Kind.CHECK:
+            return bool(node.rubrics)
+        case Kind.COMBINE:
+            return node.config["merge"] in BY_JUDGEMENT
+        case _:
+            return False
+
+
+def takes_models(node: Node) -> bool:
+    """Tell whether a model or an agent can stand in for a step, or for those who work in it."""
+    return asks_model(node) or node.kind in (Kind.TEAM, Kind.SUPERVISOR)
 
 
 def may_be_a_pipelines(node: Node) -> bool:

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipelines.graph.kinds import BY_JUDGEMENT
 from pipelines.graph.model import Fallback, Kind, Node
-from pipelines.graph.stand_ins import given_to_pipeline
+from pipelines.graph.stand_ins import asks_model, given_to_pipeline
 from runs.engine.scope import Step
 
 if TYPE_CHECKING:
@@ -34,17 +33,7 @@ def _can_stand_in(step: Step, entry: Fallback) -> bool:
 
 def uses_model(step: Step) -> bool:
     """Tell whether a model carries the step out, so that it can be asked again or replaced."""
-    match step.node.kind:
-        case Kind.AGENT:
-            return True
-        case Kind.DECIDE:
-            return bool(step.node.config["mode"] == "ai")
-        case Kind.CHECK:
-            return bool(step.node.rubrics)
-        case Kind.COMBINE:
-            return step.node.config["merge"] in BY_JUDGEMENT
-        case _:
-            return False
+    return asks_model(step.node)
 
 
 def judge_of(node: Node) -> str:

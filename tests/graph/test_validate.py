@@ -233,6 +233,42 @@ def test_what_is_wrong_with_starting_a_pipeline(step: dict[str, Any], problem: t
     assert problem in a_line(step)
 
 
+MODELS = {"on_error": {"fallback": [{"model": "demo/echo"}, {"agent": "writer"}]}}
+ROUTES: dict[str, Any] = {"routes": [{"port": "done", "when": "true"}], "otherwise": "done"}
+
+
+@pytest.mark.parametrize(
+    ("step", "is_used"),
+    [
+        (an_agent(), True),
+        ({"kind": "decide", "mode": "ai", "agent": "writer", "value": "x", **ROUTES}, True),
+        ({"kind": "combine", "merge": "synthesize", "agent": "writer"}, True),
+        (a_check({"rule": "ai_rubric", "rubric": "Is it kind?", "agent": "writer"}), True),
+        ({"kind": "team", "task": "Win.", "members": ["writer"]}, True),
+        ({"kind": "supervisor", "task": "Win.", "agent": "writer", "workers": [{"agent": "writer"}]}, True),
+        (a_transform(x="1"), False),
+        ({"kind": "decide", "mode": "rules", **ROUTES}, False),
+        ({"kind": "combine"}, False),
+        (a_check({"rule": "length", "max": 9}), False),
+        ({"kind": "board", "op": "read", "key": "x"}, False),
+        ({"kind": "each", "over": [1], "graph": {"nodes": {"i": an_agent()}, "edges": []}}, False),
+    ],
+)
+def test_a_model_that_could_never_stand_in_for_a_step_is_pointed_out(step: dict[str, Any], is_used: bool) -> None:
+    found = [(severity, where) for severity, code, where in a_line({**step, **MODELS}) if code == "fallback_unused"]
+    named = [("warning", f"a/on_error/fallback/{index}") for index in range(2)]
+    assert found == ([] if is_used else named)
+
+
+def test_fallbacks_of_all_steps_are_for_those_that_they_can_stand_in_for() -> None:
+    pipelines = {"on_error": {"fallback": [{"pipeline": "child"}]}}
+    for defaults in (MODELS, pipelines):
+        for step in (a_transform(x="1"), a_call()):
+            codes = {code for _, code, _ in a_line(step, defaults=defaults)}
+            assert not codes & {"fallback_unused", "not_available"}
+    assert ("error", "missing_argument", "a/on_error/fallback/0") in a_line(an_agent(), defaults=pipelines)
+
+
 @pytest.mark.parametrize("step", [an_agent(), a_transform(x="1"), a_call(), a_check({"rule": "length", "max": 9})])
 def test_the_output_of_every_kind_may_be_judged(step: dict[str, Any]) -> None:
     assert a_line({**step, "checks": [{"rule": "ai_rubric", "rubric": "Is it kind?", "agent": "writer"}]}) == []

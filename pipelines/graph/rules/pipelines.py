@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from pipelines.graph import schemas
 from pipelines.graph.freeze import agents_of, is_pipeline, pipelines_among, pipelines_of
 from pipelines.graph.lock import PIPELINE_TOOL, PipelineSpec, resolve
-from pipelines.graph.model import Json, Kind
+from pipelines.graph.model import Fallback, Json, Kind
 from pipelines.graph.places import Place
 from pipelines.graph.problems import Problem
 from pipelines.graph.rules.names import Taker, given_fields
-from pipelines.graph.rules.subject import Subject, problem
-from pipelines.graph.stand_ins import given_to_pipeline
+from pipelines.graph.rules.subject import Subject, named, problem
+from pipelines.graph.stand_ins import given_to_pipeline, takes_models
 
 
 def check_pipelines(subject: Subject) -> Iterator[Problem]:
@@ -27,17 +27,33 @@ def check_pipelines(subject: Subject) -> Iterator[Problem]:
 
 
 def _fallbacks(subject: Subject, place: Place) -> Iterator[Problem]:
+    """Yield the step's own fallbacks that cannot stand in for it, and pipelines that do not take what it would give.
+
+    Those of the document's `defaults` are for the steps that they can stand in for.
+    """
     for index, fallback in enumerate(place.node.on_error.fallback):
         at = ("on_error", "fallback", index)
-        if fallback.kind != "pipeline":
-            if place.node.kind is Kind.PIPELINE:
-                message = "Only another pipeline can stand in for a pipeline. Choose one."
-                yield problem(place, "error", "not_available", message, *at)
-        elif (names := given_to_pipeline(place.node)) is None:
-            message = "No pipeline can stand in for this step. Say under “then” what happens when it fails."
-            yield problem(place, "error", "not_available", message, *at)
-        elif wrong := _does_not_take(_pipeline(subject, fallback.ref), names):
-            yield problem(place, "error", "missing_argument", wrong, *at)
+        names = given_to_pipeline(place.node)
+        if fallback.kind == "pipeline" and names is not None:
+            if wrong := _does_not_take(_pipeline(subject, fallback.ref), names):
+                yield problem(place, "error", "missing_argument", wrong, *at)
+        elif not place.node.on_error.inherits_fallback:
+            yield from _of_no_use(place, fallback, at)
+
+
+def _of_no_use(place: Place, fallback: Fallback, at: tuple[str | int, ...]) -> Iterator[Problem]:
+    if fallback.kind == "pipeline":
+        message = "No pipeline can stand in for this step. Say under “then” what happens when it fails."
+        yield problem(place, "error", "not_available", message, *at)
+    elif place.node.kind is Kind.PIPELINE:
+        message = "Only another pipeline can stand in for a pipeline. Choose one."
+        yield problem(place, "error", "not_available", message, *at)
+    elif not takes_models(place.node):
+        message = (
+            f"No model carries {named(place)} out, so the {fallback.kind} {fallback.ref!r} never stands in for it. "
+            "Remove it, and say under “then” what happens when the step fails."
+        )
+        yield problem(place, "warning", "fallback_unused", message, *at)
 
 
 def _of_agents(subject: Subject, place: Place) -> Iterator[Problem]:
