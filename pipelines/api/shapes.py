@@ -143,6 +143,11 @@ class CircuitOut(Schema):
     retry_at: datetime = Field(description="when the next call tries whether it is back")
 
 
+class AgentCircuitOut(CircuitOut):
+    agent: str = Field(description="slug@number")
+    model: str = Field(description="the model with which it fails; with another it may go on")
+
+
 class ConnectionOut(Schema):
     name: str
     kind: str
@@ -155,6 +160,9 @@ class ConnectionOut(Schema):
     rpm: int | None
     tpm: int | None
     circuit: dict[str, CircuitOut] = Field(description="by model: those that fail and are left alone for a while")
+    agent_circuits: list[AgentCircuitOut] = Field(
+        description="agents whose attempts with one of its models fail, and that are left alone with it for a while"
+    )
 
 
 class BudgetIn(Body):
@@ -276,11 +284,17 @@ def agent(row: AgentVersion) -> dict[str, Any]:
 
 def connection(row: Connection, open_circuits: Sequence[Circuit] | None = None) -> dict[str, Any]:
     """Return a connection; `open_circuits` are its workspace's where the caller has read them for many connections."""
-    names = tuple(name for name in ConnectionOut.model_fields if name != "circuit")
+    names = tuple(name for name in ConnectionOut.model_fields if name not in ("circuit", "agent_circuits"))
     found = circuits.opened(row.workspace_id) if open_circuits is None else open_circuits
     prefix = f"{row.name}/"
     mine = {one.subject.removeprefix(prefix): _circuit(one) for one in found if one.subject.startswith(prefix)}
-    return {**{name: getattr(row, name) for name in names}, "circuit": mine}
+    agents = [(circuits.agent_and_model(one.subject), one) for one in found]
+    theirs = [
+        {"agent": about[0], "model": about[1].removeprefix(prefix), **_circuit(one)}
+        for about, one in agents
+        if about and about[1].startswith(prefix)
+    ]
+    return {**{name: getattr(row, name) for name in names}, "circuit": mine, "agent_circuits": theirs}
 
 
 def _circuit(row: Circuit) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from psycopg import AsyncConnection
 
+from pipelines.library.circuits import of_agent
 from pipelines.library.models import MCP
 from runs import circuits, limits
 from runs.circuits import Subject
@@ -65,7 +66,7 @@ class Attempt:
         if agent is None:
             return None
         model = start.model or start.node.config.get("model") or agent.model
-        subject = Subject(workspace_id, f"{agent.id} with {model}"[:400])
+        subject = Subject(workspace_id, of_agent(agent.id, str(model)))
         return cls(f"{run_id}/{start.path}@{start.attempt}", subject, start.timeout, is_cut(start))
 
 

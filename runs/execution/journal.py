@@ -40,7 +40,7 @@ class Earlier:
 class Journal:
     """Hands out earlier calls in their order, each once; `next_n` numbers new ones over all attempts of the path.
 
-    `judged` is what each judge has cost, in micro-dollars, and `unknown`, by model, what calls have cost that do not say
+    `judged` is what each judge has cost, in micro-dollars, and `unknown`, by model, what calls cost that do not say
     whose they were: they count for every judge with that model. `in_doubt` are the idempotency keys of calls that
     change something and may have done so without an answer.
     """

@@ -318,7 +318,7 @@ def test_connections_are_made_changed_priced_and_removed(team: Team, alice: Call
     }
     made = dana("post", "/connections", body)
     assert made.status_code == 201
-    assert made.json() == {**body, "secret_header": "", "trusted_address": True, "circuit": {}}
+    assert made.json() == {**body, "secret_header": "", "trusted_address": True, "circuit": {}, "agent_circuits": []}
     assert alice("get", "/connections").json() == {"items": [made.json()], "next": None}
     assert alice("get", "/connections/local").json() == made.json()
     changed = dana("put", "/connections/local", {**body, "rpm": 60})
@@ -344,6 +344,24 @@ def test_a_connection_says_which_of_its_models_are_left_alone(team: Team, alice:
     assert set(local["circuit"]["tiny"]) == {"state", "opened_at", "retry_at"}
     assert (local, other["circuit"]) == (alice("get", "/connections/local").json(), {})
     assert by(team, team.charlie)("get", "/connections").json()["items"][0]["circuit"] == {}
+
+
+def test_a_connection_says_which_agents_are_left_alone_with_its_models(team: Team, alice: Caller) -> None:
+    for name in ("local", "other"):
+        Connection.objects.create(workspace=team.workspace, name=name, kind="openai")
+    now, soon = timezone.now(), timezone.now() + dt.timedelta(seconds=20)
+    subjects = ("writer@1 with local/tiny", "writer@2 with local/a/b", "writer@1 with other/tiny", "local/tiny")
+    for subject in subjects:
+        Circuit.objects.create(workspace=team.workspace, subject=subject, opened_at=now, retry_at=soon)
+    local, other = alice("get", "/connections").json()["items"]
+    assert [(one["agent"], one["model"], one["state"]) for one in local["agent_circuits"]] == [
+        ("writer@1", "tiny", "open"),
+        ("writer@2", "a/b", "open"),
+    ]
+    assert set(local["agent_circuits"][0]) == {"agent", "model", "state", "opened_at", "retry_at"}
+    assert (list(local["circuit"]), len(other["agent_circuits"])) == (["tiny"], 1)
+    assert local == alice("get", "/connections/local").json()
+    assert by(team, team.charlie)("get", "/connections").json()["items"] == []
 
 
 def test_budgets_are_set_replaced_and_removed(team: Team, alice: Caller) -> None:
