@@ -1,5 +1,7 @@
 """Which runs are behind a figure of the cost pages, and the address where they are listed."""
 
+import datetime as dt
+
 from django.urls import reverse
 
 from accounts.models import Workspace
@@ -12,6 +14,11 @@ NOBODYS = {"agent": "no agent", "tag": "no tag", "person": "nobody", "step": "no
 def href(filters: Filters, figure: str = "cost", **more: str) -> str:
     """Return the address of the runs that sum to a figure."""
     return f"{reverse('cost-runs')}?{filters.query(figure=figure, **more)}"
+
+
+def beyond_href(filters: Filters, at: dt.date | None = None) -> str:
+    """Return the address of the values that a table puts together, in the column of a chart or in the whole period."""
+    return f"{reverse('cost-beyond')}?{filters.query(**({'at': at.isoformat()} if at else {}))}"
 
 
 def of_results(filters: Filters, state: str) -> str:

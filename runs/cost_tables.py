@@ -9,6 +9,7 @@ from accounts.models import Workspace
 from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
 from runs import dashboards, drilling, losses, speeds, unusual
+from runs import reasons as why
 from runs.spending import ask, latency, movers, waste
 from runs.spending.filters import Filters
 from runs.spending.rise import FACTORS
@@ -44,8 +45,18 @@ def moved(workspace: Workspace, filters: Filters, now: dt.datetime, given: Mappi
 
 
 def rise(workspace: Workspace, filters: Filters, now: dt.datetime, given: Mapping[str, str]) -> Table:
-    parts = dashboards.parts_of(workspace, filters, filters.before())
+    parts = why.factors_of(workspace, filters)
     return Table(("factor", "change_usd"), [(str(factor), dollars(parts.get(factor))) for factor in FACTORS])
+
+
+def reasons(workspace: Workspace, filters: Filters, now: dt.datetime, given: Mapping[str, str]) -> Table:
+    """What pipelines and models add to each reason: their parts sum to `rise`."""
+    rows = [
+        (line.pipeline, line.model, str(factor), *map(dollars, (line.before, line.now, line.parts[factor])))
+        for line in why.lines(workspace, filters)
+        for factor in FACTORS
+    ]
+    return Table(("pipeline", "model", "factor", "before_usd", "now_usd", "change_usd"), rows)
 
 
 def wasted(workspace: Workspace, filters: Filters, now: dt.datetime, given: Mapping[str, str]) -> Table:
@@ -169,6 +180,7 @@ TABLES: Mapping[str, Callable[[Workspace, Filters, dt.datetime, Mapping[str, str
     "forecast": forecast,
     "movers": moved,
     "rise": rise,
+    "reasons": reasons,
     "waste": wasted,
     "savings": savings,
     "results": results,

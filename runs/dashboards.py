@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from accounts.models import Workspace
 from pipelines.models import Pipeline
-from runs import losses
-from runs.behind import NOBODYS, begun, href, of_results
+from runs import losses, reasons
+from runs.behind import NOBODYS, begun, beyond_href, href, of_results
 from runs.costs import Cap, Period, caps
 from runs.snapshot import one_snapshot
 from runs.spending import Key, Spending, ask, chargeback, counts, latency, waste
@@ -19,11 +19,10 @@ from runs.spending.filters import Filters
 from runs.spending.forecast import LOOK_BACK, Forecast, forecast
 from runs.spending.movers import Mover, movers
 from runs.spending.question import plus
-from runs.spending.rise import Factor, Spent, Work, rise
+from runs.spending.rise import Factor
 from runs.stacks import LISTED, Series, Stack, stack
 from runs.unusual import Unusual, unusual
 
-KINDS = ("pipeline", "model")
 MOVERS = 6
 ALWAYS = 20
 """A check that said the same so many times in a row, and never another thing, may not be needed each time."""
@@ -76,10 +75,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """A line of the chart's table: micro-dollars and the runs behind them, by column and in sum.
-
-    Where values are put together there is no address.
-    """
+    """A line of the chart's table: micro-dollars and the address of what is behind them, by column and in sum."""
 
     name: str
     cells: Sequence[tuple[int, str]]
@@ -149,10 +145,10 @@ class Board:
         return self.rows[:LISTED]
 
     @property
-    def hidden(self) -> tuple[int, int]:
-        """Return how many rows are not shown, and what they come to."""
+    def hidden(self) -> tuple[int, int, str]:
+        """Return how many rows are not shown, what they come to, and the address of these rows."""
         rest = self.rows[LISTED:]
-        return len(rest), sum(row.spending.cost or 0 for row in rest)
+        return len(rest), sum(row.spending.cost or 0 for row in rest), beyond_href(self.filters)
 
     @property
     def movers(self) -> list[Row]:
@@ -167,7 +163,11 @@ class Board:
 
     def _cells(self, series: Series) -> Cells:
         if series.is_rest:
-            return Cells(series.name, [(micros, "") for micros in series.micros], series.total, "")
+            parts = [
+                (micros, beyond_href(self.filters, column.first))
+                for micros, column in zip(series.micros, self.stack.columns, strict=True)
+            ]
+            return Cells(series.name, parts, series.total, beyond_href(self.filters))
         spent = next((row.spending.cost for row in self.rows if row.name.value == series.value), series.total)
         kept = self.filters.keeping(self.filters.by, series.value)
         parts = [
@@ -227,7 +227,7 @@ def _board(workspace: Workspace, filters: Filters, now: dt.datetime) -> Board:
         wasted=sum(loss.line.micros for loss in lost),
         saved=saved,
         savers=[losses.place_of(filters, place, names, "saved") for place in savers],
-        parts=_parts(workspace, (against, earlier.total), (filters, by_day.total)),
+        parts=reasons.factors(workspace, (against, earlier.total), (filters, by_day.total)),
         agreeing=_agreeing(workspace, filters, by_place),
         caps=limits,
         zone=workspace.zone,
@@ -239,6 +239,11 @@ def name_of(filters: Filters, value: str | None, names: Mapping[str, str]) -> Na
     by = filters.by
     text = NOBODYS.get(by, "none") if value is None else names.get(value, value) if by == "pipeline" else value
     return Name(value, text, f"{reverse('costs')}?{filters.keeping(by, value).query()}")
+
+
+def ranked(spent: Mapping[str | None, int | None]) -> list[str | None]:
+    """Return values in the order of the table, the dearest first, given what was spent on each."""
+    return sorted(spent, key=lambda value: (-(spent[value] or 0), value or ""))
 
 
 def foretold(workspace: Workspace, filters: Filters, now: dt.datetime) -> Forecast:
@@ -286,31 +291,6 @@ def results(workspace: Workspace, filters: Filters) -> Results:
     )
 
 
-def parts_of(workspace: Workspace, filters: Filters, against: Filters) -> Mapping[Factor, int]:
-    """Return why spending changed against another period, by factor; the parts sum to the change. Four queries.
-
-    Empty where one of the two has calls, and no price of them is known.
-    """
-    totals = [ask(one.asking(workspace)).total for one in (against, filters)]
-    return _parts(workspace, (against, totals[0]), (filters, totals[1]))
-
-
-def _parts(
-    workspace: Workspace, before: tuple[Filters, Spending], now: tuple[Filters, Spending]
-) -> Mapping[Factor, int]:
-    if before[1].cost is None or now[1].cost is None:
-        return {}
-    return rise(*(_work(workspace, filters, total.runs) for filters, total in (before, now)))
-
-
-def _work(workspace: Workspace, filters: Filters, runs: int) -> Spent:
-    lines = ask(filters.asking(workspace, *KINDS, with_total=False)).lines
-    return Spent(
-        runs,
-        {key: Work(one.calls, one.input_tokens + one.output_tokens, one.cost or 0) for key, one in lines.items()},
-    )
-
-
 def _names(workspace: Workspace) -> dict[str, str]:
     return dict(Pipeline.objects.filter(workspace=workspace).values_list("slug", "name"))
 
@@ -326,7 +306,6 @@ def _rows(
     against = filters.before()
     spent, spent_before = ({key[0]: one.cost for key, one in found.items()} for found in (lines, earlier))
     moved = {mover.name: mover for mover in movers(spent, spent_before)}
-    order = sorted(spent, key=lambda value: (-(spent[value] or 0), value or ""))
 
     def row(value: str | None, colour: str) -> Row:
         spending = lines.get((value,), Spending())
@@ -335,7 +314,7 @@ def _rows(
         hrefs |= {"before": href(kept.within(against.first, against.last))}
         return Row(name_of(filters, value, names), colour, spending, moved[value], hrefs)
 
-    present = [row(value, f"c{number + 1}" if number < 6 else "co") for number, value in enumerate(order)]
+    present = [row(value, f"c{number + 1}" if number < 6 else "co") for number, value in enumerate(ranked(spent))]
     return present, [row(value, "co") for value in spent_before if value not in spent]
 
 

@@ -55,7 +55,7 @@ class Stack:
 
 def stack(filters: Filters, values: Sequence[tuple[str, str | None]], lines: Mapping[Key, Spending]) -> Stack:
     """Return the columns of lines by (value, day); `values` are (name, value) in the order of the series."""
-    unit, columns = _columns(filters)
+    unit, columns = columns_of(filters)
     number_of = {day: number for number, column in enumerate(columns) for day in _days(column)}
     sums: dict[str | None, list[int]] = {}
     for (value, day), spending in lines.items():
@@ -76,7 +76,8 @@ def _first(every: Sequence[Series], most: int) -> list[Series]:
     return [*every[:most], Series(f"{OTHER}, {len(rest)}", None, "co", together, is_rest=True)]
 
 
-def _columns(filters: Filters) -> tuple[str, list[Column]]:
+def columns_of(filters: Filters) -> tuple[str, list[Column]]:
+    """Return how long a column is (day, week or month), and the columns of the period."""
     days = filters.days
     unit = "day" if len(days) <= MOST_DAYS else "week" if len(days) <= MOST_WEEKS else "month"
     starts = [day for day in days if day == filters.first or _begins(unit, day)]

@@ -59,6 +59,7 @@ SAID = {
     "forecast": "What this month will have cost at its end, with its method and range",
     "movers": "What cost more or less than in the period before",
     "rise": "Why spending changed against the period before, by factor",
+    "reasons": "The pipelines and models that the factors of the change are made of",
     "waste": "What was paid for and came to nothing, each call once",
     "savings": "What kept results saved",
     "results": "Runs by how they stand, and the cost of a successful one",

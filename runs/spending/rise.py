@@ -3,13 +3,14 @@
 Spending is runs × calls per run × Σ (share of the calls × tokens per call × price per token) over pipelines and models.
 Each factor's part is its Shapley value: what its change adds, averaged over every order in which the five could have
 changed (L. S. Shapley, A Value for n-Person Games, 1953). So no order is preferred, and the parts sum to the change.
+Spending is a sum over pipelines and models, and Shapley values of a sum are the sums of its terms' values: so each
+pipeline and model has its part of every factor, and the parts of one sum to what it cost more.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
-from math import factorial
+from math import factorial, prod
 
 
 class Factor(StrEnum):
@@ -21,6 +22,21 @@ class Factor(StrEnum):
 
 
 FACTORS = tuple(Factor)
+Kind = tuple[str | None, ...]
+_Pair = tuple[float, float]
+_ALL = (1 << len(FACTORS)) - 1
+
+
+def _weight(others: int) -> float:
+    """Return in how large a part of all orders exactly so many others have changed before a factor does."""
+    return factorial(others) * factorial(len(FACTORS) - others - 1) / factorial(len(FACTORS))
+
+
+# For each factor the sets of the others that may have changed before it, as bits, each with its weight.
+_WITHOUT = [
+    [(changed, _weight(changed.bit_count())) for changed in range(_ALL + 1) if not changed >> at & 1]
+    for at in range(len(FACTORS))
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +48,15 @@ class Work:
     cost: int
 
 
+_NOTHING = Work(0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """A period: its runs, and its calls by kind (pipeline and model)."""
 
     runs: int
-    work: Mapping[tuple[str | None, ...], Work]
+    work: Mapping[Kind, Work]
 
     @property
     def cost(self) -> int:
@@ -47,14 +66,8 @@ class Spent:
     def calls(self) -> int:
         return sum(one.calls for one in self.work.values())
 
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind's (share, tokens per call, price per token), before and now."""
-
-    shares: tuple[float, float]
-    tokens: tuple[float, float]
-    prices: tuple[float, float]
+    def cost_of(self, kind: Kind) -> int:
+        return self.work.get(kind, _NOTHING).cost
 
 
 def rise(before: Spent, now: Spent) -> dict[Factor, int]:
@@ -62,45 +75,40 @@ def rise(before: Spent, now: Spent) -> dict[Factor, int]:
 
     Where one of the periods has no calls, all of the change is a matter of runs.
     """
-    change = now.cost - before.cost
+    parts = by_kind(before, now).values()
+    return {factor: sum(part[factor] for part in parts) for factor in FACTORS}
+
+
+def by_kind(before: Spent, now: Spent) -> dict[Kind, dict[Factor, int]]:
+    """Return what each kind adds to each factor, in micro-dollars; over the factors these sum to its change."""
+    names = {**before.work, **now.work}
+    changes = {name: now.cost_of(name) - before.cost_of(name) for name in names}
     if not (before.calls and now.calls and before.runs and now.runs):
-        return dict.fromkeys(FACTORS, 0) | {Factor.RUNS: change}
-    kinds = [_kind(before, now, name) for name in {**before.work, **now.work}]
-    volumes = {Factor.RUNS: (before.runs, now.runs), Factor.CALLS: (before.calls / before.runs, now.calls / now.runs)}
-    values = {
-        changed: _cost(volumes, kinds, frozenset(changed))
-        for size in range(len(FACTORS) + 1)
-        for changed in combinations(FACTORS, size)
-    }
-    return _whole({factor: _part(values, factor) for factor in FACTORS}, change)
+        return {name: dict.fromkeys(FACTORS, 0) | {Factor.RUNS: change} for name, change in changes.items()}
+    volumes = ((before.runs, now.runs), (before.calls / before.runs, now.calls / now.runs))
+    return {name: _parts((*volumes, *_rates(before, now, name)), changes[name]) for name in names}
 
 
-def _kind(before: Spent, now: Spent, name: tuple[str | None, ...]) -> _Kind:
-    nothing = Work(0, 0, 0)
-    found = (before.work.get(name, nothing), now.work.get(name, nothing))
-    shares = tuple(one.calls / of.calls for one, of in zip(found, (before, now), strict=True))
+def _rates(before: Spent, now: Spent, name: Kind) -> tuple[_Pair, _Pair, _Pair]:
+    """Return a kind's share of the calls, tokens per call and price per token, each before and now."""
+    found = (before.work.get(name, _NOTHING), now.work.get(name, _NOTHING))
+    shares = (found[0].calls / before.calls, found[1].calls / now.calls)
     # A kind that one period lacks has the other's size and price there, so that all of its change is one of the mix.
     known = [one if one.calls else other for one, other in zip(found, reversed(found), strict=True)]
     by_token = all(one.tokens for one in known if one.calls)
-    tokens = tuple(one.tokens / one.calls if by_token and one.calls else 1.0 for one in known)
-    prices = tuple(one.cost / (one.tokens if by_token else one.calls) if one.calls else 0.0 for one in known)
-    return _Kind((shares[0], shares[1]), (tokens[0], tokens[1]), (prices[0], prices[1]))
+    tokens = [one.tokens / one.calls if by_token and one.calls else 1.0 for one in known]
+    prices = [one.cost / (one.tokens if by_token else one.calls) if one.calls else 0.0 for one in known]
+    return shares, (tokens[0], tokens[1]), (prices[0], prices[1])
 
 
-def _cost(volumes: Mapping[Factor, tuple[float, float]], kinds: list[_Kind], changed: frozenset[Factor]) -> float:
-    """Return what would have been spent if these factors alone had changed."""
-    mix, tokens, price = (factor in changed for factor in (Factor.MIX, Factor.TOKENS, Factor.PRICE))
-    per_call = sum(one.shares[mix] * one.tokens[tokens] * one.prices[price] for one in kinds)
-    return volumes[Factor.RUNS][Factor.RUNS in changed] * volumes[Factor.CALLS][Factor.CALLS in changed] * per_call
-
-
-def _part(values: Mapping[tuple[Factor, ...], float], factor: Factor) -> float:
-    count, part = len(FACTORS), 0.0
-    for changed, value in values.items():
-        if factor not in changed:
-            weight = factorial(len(changed)) * factorial(count - len(changed) - 1) / factorial(count)
-            part += weight * (values[tuple(one for one in FACTORS if one in changed or one is factor)] - value)
-    return part
+def _parts(factors: tuple[_Pair, ...], change: int) -> dict[Factor, int]:
+    """Return the parts that the factors of a product, in the order of FACTORS, have in its change."""
+    values = [prod(pair[changed >> at & 1] for at, pair in enumerate(factors)) for changed in range(_ALL + 1)]
+    parts = {
+        factor: sum(weight * (values[changed | 1 << at] - values[changed]) for changed, weight in _WITHOUT[at])
+        for at, factor in enumerate(FACTORS)
+    }
+    return _whole(parts, change)
 
 
 def _whole(parts: Mapping[Factor, float], change: int) -> dict[Factor, int]:

@@ -12,7 +12,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from accounts.access import Actor, actor_of, signed_in
+from accounts.errors import Invalid
 from runs import behind, charts, costs, dashboards, drilling, speeds
+from runs import beyond as not_listed
+from runs import reasons as why
 from runs.spending import filters
 from runs.spending.rise import Factor
 
@@ -23,6 +26,7 @@ FACTORS = {
     Factor.TOKENS: ("Longer calls", "Shorter calls", "tokens per call"),
     Factor.PRICE: ("Higher prices", "Lower prices", "what a token cost"),
 }
+PAGE = 100
 
 
 @require_GET
@@ -31,7 +35,7 @@ def spend(request: HttpRequest) -> HttpResponse:
     actor, now = actor_of(request), timezone.now()
     asked = _filters(request, actor)
     board = dashboards.board(actor.workspace, asked, now)
-    named = [(_factor(factor, part), part) for factor, part in board.parts.items()]
+    named = [(_factor(factor, part), part, factor) for factor, part in board.parts.items()]
     context = {
         "board": board,
         "chart": charts.stacked(board.stack, _daily_cap(board), _ahead(board)),
@@ -96,6 +100,50 @@ def runs(request: HttpRequest) -> HttpResponse:
     lasting = {name: value for name, value in number.items() if name in drilling.LASTING}
     context = {"found": found, "number": urlencode(number), "beside": f"&{urlencode(lasting)}" if lasting else ""}
     return render(request, "runs/costs/runs.html", _bar(actor, asked, "runs") | context)
+
+
+@require_GET
+@signed_in
+def reasons(request: HttpRequest) -> HttpResponse:
+    """The pipelines and models that a reason of the change, `?factor=`, is made of."""
+    actor = actor_of(request)
+    asked, page = _filters(request, actor, ("factor", "page")), drilling.page_of(request.GET)
+    factor = _factor_of(request.GET.get("factor", Factor.RUNS))
+    lines = [(line, line.parts[factor]) for line in why.lines(actor.workspace, asked)]
+    total = sum(part for _, part in lines)
+    lines = sorted((one for one in lines if one[1]), key=lambda one: -abs(one[1]))
+    context = {
+        "factors": [(FACTORS[one][2], one, one is factor) for one in Factor],
+        "factor": factor,
+        "said": _factor(factor, total),
+        "total": total,
+        "lines": lines[PAGE * (page - 1) : PAGE * page],
+        "more": _page(request, asked, page + 1, factor=factor) if len(lines) > PAGE * page else "",
+    }
+    bar = _bar(actor, asked, "reasons")
+    return render(request, "runs/costs/reasons.html", bar | context | {"beside": f"&factor={factor}"})
+
+
+@require_GET
+@signed_in
+def beyond(request: HttpRequest) -> HttpResponse:
+    """The values that the chart, in the column that begins with the day `?at=`, and the table put together."""
+    actor = actor_of(request)
+    asked, page, at = _filters(request, actor, ("at", "page")), drilling.page_of(request.GET), request.GET.get("at", "")
+    found = not_listed.beyond(actor.workspace, asked, at, page, PAGE)
+    more = _page(request, asked, page + 1, **({"at": at} if at else {})) if found.more else ""
+    return render(request, "runs/costs/beyond.html", _bar(actor, asked, "beyond") | {"found": found, "more": more})
+
+
+def _page(request: HttpRequest, asked: filters.Filters, page: int, **more: str) -> str:
+    return f"{request.path}?{asked.query(**more, page=str(page))}"
+
+
+def _factor_of(text: str) -> Factor:
+    if text not in FACTORS:
+        message = f"There is no factor {text[:40]!r}, only {', '.join(FACTORS)}."
+        raise Invalid(message, code="unknown_figure", where="/factor")
+    return Factor(text)
 
 
 def _filters(request: HttpRequest, actor: Actor, others: tuple[str, ...] = ()) -> filters.Filters:

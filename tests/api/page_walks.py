@@ -252,6 +252,8 @@ PAGES: dict[str, Page] = {
     "costs/speed/runs/": Page(strict=True, query={"pipeline": "pipeline"}),
     "costs/chargeback/": Page(strict=True),
     "costs/runs/": Page(strict=True),
+    "costs/reasons/": Page(strict=True),
+    "costs/beyond/": Page(strict=True),
     "costs/templates/": Page(),
     "runs/<uuid:run_id>/evidence/": _does(RUNNING, EXPORTING, done=409),  # it has not ended
     "approvals/": Page(),

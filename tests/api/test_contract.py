@@ -224,6 +224,7 @@ ROWS = {
         "change_usd": shapes.TEXT.or_null(),
     },
     "GET /costs/rise": {"factor": shapes.TEXT, "change_usd": shapes.TEXT.or_null()},
+    "GET /costs/reasons": {"factor": shapes.TEXT, "now_usd": shapes.MONEY, "change_usd": shapes.TEXT},
     "GET /costs/waste": {"kind": shapes.TEXT, "cost_usd": shapes.MONEY},
     "GET /costs/savings": {"saved_usd": shapes.MONEY},
     "GET /costs/results": {"runs": shapes.COUNT, "succeeded": shapes.COUNT, "cost_usd": shapes.MONEY.or_null()},

@@ -170,6 +170,7 @@ CALLS: dict[str, Call] = {
     "GET /costs/forecast": Call(),
     "GET /costs/movers": Call(),
     "GET /costs/rise": Call(),
+    "GET /costs/reasons": Call(),
     "GET /costs/waste": Call(),
     "GET /costs/savings": Call(),
     "GET /costs/results": Call(),

@@ -11,12 +11,16 @@ from django.test import Client
 from django.utils import timezone
 
 from pipelines.models import Budget
+from runs import beyond, dashboards, stacks
 from runs.models import LedgerEntry, Run, Span, Step
 from runs.spending import booking, drill, retention
+from runs.views import costs
 from tests.pages.builders import World, a_model_call, a_run_of
 from tests.people import signed_in_as
 
 _LINK = re.compile(r'href="(/costs/runs/[^"]+)"[^>]* data-(?:micros|count)="(-?\d+)"')
+_BEYOND = re.compile(r'href="(/costs/beyond/[^"]+)" data-micros="(-?\d+)"')
+_REASON = re.compile(r'data-part="(-?\d+)"><a class="amount" href="(/costs/reasons/[^"]+)"')
 _TOTAL, _PART = re.compile(r'data-total="(-?\d+)"'), re.compile(r'data-part="(-?\d+)"')
 _DAY, _NEXT = re.compile(r'href="(/costs/runs/[^"]+)" data-part="(-?\d+)"'), re.compile(r'rel="next" href="([^"]+)"')
 
@@ -133,11 +137,49 @@ def test_a_number_of_more_runs_than_can_be_read_is_the_sum_of_its_parts(
         assert summed(browser, href) == (number, number), href
 
 
+def test_values_put_together_are_listed_and_sum_to_their_line_in_each_column(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (stacks, dashboards, beyond):
+        monkeypatch.setattr(module, "LISTED", 1)
+    monkeypatch.setattr(costs, "PAGE", 2)
+    a_workload(world)
+    browser, today = signed_in_as(world.team.carol), timezone.now().date()
+    month = f"from={today - dt.timedelta(days=27)}&to={today}"
+    for by in ("step", "trigger", "tag"):
+        page = browser.get(f"/costs/?{month}&by={by}").content.decode()
+        found = {unescape(href): int(number) for href, number in _BEYOND.findall(page)}
+        assert len(found) > 2, "the period and its columns"
+        for href, number in found.items():
+            assert summed(browser, href) == (number, number), href
+            for inner, part in links(browser, href).items():
+                assert summed(browser, inner) == (part, part), inner
+
+
+def test_each_reason_of_a_change_is_the_sum_of_pipelines_and_models(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs, "PAGE", 1)
+    a_workload(world)
+    browser, today = signed_in_as(world.team.carol), timezone.now().date()
+    page = browser.get(f"/costs/?from={today - dt.timedelta(days=20)}&to={today}").content.decode()
+    found = [(unescape(href), int(part)) for part, href in _REASON.findall(page)]
+    assert len(found) > 3
+    for href, part in found:
+        assert summed(browser, href) == (part, part), href
+    behind = links(browser, found[0][0])
+    assert behind
+    for inner, number in behind.items():
+        assert summed(browser, inner) == (number, number), inner
+
+
 def test_what_is_no_number_of_the_pages_is_refused(world: World) -> None:
     browser = signed_in_as(world.team.carol)
     for query in ("figure=charged&over=never", "figure=charged&over=2999-01-01", "figure=charged&share=a%00b"):
         assert browser.get(f"/costs/runs/?{query}").status_code == 422, query
     assert browser.get("/costs/speed/runs/?pipeline=x&state=lost").status_code == 422
+    assert browser.get("/costs/reasons/?factor=luck").status_code == 422
+    assert browser.get("/costs/beyond/?at=2999-01-01").status_code == 422
     assert browser.get("/approvals/health/questions/?figure=lost").status_code == 422
 
 

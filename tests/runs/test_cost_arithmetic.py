@@ -18,7 +18,7 @@ from runs.spending.durations import PER_DOUBLING
 from runs.spending.forecast import Method, forecast, last_of_month
 from runs.spending.latency import percentile
 from runs.spending.movers import movers
-from runs.spending.rise import FACTORS, Factor, Spent, Work, rise
+from runs.spending.rise import FACTORS, Factor, Spent, Work, by_kind, rise
 from runs.stacks import stack
 
 TODAY = dt.date(2026, 11, 20)
@@ -97,7 +97,28 @@ def test_the_parts_sum_to_the_change(before: Spent, now: Spent) -> None:
     assert tuple(parts) == FACTORS
     assert sum(parts.values()) == now.cost - before.cost
     back = rise(now, before)
-    assert all(abs(parts[factor] + back[factor]) <= 5 for factor in FACTORS), "the way back is the same way"
+    most = 5 * len({**before.work, **now.work})
+    assert all(abs(parts[factor] + back[factor]) <= most for factor in FACTORS), "the way back is the same way"
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(SPENT, SPENT)
+def test_what_pipelines_and_models_add_sums_to_the_reasons_and_to_what_they_cost_more(
+    before: Spent, now: Spent
+) -> None:
+    kinds, parts = by_kind(before, now), rise(before, now)
+    assert {factor: sum(part[factor] for part in kinds.values()) for factor in FACTORS} == parts
+    for kind, part in kinds.items():
+        assert sum(part.values()) == now.cost_of(kind) - before.cost_of(kind)
+
+
+def test_each_model_has_its_own_part_of_a_reason() -> None:
+    def spent(small: int, large: int) -> Spent:
+        return Spent(10, {("p", "small"): Work(50, 5_000, small), ("p", "large"): Work(50, 5_000, large)})
+
+    kinds = by_kind(spent(1_000, 8_000), spent(3_000, 4_000))
+    assert kinds["p", "small"] == dict.fromkeys(FACTORS, 0) | {Factor.PRICE: 2_000}
+    assert kinds["p", "large"] == dict.fromkeys(FACTORS, 0) | {Factor.PRICE: -4_000}
 
 
 def one(runs: int, calls: int, tokens: int, cost: int) -> Spent:

@@ -264,7 +264,7 @@ def test_every_table_sums_to_what_was_spent_in_json_and_in_a_sheet(team: Team) -
         assert summed(read(team, "runs", figure="unconfirmed"), "unconfirmed_usd") == 3 * 450
         assert summed(read(team, "runs", figure="retried"), "retried_usd") == 3 * 37
         assert summed(read(team, "waste"), "cost_usd") == 3 * (37 + 11) + 2_002
-        assert summed(read(team, "rise"), "change_usd") == TOTAL
+        assert summed(read(team, "rise"), "change_usd") == summed(read(team, "reasons"), "change_usd") == TOTAL
         (results,) = read(team, "results")
         assert micros(results["cost_usd"]) == TOTAL
     assert summed(table(team, "runs", tag="big"), "cost_usd") == 1_001 + 37 + 11
