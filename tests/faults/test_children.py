@@ -373,3 +373,26 @@ def test_a_pipeline_stands_in_for_an_action_that_failed(stage: Stage) -> None:
     assert (run.state, run.output) == ("succeeded", {"instead": "http://127.0.0.1:9/nobody"})
     assert Step.objects.get(run=run, path="act").flags == ["degraded"]
     assert Run.objects.get(parent=run).parent_path == "act"
+
+
+def test_no_pipeline_stands_in_for_one_whose_action_may_have_been_done(stage: Stage) -> None:
+    """The endpoint counted the order and hung up: nobody knows what the first pipeline did, so no other does it too."""
+    order = {"method": "POST", "url": f"{stage.sink_url}/lose", "idempotency_header": "Idempotency-Key"}
+    once = {"retry": {"max_attempts": 1}}
+    ends = {"start": {"kind": "input"}, "end": {"kind": "output", "value": "ordered"}}
+    for slug in ("order", "spare"):
+        act = {"kind": "tool", "tool": "http.request@1", "args": order, "on_error": once}
+        stage.pipeline(slug, {**ends, "act": act}, ["start>act", "act>end"], inputs=TOPIC)
+    pipeline = a_parent(
+        stage, {"call": calling("x", "order", on_error={"fallback": [{"pipeline": "spare"}]})}, "start>call", "call>end"
+    )
+    stage.worker("w1")
+    run = stage.start(pipeline)
+    wait_for(lambda: Approval.objects.filter(state="open").exists(), 20, stage.logs)
+    question = Approval.objects.get(state="open")
+    desk.decide(stage.bob, question.pk, Decision("approve", payload_hash=question.payload_hash))
+    run = stage.wait(run)
+    assert (run.state, Step.objects.get(run=run, path="call").error["code"]) == ("failed", "child_failed")
+    assert [child.pipeline.slug for child in Run.objects.filter(parent=run)] == ["order"]
+    assert len(stage.effects()) == 1
+    assert Approval.objects.count() == 1
