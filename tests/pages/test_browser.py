@@ -96,7 +96,17 @@ OF_A_REVIEWER = ("home", "runs", "canvas", "inbox", "decision", "approval health
 OF_A_MANAGER = ("rules", "rule", "hours", "away", "budgets", "new budget", "alerts", "new alert")
 OF_AN_AUDITOR = ("audit log",)
 OF_AN_ADMIN = ("violations",)
-OF_SPENDING = ("costs", "costs of tags", "speed", "slow runs", "charges", "cost runs", "charged", "reasons", "not in the table")
+OF_SPENDING = (
+    "costs",
+    "costs of tags",
+    "speed",
+    "slow runs",
+    "charges",
+    "cost runs",
+    "charged",
+    "reasons",
+    "not in the table",
+)
 OF_PRICES = ("price list", "price", "past calls", "what if")
 _OTHERS = OF_A_REVIEWER + OF_A_MANAGER + OF_AN_AUDITOR + OF_AN_ADMIN + OF_SPENDING + OF_PRICES
 _REST = [name for name in PAGES if name not in _OTHERS]
