@@ -16,7 +16,7 @@ from pipelines.editor.conditions import Conditions
 from pipelines.editor.picking import Chip
 from pipelines.editor.sections import spoken
 from pipelines.graph import durations
-from pipelines.graph.composite import Field, Listing, OneOrMore, Record, Table
+from pipelines.graph.composite import Field, Listing, OneOrMore, Record, Table, Within
 from pipelines.graph.model import Json
 from pipelines.graph.shape import (
     ABSENT,
@@ -34,7 +34,7 @@ from pipelines.graph.shape import (
 )
 
 ROOT = "f"
-BLANK = "__n__"
+_BLANK = re.compile(r"__n\d+__")
 MAX_ROWS = 200
 UNITS = (("S", "seconds", 1), ("M", "minutes", 60), ("H", "hours", 3_600), ("D", "days", 86_400))
 LONG = 300
@@ -93,6 +93,11 @@ class Input:
         return json.dumps([[chip.template, chip.word, chip.wrong] for chip in self.chips])
 
     @property
+    def number(self) -> str:
+        """The number of a row in its list, or the word that stands for it in a blank one."""
+        return self.name.rpartition(".")[2]
+
+    @property
     def is_set(self) -> bool:
         return bool(self.text or self.rows or any(part.is_set for part in self.parts))
 
@@ -101,15 +106,24 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """Where a walk stands: the input's name, the JSON pointer, and the words of the field."""
+    """Where a walk stands: the input's name, the JSON pointer, the words of the field.
+
+    `is_within` says that a record which may stand within itself is shown there already, without being set: once is
+    enough.
+    """
 
     name: str
     where: str
     field: Field
     key: str
+    is_within: bool = False
 
     def into(self, key: str, field: Field) -> "_At":
-        return _At(f"{self.name}.{key}", f"{self.where}/{key}", field, key)
+        return replace(self, name=f"{self.name}.{key}", where=f"{self.where}/{key}", field=field, key=key)
+
+    def blank(self, field: Field) -> "_At":
+        """Return where a row stands that is yet to come; its number is a word of its own at each depth."""
+        return self.into(f"__n{len(_BLANK.findall(self.name))}__", field)
 
 
 Labels = Mapping[str, str]
@@ -140,18 +154,24 @@ def _input(at: _At, value: Json, labels: Labels) -> Input:
 def _several(words: Input, at: _At, value: Json, labels: Labels) -> Input | None:
     """Return the input of a record, of a list of records or of a table; None for a field of any other shape."""
     match at.field.shape:
+        case Within() as shape:
+            return _several(words, replace(at, field=Field(shape.find()), is_within=not value), value, labels)
         case Record() as shape:
             held = value if isinstance(value, dict) else {}
-            parts = [_input(at.into(name, part), held.get(name), labels) for name, part in shape.fields.items()]
+            parts = [
+                _input(at.into(name, part), held.get(name), labels)
+                for name, part in shape.fields.items()
+                if name in held or not (at.is_within and isinstance(part.shape, Within))
+            ]
             return replace(words, kind="group", parts=parts, one_only=shape.one_only)
         case Listing(item=Record() as item) | OneOrMore(item=Record() as item):
             values = value if isinstance(value, list) else [value] if value is not None else []
             rows = [_input(at.into(str(n), Field(item)), entry, labels) for n, entry in enumerate(values)]
-            return replace(words, kind="rows", rows=rows, blank=_input(at.into(BLANK, Field(item)), None, labels))
+            return replace(words, kind="rows", rows=rows, blank=_input(at.blank(Field(item)), None, labels))
         case Table() as shape:
             pairs = list(value.items()) if isinstance(value, dict) else []
             rows = [_pair(at, str(n), shape.item, pair) for n, pair in enumerate(pairs)]
-            return replace(words, kind="rows", rows=rows, blank=_pair(at, BLANK, shape.item, ("", None)))
+            return replace(words, kind="rows", rows=rows, blank=_pair(at, None, shape.item, ("", None)))
         case _:
             return None
 
@@ -165,7 +185,8 @@ def _single(words: Input, field: Field, value: Json) -> Input:
             return replace(words, kind="checkbox", text="on" if (field.default if value is None else value) else "")
         case Choice(values=values):
             options = [(one, spoken(one)) for one in values]
-            return replace(words, kind="select", text="" if value is None else str(value), options=options)
+            unset = spoken(words.unset) if words.unset in values else words.unset
+            return replace(words, kind="select", text="" if value is None else str(value), options=options, unset=unset)
         case Listing(item=Choice(values=values)):
             options = [(one, spoken(one)) for one in values]
             return replace(words, kind="checks", text="\n".join(map(str, value or ())), options=options)
@@ -178,10 +199,10 @@ def _single(words: Input, field: Field, value: Json) -> Input:
             return replace(words, kind=_plain(shape), text=_text(shape, value))
 
 
-def _pair(at: _At, number: str, item: Shape, pair: tuple[str, Json]) -> Input:
-    """Return one row of a table: its name and its value."""
+def _pair(at: _At, number: str | None, item: Shape, pair: tuple[str, Json]) -> Input:
+    """Return one row of a table, or where it has no number a blank one: its name and its value."""
     key, value = pair
-    row = at.into(number, Field(item))
+    row = at.blank(Field(item)) if number is None else at.into(number, Field(item))
     parts = [
         Input(f"{row.name}.key", f"{at.where}/{key}", "Name", "text", key),
         Input(f"{row.name}.value", f"{at.where}/{key}", "Value", _plain(item), _text(item, value)),
@@ -252,7 +273,7 @@ _UNTOUCHED: Any = object()
 
 
 def _read(field: Field, name: str, old: Json, posted: Mapping[str, Sequence[str]]) -> Json:
-    shape = field.shape
+    shape = field.shape.find() if isinstance(field.shape, Within) else field.shape
     if not any(key == name or key.startswith((f"{name}.", f"{name}~")) for key in posted):
         return _UNTOUCHED
     match shape:

@@ -1,7 +1,5 @@
 // Rows of a form, added, removed and moved in place. Without script the same buttons are sent and the server does it.
 
-const NUMBER = "__n__";
-
 export function start(root) {
   root.addEventListener("click", (event) => {
     const button = event.target.closest("[data-rows-do]");
@@ -9,30 +7,51 @@ export function start(root) {
     if (!rows) return;
     event.preventDefault();
     const row = button.closest("[data-row]");
-    const next = { add, remove, up, down }[button.dataset.rowsDo]?.(rows, row);
+    const wish = button.dataset.rowsDo;
+    const next = { add, remove, up, down }[wish]?.(rows, row);
     (next ?? button).focus();
     announce(root, button.dataset.rowsSay);
-    // A form that saves itself hears of it as of any other change.
-    rows.dispatchEvent(new Event("change", { bubbles: true }));
+    // A form that saves itself hears of it as of any other change; a row without anything in it is none yet.
+    if (wish !== "add") rows.dispatchEvent(new Event("change", { bubbles: true }));
   });
 }
 
+/** Tell whether a form has a row that nothing was put into yet, of which its server knows nothing. */
+export function hasBlankRow(form) {
+  return [...form.querySelectorAll("[data-row]")].some((row) => ![...row.querySelectorAll("input, select, textarea")].some(isFilled));
+}
+
+function isFilled(field) {
+  if (field.type === "hidden" || (field.matches("select") && field.name.includes("~"))) return false; // a unit, an operator
+  return field.type === "checkbox" ? field.checked : field.value.trim() !== "";
+}
+
 function add(rows) {
-  const list = rows.querySelector("[data-rows-list]");
+  const list = rows.querySelector(":scope > [data-rows-list]");
   const numbers = [...list.querySelectorAll("[data-row]")].map((row) => Number(row.dataset.row));
-  const row = rows.querySelector("template").content.firstElementChild.cloneNode(true);
-  const number = String(Math.max(-1, ...numbers) + 1);
-  for (const element of [row, ...row.querySelectorAll("*")]) {
-    for (const attribute of element.attributes) attribute.value = attribute.value.replaceAll(NUMBER, number);
-  }
+  const row = rows.querySelector(":scope > template").content.firstElementChild.cloneNode(true);
+  renumber([row], row.dataset.row, String(Math.max(-1, ...numbers) + 1));
   list.append(row);
   return row.querySelector("input:not([type=hidden]), select, textarea");
+}
+
+/** Put the number of a new row where its blank has a word for it, also into the blanks of rows within it. */
+function renumber(elements, blank, number) {
+  for (const element of elements) {
+    for (const attribute of element.attributes) attribute.value = attribute.value.replaceAll(blank, number);
+    renumber((element.content ?? element).children, blank, number);
+  }
 }
 
 function remove(rows, row) {
   const beside = row.nextElementSibling ?? row.previousElementSibling;
   row.remove();
-  return beside?.querySelector("[data-rows-do=remove]") ?? rows.querySelector("[data-rows-do=add]");
+  return (beside && lastOf(beside, "[data-rows-do=remove]")) ?? lastOf(rows, "[data-rows-do=add]");
+}
+
+/** Return the button that is its own: those of rows within it come before it. */
+function lastOf(element, selector) {
+  return [...element.querySelectorAll(selector)].at(-1);
 }
 
 function up(rows, row) {

@@ -255,6 +255,59 @@ def test_a_supervisor_shows_who_leads_and_who_works_under_whom(open_crew: Open) 
     assert "tool" in canvas.node("check")["workers"][2]
 
 
+def test_who_works_under_a_supervisor_within_is_changed_in_fields(open_crew: Open) -> None:
+    canvas = open_crew(LEAD)
+    mate(canvas, "workers/1/supervisor/workers/0").click()
+    desk = canvas.page.locator('#inspector [data-field="/workers/1/supervisor"]')
+    expect(desk.locator(".at-member select").first).to_have_value("writer@1")
+    desk.locator("[data-field$='/supervisor/mode'] select").first.select_option("plan")
+    canvas.edits(1)
+    under = desk.locator('[data-field="/workers/1/supervisor/workers"]')
+    under.locator(":scope > [data-rows] > [data-rows-do=add]").click()
+    under.locator("[data-row='2'] select").first.select_option("critic@1")
+    canvas.edits(2)
+    inner = canvas.node("check")["workers"][1]["supervisor"]
+    assert (inner["mode"], inner["workers"][2]) == ("plan", {"agent": "critic@1"})
+    under.locator("[data-row='0']").get_by_role("button", name="Remove", exact=True).last.click()
+    canvas.edits(3)
+    assert canvas.node("check")["workers"][1]["supervisor"]["workers"] == [{"agent": "judge@1"}, {"agent": "critic@1"}]
+
+
+def test_an_added_row_waits_until_something_is_put_into_it(open_crew: Open) -> None:
+    canvas = open_crew(LEAD)
+    canvas.choose("check")
+    form = canvas.page.locator("#inspector [data-step-form]")
+    form.locator('[data-field="/workers"] > [data-rows] > [data-rows-do=add]').click()
+    row = form.locator('[data-field="/workers"] > [data-rows] > ol > [data-row="2"]')
+    row.locator("select").first.wait_for()
+    form.locator('[name="title"]').fill("Lead them")
+    canvas.edits(1)
+    expect(row).to_have_count(1)
+    row.locator("select").first.select_option("critic@1")
+    canvas.edits(2)
+    assert canvas.node("check")["workers"][2] == {"agent": "critic@1"}
+    expect(row.locator("select").first).to_have_value("critic@1")
+
+
+def test_a_supervisor_within_is_made_in_the_form(open_crew: Open) -> None:
+    canvas = open_crew(LEAD)
+    canvas.choose("check")
+    form = canvas.page.locator("#inspector [data-step-form]")
+    form.locator('[data-field="/workers"] > [data-rows] > [data-rows-do=add]').click()
+    row = form.locator('[data-field="/workers"] > [data-rows] > ol > [data-row="2"]')
+    row.get_by_text("Something else instead").first.click()
+    made = row.locator('[data-field="/workers/__n0__/supervisor"], [data-field="/workers/2/supervisor"]')
+    made.get_by_text("Supervisor", exact=True).first.click()
+    made.locator(":scope > div > [data-field$='/supervisor/workers'] > [data-rows] > [data-rows-do=add]").click()
+    made.locator("[data-field$='/supervisor/workers'] [data-row='0'] select").first.select_option("judge@1")
+    made.locator("[data-field$='/supervisor/name'] input").fill("second")
+    made.locator("[data-field$='/supervisor/agent'] select").select_option("critic@1")
+    canvas.edits(1)
+    assert canvas.node("check")["workers"][2] == {
+        "supervisor": {"name": "second", "agent": "critic@1", "workers": [{"agent": "judge@1"}]}
+    }
+
+
 def test_a_whole_team_is_copied_moved_into_a_group_and_drawn_on_the_map(open_crew: Open) -> None:
     canvas = open_crew()
     canvas.choose("check")

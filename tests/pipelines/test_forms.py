@@ -238,7 +238,46 @@ def test_of_a_worker_only_what_it_is_stands_in_sight() -> None:
         "/workers/0/supervisor",
     }
     assert shown.blank
-    assert [part.name for part in shown.blank.at_hand] == ["f.workers.__n__.agent"]
+    assert [part.name for part in shown.blank.at_hand] == ["f.workers.__n0__.agent"]
+
+
+def test_a_supervisor_under_a_supervisor_has_fields_of_its_own_and_room_for_one_more() -> None:
+    inner = {"name": "desk", "agent": "chief@1", "workers": [{"agent": "critic@1"}]}
+    step = workers({"supervisor": inner})
+    [shown] = forms.shown(node_record(Kind.SUPERVISOR), ["workers"], step, LABELS)
+    [of_desk] = shown.rows[0].at_hand
+    fields = {part.where.rpartition("/")[2]: part for part in of_desk.parts}
+    assert (fields["name"].text, fields["agent"].text, fields["mode"].kind) == ("desk", "chief@1", "select")
+    assert [row.at_hand[0].text for row in fields["workers"].rows] == ["critic@1"]
+    blank = fields["workers"].blank
+    assert blank
+    assert blank.name == "f.workers.0.supervisor.workers.__n0__"
+    one_more = next(part for part in blank.parts if part.where.endswith("/supervisor"))
+    [its_workers] = [part for part in one_more.parts if part.where.endswith("/workers")]
+    assert its_workers.blank
+    assert its_workers.blank.name.endswith("__n0__.supervisor.workers.__n1__")
+    assert {part.where.rpartition("/")[2] for part in its_workers.blank.parts} == {"agent", "tool", "pipeline"}
+
+
+def test_the_form_of_a_supervisor_under_a_supervisor_writes_only_what_it_changed() -> None:
+    inner = {"name": "desk", "agent": "chief@1", "mode": "plan", "workers": [{"agent": "critic@1"}]}
+    step, at = workers({"supervisor": inner}, {"agent": "writer@1"}), "f.workers.0.supervisor"
+    sent = {
+        "f.workers": [""],
+        f"{at}.name": ["office"],
+        f"{at}.agent": ["chief@1"],
+        f"{at}.workers": [""],
+        f"{at}.review_plan": ["", "on"],
+        f"{at}.workers.1.tool": ["email.send@1"],
+        f"{at}.workers.0.agent": ["critic@1"],
+        "f.workers.1.agent": ["writer@1"],
+    }
+    changed = forms.read(node_record(Kind.SUPERVISOR), step, sent)["workers"]
+    under = [{"tool": "email.send@1"}, {"agent": "critic@1"}]
+    assert changed == [
+        {"supervisor": {**inner, "name": "office", "review_plan": True, "workers": under}},
+        {"agent": "writer@1"},
+    ]
 
 
 @pytest.mark.parametrize(
