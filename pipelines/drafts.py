@@ -38,7 +38,8 @@ class Edit:
     """One change of a draft as somebody asks for it.
 
     `revision` is the one they saw. With `merge` a change of a later one is accepted while nobody else has changed the
-    same parts since. `undoes` is the revision that this takes back, `redoes` the undo that this takes back.
+    same parts since. `own` names the edits of the same person since then that they saw too, by op_id. `undoes` is the
+    revision that this takes back, `redoes` the undo that this takes back.
     """
 
     revision: int
@@ -47,6 +48,7 @@ class Edit:
     merge: bool = False
     undoes: int | None = None
     redoes: int | None = None
+    own: frozenset[str] = frozenset()
 
 
 def create(actor: Actor, document: Json, pk: UUID | None = None) -> Pipeline:
@@ -105,7 +107,7 @@ def change(actor: Actor, pipeline: Pipeline, edit: Edit) -> Draft:
     draft = Draft.objects.select_for_update(of=("self",)).select_related("pipeline").get(pipeline=pipeline)
     if DraftEdit.objects.filter(pipeline=pipeline, op_id=edit.op_id).exists():
         return draft
-    _require_editable(draft, edit)
+    _require_editable(actor, draft, edit)
     document, inverse = changes.apply(draft.document, edit.ops)
     parsed = parsed_or_invalid(document)
     if parsed.id != pipeline.slug:
@@ -180,7 +182,7 @@ def parsed_or_invalid(document: Json) -> Document:
         raise kind(refusal.message, code=refusal.code, where=refusal.where) from None
 
 
-def _require_editable(draft: Draft, edit: Edit) -> None:
+def _require_editable(actor: Actor, draft: Draft, edit: Edit) -> None:
     if draft.pipeline.archived_at is not None:
         raise Conflict(f"{draft.pipeline.name} is archived. Restore it before you change it.", code="archived")
     if draft.revision == edit.revision:
@@ -194,7 +196,7 @@ def _require_editable(draft: Draft, edit: Edit) -> None:
             revision=draft.revision,
         )
     ours = touching.parts(edit.ops)
-    for other in since.order_by("revision"):
+    for other in since.exclude(by=actor.user, op_id__in=edit.own).order_by("revision"):
         if part := touching.collide(ours, touching.parts(other.ops["ops"])):
             raise Collision(
                 f"{other.by or 'Somebody'} changed {touching.named(part)} meanwhile, so your change of it was not "

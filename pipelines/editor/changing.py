@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from accounts.access import Actor, get
 from accounts.errors import Invalid
 from pipelines import drafts, readings
-from pipelines.editor import commands, news, view
+from pipelines.editor import commands, news, settings, view
 from pipelines.editor.choices import newest
 from pipelines.editor.desk import Desk
 from pipelines.editor.fixes import fix_of
@@ -49,11 +49,12 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The draft as it is now, and what is different from what the page showed."""
+    """The draft as it is now, and what is different from what the page showed; `settings` where its own fields are."""
 
     editor: view.Editor
     news: news.News
     before: Sequence[view.Card]
+    settings: bool
 
     @property
     def added(self) -> list[view.Card]:
@@ -124,7 +125,7 @@ def outcome(actor: Actor, slug: str, rev: int) -> Outcome:
     raw = drafts.document_at(editor.draft, rev)
     drawn = view.drawn_of(raw, editor.library)
     cards = view.cards_of(readings.parsed(raw), drawn, editor.library)
-    return Outcome(editor, news.between(drawn, editor.picture), cards)
+    return Outcome(editor, news.between(drawn, editor.picture), cards, settings.differ(raw, editor.draft.document))
 
 
 def _desk(actor: Actor, pipeline: Pipeline, wish: Wish) -> Desk:

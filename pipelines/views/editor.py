@@ -60,7 +60,7 @@ def step(request: HttpRequest, slug: str) -> HttpResponse:
         if place:
             draft = inspector.save(actor, draft, place, posted, base, op_id)
         else:
-            draft = settings.save(actor, draft, posted, rev, op_id)
+            draft = settings.save(actor, draft, posted, base, op_id)
     except Refused as refused:
         return _refused(request, actor, slug, refused)
     if not _is_fragment(request):
@@ -141,6 +141,7 @@ def _answer(request: HttpRequest, actor: Actor, slug: str, rev: int, **extra: ob
         "marks": outcome.editor.marks,
         "behind": outcome.editor.behind,
         "changed": outcome.news.changed,
+        "settings": outcome.settings,
         "added": {card.place: box_html(card) for card in outcome.added},
         "reshaped": {card.place: box_html(card) for card in outcome.reshaped},
         **extra,

@@ -111,3 +111,23 @@ def test_a_colleague_a_conflict_values_to_pick_and_a_server_that_is_away_break_n
     expect(alice.locator("#node-transform")).to_be_visible(timeout=30_000)
     audit.look("back again")
     assert audit.found == []
+
+
+def test_a_colleagues_cap_of_a_run_stands_though_the_form_of_settings_was_open(
+    open_page: Callable[..., Page], team: Team
+) -> None:
+    alice = open_page(team.alice, "/pipelines/brief/")
+    dana = open_page(team.dana, "/pipelines/brief/")
+    cap = '#inspector [name="f.budget.max_cost_usd"]'
+    expect(alice.locator("#presence")).to_contain_text("Dana is here")
+    dana.locator(cap).fill("0.20")
+    expect(alice.locator(cap)).to_have_value("0.20")
+    alice.locator('#inspector [name="f.description"]').focus()
+    with alice.expect_response("**/news/**"):
+        dana.locator(cap).fill("0.10")
+        dana.locator(cap).blur()
+    alice.keyboard.type("What for")
+    expect(dana.locator('#inspector [name="f.description"]')).to_have_value("What for")
+    expect(alice.locator(cap)).to_have_value("0.10")
+    document = Draft.objects.get().document
+    assert (document["description"], document["budget"]) == ("What for", {"max_cost_usd": "0.10"})

@@ -182,6 +182,44 @@ def test_the_pipelines_own_settings_are_a_form_too(team: Team, pipeline: Pipelin
     assert "description" not in document
 
 
+def save_settings(team: Team, who: str, **posted: Any) -> Any:
+    """Send a form of the pipeline's own fields that was made when the draft was new, as its page does."""
+    form = {"node": "", "rev": 1, "base": 1, "f.name": "Brief", "f.budget.max_cost_usd": "1.00", **posted}
+    browser = signed_in_as(getattr(team, who))
+    return browser.post("/pipelines/brief/step/", form, headers={"HX-Request": "true"})
+
+
+def test_a_form_of_settings_that_stayed_open_writes_only_what_was_changed_in_it(team: Team, pipeline: Pipeline) -> None:
+    """Dana lowered the cap; the form of Alice, whose page has heard of it, still holds the old one."""
+    dana = save_settings(team, "dana", **{"f.budget.max_cost_usd": "0.20"})
+    assert news_of(dana.content.decode())["settings"] is True
+    answer = save_settings(team, "alice", rev=2, **{"f.description": "What for"})
+    assert (answer.status_code, news_of(answer.content.decode())["settings"]) == (200, True)
+    document = Draft.objects.get().document
+    assert (document["description"], document["budget"]) == ("What for", {"max_cost_usd": "0.20"})
+
+
+def test_a_field_of_the_settings_that_two_people_changed_is_not_saved_twice(team: Team, pipeline: Pipeline) -> None:
+    save_settings(team, "dana", **{"f.budget.max_cost_usd": "0.20"})
+    answer = save_settings(team, "alice", rev=2, **{"f.budget.max_cost_usd": "5.00"})
+    assert answer.status_code == 409
+    assert "Dana changed the pipeline's budget" in news_of(answer.content.decode())["refused"]["message"]
+    assert Draft.objects.get().document["budget"] == {"max_cost_usd": "0.20"}
+
+
+def test_what_a_form_of_settings_saved_itself_is_known_to_it_and_nothing_else(team: Team, pipeline: Pipeline) -> None:
+    """While somebody types on, the form is not made anew: it names its own changes, and overwrites nobody's."""
+    save_settings(team, "alice", op_id="a", **{"f.description": "What"})
+    save_settings(team, "dana", op_id="d", **{"f.budget.max_cost_usd": "0.20"})
+    later = {"rev": 3, "own": "a x", "f.description": "What for"}
+    assert save_settings(team, "alice", op_id="b", **later).status_code == 200
+    document = Draft.objects.get().document
+    assert (document["description"], document["budget"]) == ("What for", {"max_cost_usd": "0.20"})
+    late = {"rev": 4, "own": "a b d", "f.description": "What for", "f.budget.max_cost_usd": "5.00"}
+    assert save_settings(team, "alice", op_id="c", **late).status_code == 409
+    assert Draft.objects.get().document["budget"] == {"max_cost_usd": "0.20"}
+
+
 def test_a_cap_that_is_no_amount_is_refused_at_its_field(team: Team, pipeline: Pipeline) -> None:
     posted = {"node": "", "rev": 1, "f.budget.max_cost_usd": "lots"}
     answer = signed_in_as(team.alice).post("/pipelines/brief/step/", posted, headers={"HX-Request": "true"})

@@ -75,14 +75,14 @@ export class Draft {
 
   async post(url, body, form) {
     this.element.classList.add("saving");
-    if (form?.elements.node.value) body.set("base", form.elements.rev.value); // what the form was made from, however new the page is
+    if (form) sayWhatWasSeen(form, body);
     for (const [name, value] of Object.entries({ ...this.seen, rev: this.rev })) body.set(name, value);
     const token = this.element.querySelector("[data-editor-token] input").value;
     try {
       const keepalive = `${body}`.length < KEPT_ALIVE;
       const news = await this.fetched(url, { method: "POST", body, keepalive, headers: { "X-CSRFToken": token } });
       // What waits behind this, also of a form that has gone, was typed into what this has saved.
-      if (form && news.saved > form.elements.rev.value) form.elements.rev.value = news.saved;
+      if (form?.elements.node.value && news.saved > form.elements.rev.value) form.elements.rev.value = news.saved;
       return news;
     } finally {
       this.element.classList.remove("saving");
@@ -168,6 +168,14 @@ export class Draft {
   toast(words, undo) {
     this.root.dispatchEvent(new CustomEvent("toast", { detail: { words, undo } }));
   }
+}
+
+/** Name the revision that a form was made from, however new the page is, and what it has saved since without being made anew. */
+function sayWhatWasSeen(form, body) {
+  const own = form.dataset.own ?? "";
+  body.set("base", form.elements.rev.value);
+  body.set("own", own);
+  form.dataset.own = `${own} ${body.get("op_id")}`.trim(); // what is made anew, has none
 }
 
 /** Wait so long, or until the browser is online again. */

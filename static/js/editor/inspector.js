@@ -41,7 +41,7 @@ export function start(editor) {
   root.addEventListener("graph:news", ({ detail }) => {
     if (detail.removed.includes(shown)) open("");
     // While somebody types, their form stays: it knows the revision it was made from, so nothing is overwritten.
-    else if (detail.changed.includes(shown) && !detail.inspected && !aside.contains(root.activeElement)) load(shown);
+    else if (differs(detail, shown) && detail.inspected === undefined && !aside.contains(root.activeElement)) load(shown);
   });
   // The form of a step that was chosen, or changed, while the server was away.
   root.addEventListener("draft:back", () => {
@@ -64,6 +64,11 @@ export function start(editor) {
   models(aside);
   if (graph && graph.boxes.has(shown)) graph.select([shown]);
   saving(root, aside, draft);
+}
+
+/** Tell whether the news are of a step, or of the pipeline's own fields. */
+function differs({ changed, settings }, place) {
+  return place ? changed.includes(place) : settings;
 }
 
 /** Return the place of the step whose form is there, "" for the pipeline's own. */
