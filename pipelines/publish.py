@@ -9,7 +9,7 @@ from accounts import audit
 from accounts.access import Actor, Capability, require, require_share
 from accounts.errors import Conflict, Invalid, NotFound
 from accounts.roles import Share
-from pipelines import conditions, raising
+from pipelines import conditions, makers, raising
 from pipelines.conditions import Candidate
 from pipelines.drafts import parsed_or_invalid
 from pipelines.graph import diff, freeze, validate
@@ -17,7 +17,7 @@ from pipelines.graph.canonical import canonical_json
 from pipelines.graph.model import Json
 from pipelines.graph.problems import Problem
 from pipelines.library.library import library_of
-from pipelines.models import Draft, DraftEdit, Pipeline, PipelineVersion
+from pipelines.models import Draft, Pipeline, PipelineVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def publish(
     frozen = _frozen(actor, pipeline, draft.document)
     if unmet := conditions.unmet(Candidate(pipeline, frozen.hash, frozen.lock)):
         raise _not_publishable(pipeline, unmet, unmet)
-    return _add_version(actor, draft, frozen, note, _editors(draft), reason)
+    return _add_version(actor, draft, frozen, note, makers.editors_of(draft), reason)
 
 
 @transaction.atomic
@@ -71,7 +71,7 @@ def freeze_draft(actor: Actor, pipeline: Pipeline) -> PipelineVersion:
     """
     require(actor, Capability.RUN, pipeline)
     draft = _locked(pipeline)
-    return _unnumbered(actor, draft, _editors(draft))
+    return _unnumbered(actor, draft, makers.editors_of(draft))
 
 
 @transaction.atomic
@@ -119,7 +119,7 @@ def rollback(actor: Actor, pipeline: Pipeline, number: int, reason: str = "") ->
     old = version_of(pipeline, number)
     editors = sorted({*old.editors, actor.user.pk})
     frozen = _frozen(actor, pipeline, old.document)
-    return _add_version(actor, draft, frozen, f"Back to version {number}", editors, reason)
+    return _add_version(actor, draft, frozen, makers.going_back_to(number), editors, reason)
 
 
 def version_of(pipeline: Pipeline, number: int) -> PipelineVersion:
@@ -189,18 +189,6 @@ def _not_publishable(pipeline: Pipeline, errors: list[Problem], found: list[Prob
         where=first.where,
         problems=[problem.as_json() for problem in found],
     )
-
-
-def _editors(draft: Draft) -> list[uuid.UUID]:
-    """Return who edited the draft since the newest published version was made from it.
-
-    Nobody since: then it says what that version says, and its editors stay its editors.
-    """
-    published = PipelineVersion.objects.filter(pipeline=draft.pipeline, number__isnull=False)
-    previous = published.order_by("-number").only("revision", "editors").first()
-    since = previous.revision if previous else 0
-    edits = DraftEdit.objects.filter(pipeline=draft.pipeline, revision__gt=since).exclude(by=None)
-    return sorted(set(edits.values_list("by", flat=True))) or (previous.editors if previous else [])
 
 
 def _add_version(

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from accounts import paging
 from accounts.access import Actor, Capability, get, may, roles_for
 from accounts.errors import Invalid, NotFound
-from accounts.ids import new_id
-from pipelines import before_after, drafts, publish, raising, splits
+from pipelines import before_after, drafts, makers, publish, raising, splits
 from pipelines.ahead import ahead
 from pipelines.before_after import Drawing
 from pipelines.changes import LINES, Told, told
@@ -259,7 +258,7 @@ def edit_from(actor: Actor, slug: str, number: int, posted: Mapping[str, str]) -
     revision = posted.get("revision", "")
     op = {"op": "replace", "document": version.document}
     seen = int(revision) if _is_number(revision) else pipeline.draft.revision
-    return drafts.apply_ops(actor, pipeline, seen, f"version-{number}-{new_id()}", [op])
+    return drafts.apply_ops(actor, pipeline, seen, makers.taking_from(number), [op])
 
 
 def share_runs(actor: Actor, slug: str, posted: Mapping[str, str]) -> Pipeline:

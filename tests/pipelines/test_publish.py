@@ -4,11 +4,13 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from accounts.errors import Conflict, Forbidden, Invalid, NotFound
-from pipelines import drafts, publish
+from accounts.roles import Role
+from pipelines import drafts, publish, version_pages
+from pipelines.editor import history
 from pipelines.graph.lock import Lock, Price
 from pipelines.library import agents
 from pipelines.models import AgentVersion, Pipeline, PipelineVersion
-from tests.people import Team, a_team, acting
+from tests.people import Team, a_member, a_team, acting
 from tests.pipelines.builders import a_document, a_pipeline, a_published_pipeline, a_writer, prompting
 
 
@@ -98,6 +100,57 @@ def test_rolling_back_publishes_the_old_document_as_a_new_version(team: Team) ->
     assert pipeline.published == again
     assert set(again.editors) == {team.alice.pk, team.dana.pk}
     assert pipeline.draft.document == prompting(a_document(), "Worse"), "the draft stays as it is"
+
+
+def test_a_rollback_does_not_free_the_editors_of_the_draft_to_approve(team: Team) -> None:
+    pipeline, eve = a_published_pipeline(acting(team.alice)), a_member(team.workspace, "eve", Role.COMPOSER)
+    drafts.save(acting(eve), pipeline, prompting(a_document(), "Eve's"), 1)
+    assert publish.publish(acting(team.alice), pipeline).editors == [eve.pk]
+    publish.rollback(acting(team.dana), pipeline, 1)
+    assert publish.freeze_draft(acting(team.alice), pipeline).editors == [eve.pk]
+    assert publish.publish(acting(team.alice), pipeline).editors == [eve.pk], "what it says is Eve's"
+
+
+def test_a_rollback_forgets_no_edit_that_was_never_published(team: Team) -> None:
+    pipeline, eve = a_published_pipeline(acting(team.alice)), a_member(team.workspace, "eve", Role.COMPOSER)
+    drafts.save(acting(eve), pipeline, prompting(a_document(), "Eve's"), 1)
+    publish.rollback(acting(team.dana), pipeline, 1)
+    publish.rollback(acting(team.dana), pipeline, 2)
+    drafts.save(acting(team.alice), pipeline, prompting(a_document(), "Eve's and Alice's"), 2)
+    both = {eve.pk, team.alice.pk}
+    assert set(publish.freeze_draft(acting(team.alice), pipeline).editors) == both
+    assert set(publish.publish(acting(team.alice), pipeline).editors) == both
+
+
+def test_a_draft_that_says_what_was_rolled_back_to_has_the_editors_of_that(team: Team) -> None:
+    pipeline = a_published_pipeline(acting(team.alice))
+    publish.rollback(acting(team.dana), pipeline, 1)
+    assert set(publish.publish(acting(team.alice), pipeline).editors) >= {team.alice.pk}
+
+
+def test_a_version_put_into_the_draft_brings_its_editors_along(team: Team) -> None:
+    pipeline = a_published_pipeline(acting(team.alice))
+    drafts.save(acting(team.dana), pipeline, prompting(a_document(), "Dana's"), 1)
+    publish.publish(acting(team.alice), pipeline)
+    drafts.save(acting(team.alice), pipeline, prompting(a_document(), "Alice's"), 2)
+    publish.publish(acting(team.alice), pipeline)
+    eve = a_member(team.workspace, "eve", Role.COMPOSER)
+    version_pages.edit_from(acting(eve), pipeline.slug, 2, {"revision": "3"})
+    both = {eve.pk, team.dana.pk}
+    assert set(publish.freeze_draft(acting(team.alice), pipeline).editors) == both
+    assert set(publish.publish(acting(team.alice), pipeline).editors) == both
+
+
+def test_an_undo_brings_back_whoever_made_what_it_brings_back(team: Team) -> None:
+    pipeline, eve = a_published_pipeline(acting(team.alice)), a_member(team.workspace, "eve", Role.COMPOSER)
+    drafts.save(acting(eve), pipeline, prompting(a_document(), "Eve's"), 1)
+    publish.publish(acting(team.alice), pipeline)
+    version_pages.edit_from(acting(team.dana), pipeline.slug, 1, {"revision": "2"})
+    assert set(publish.publish(acting(team.alice), pipeline).editors) == {team.alice.pk, team.dana.pk}
+    history.undo(acting(team.dana), pipeline, "undo")
+    assert set(publish.publish(acting(team.alice), pipeline).editors) == {eve.pk, team.dana.pk}
+    history.redo(acting(team.dana), pipeline, "redo")
+    assert set(publish.publish(acting(team.alice), pipeline).editors) == {team.alice.pk, team.dana.pk}
 
 
 @pytest.mark.parametrize("number", [0, 7, -1, 2**40])
