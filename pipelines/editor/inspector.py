@@ -49,7 +49,7 @@ class Inspector:
     sections: Sequence[Section]
     sources: Sequence[picking.Source]
     policy: Sequence[policy.Part]
-    problems: Sequence[str]
+    problems: Sequence[Problem]
     title: str
     schema: Fields | None = None
     schema_title: str = ""
@@ -78,7 +78,7 @@ def inspector_of(actor: Actor, editor: Editor, where: str) -> Inspector:
         sections=sections,
         sources=picking.sources(subject, place) if place.node.kind is not Kind.INPUT else (),
         policy=policy.sentence(place.node, card.safe),
-        problems=[problem.message for problem in editor.problems if problem.node == where],
+        problems=[problem for problem in editor.problems if problem.node == where],
         title=raw.get("title", ""),
         schema=schema,
         schema_title=words,

@@ -159,16 +159,27 @@ def test_what_is_no_change_is_refused_by_name(team: Team, pipeline: Pipeline, po
 def test_the_page_says_whether_the_draft_differs_from_what_runs(team: Team) -> None:
     alice = signed_in_as(team.alice)
     a_published_pipeline(acting(team.alice))
-    assert "Differs from" not in alice.get("/pipelines/brief/").content.decode()
+    assert "Differs<span" not in alice.get("/pipelines/brief/").content.decode()
     send(alice, "delete", places=["write"])
-    assert "Differs from v1" in alice.get("/pipelines/brief/").content.decode()
+    assert 'Differs<span class="desk"> from v1' in alice.get("/pipelines/brief/").content.decode()
+
+
+def test_a_step_s_form_says_what_is_wrong_as_gravely_as_it_is(team: Team) -> None:
+    alice = signed_in_as(team.alice)
+    a_published_pipeline(acting(team.alice))
+    send(alice, "add", preset="transform", at=[600, 0])
+    nodes = Draft.objects.get().document["graph"]["nodes"]
+    added = next(name for name, node in nodes.items() if node["kind"] == "transform")
+    page = alice.get(f"/pipelines/brief/?node={added}").content.decode()
+    assert page.count('<li class="note warn">') == 2
+    assert '<li class="note bad">' not in page
 
 
 def test_moving_a_box_is_no_difference(team: Team) -> None:
     alice = signed_in_as(team.alice)
     a_published_pipeline(acting(team.alice))
     send(alice, "move", positions={"write": [500, 500]})
-    assert "Differs from" not in alice.get("/pipelines/brief/").content.decode()
+    assert "Differs<span" not in alice.get("/pipelines/brief/").content.decode()
 
 
 def test_the_pipelines_own_settings_are_a_form_too(team: Team, pipeline: Pipeline) -> None:
