@@ -1,4 +1,4 @@
-// A form that starts something is sent once, however often its button is pressed.
+// A form that starts something is sent once, however often its button is pressed. What htmx sends has hx-sync for that.
 
 export function start(root) {
   root.addEventListener("submit", (event) => {

@@ -6,18 +6,22 @@ export function start({ root, draft }) {
   aside.addEventListener("toggle", ({ target }) => {
     if (target.matches("[data-pick]") && target.open) target.querySelector(".value-list").dispatchEvent(new CustomEvent("pick:opened"));
   }, true);
+  const waiting = new WeakSet();
   aside.addEventListener("submit", async (event) => {
     const form = event.target.closest("[data-try-form]");
     if (!form) return;
-    if (form.dataset.saved) {
-      delete form.dataset.saved;
-      return;
-    }
+    if (form.dataset.saved) return;
     event.preventDefault();
     event.stopImmediatePropagation();
+    if (waiting.has(form)) return; // pressed again
+    waiting.add(form);
     await draft.line;
-    form.dataset.saved = "yes";
     // A form is not submitted while it still tells its listeners of a submission.
-    setTimeout(() => form.requestSubmit(event.submitter));
+    setTimeout(() => {
+      waiting.delete(form);
+      form.dataset.saved = "yes";
+      form.requestSubmit(event.submitter);
+      delete form.dataset.saved; // it has told nobody where a field is not filled in as it must be
+    });
   }, true);
 }
