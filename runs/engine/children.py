@@ -90,6 +90,7 @@ def begin(move: Move, step: Step) -> None:
     number = _enter(move, step, order, allotted)
     if order.detached:
         child = child_id(move.run.origin.run, step.path, number)
+        doubts.note(move, step)  # what it does, nobody will say
         settling.succeed(move, step, None, {"run": child, "detached": True}, ("done",))
 
 
@@ -308,7 +309,7 @@ def _use(move: Move, step: Step, fact: ChildEnded) -> None:
     if error is None:
         completing.go_on(move, step, output, meta, ports)
         return
-    step.record.meta = {**meta, "error": fact.error}
+    step.record.meta = {**meta, "error": None if fact.state == "succeeded" else fact.error}
     if spread.is_item(step) and fact.reason == spread.STOPS_RUN:
         failing.stop(move, step, error, run=True)
     elif error.cls is ErrorClass.BUDGET:  # it was the child's cap; what is left of the run's is told by the next call
@@ -321,7 +322,7 @@ def _error_of(step: Step, fact: ChildEnded) -> StepError:
     """Return a step's error for a child that ended badly: its class, and where in it."""
     if fact.state == "cancelled":
         return StepError(ErrorClass.INTERNAL, "child_cancelled", f"The run that {step.path} started was stopped.")
-    error = fact.error or {"class": ErrorClass.INTERNAL, "code": "child_failed", "message": "It failed."}
+    error = {"class": ErrorClass.INTERNAL, "code": "child_failed", "message": "It failed.", **(fact.error or {})}
     where = f"{step.path}/{error['path']}" if error.get("path") else step.path
     if spread.is_item(step):
         return StepError(ErrorClass(error["class"]), error["code"], error["message"])

@@ -126,6 +126,7 @@ def recover(move: Move, fact: Recovered) -> None:
             move.touch(step)
         if memo.get("crashes", 0) >= MAX_CRASHES:
             settling.leave(move, step)
+            doubts.note(move, step)  # nobody reads any more in its journal what it has done
             message = f"{step.path} was running when its worker died, {memo['crashes']} times."
             give_up(move, step, StepError(ErrorClass.INTERNAL, "dead_letter", message))
         else:

@@ -12,6 +12,7 @@ from runs.engine import (
     children,
     completing,
     control,
+    doubts,
     failing,
     flow,
     growing,
@@ -99,6 +100,7 @@ def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked | P
         return
     settling.leave(move, step)
     move.touch(step)
+    doubts.note_result(move, step, fact)
     match fact:
         case StepSucceeded():
             _succeeded(move, step, fact)

@@ -1,18 +1,31 @@
-"""What may have been done although nothing says so: no pipeline does that once more by another way.
+"""What was done, or may have been although nothing says so: no pipeline does that once more by another way.
 
-A doubt stands in the memo of the step, of what holds it, and of the steps above that wait for its run; it never goes.
+It stands in the memo of the step, of what holds it, and of the steps above that wait for its run; it never goes.
 """
 
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.tools import Effect
 from runs.engine import fallbacks, paths
-from runs.engine.facts import ChildEnded, StepError
+from runs.engine.facts import ChildEnded, PipelineWanted, StepBlocked, StepError, StepFailed, StepSucceeded
 from runs.engine.move import Move
 from runs.engine.scope import Step
 from runs.engine.state import Execution
 
-# In memos, and in the error of a run that another one started.
+# In memos, and in what a run is told of the end of one that it started.
 MAYBE_DONE = "maybe_done"
+
+
+def note_result(move: Move, step: Step, fact: StepSucceeded | StepFailed | StepBlocked | PipelineWanted) -> None:
+    """Remember of a step that its attempt has changed something, or may have, whatever comes of what it brought."""
+    match fact:
+        case StepFailed(error=error):
+            done = error.maybe_done
+        case StepSucceeded():
+            done = fact.maybe_done or _is_action(move.run, step)
+        case _:
+            done = fact.maybe_done
+    if done:
+        note(move, step)
 
 
 def note_loss(move: Move, step: Step, error: StepError | None = None) -> None:
@@ -25,7 +38,7 @@ def note_loss(move: Move, step: Step, error: StepError | None = None) -> None:
 
 
 def note(move: Move, step: Step) -> None:
-    """Remember a doubt of a step, of what holds it, and of the run."""
+    """Remember of a step, of what holds it, and of the run, that something in it was or may have been done."""
     move.run.is_in_doubt = True
     around: Step | None = step
     while around:
@@ -36,18 +49,18 @@ def note(move: Move, step: Step) -> None:
 
 
 def note_child(move: Move, step: Step, fact: ChildEnded) -> None:
-    """Remember of a step that the run it had started, and that did not end well, may have changed something.
+    """Remember of a step that the run it had started has changed something, or may have.
 
     One that was stopped, or given up unread, does not say.
     """
     untold = fact.state == "cancelled" or fact.reason == "dead_letter"
-    if fact.state != "succeeded" and (untold or (fact.error or {}).get(MAYBE_DONE)):
+    if untold or (fact.error or {}).get(MAYBE_DONE):
         note(move, step)
 
 
 def error_of(run: Execution) -> Json:
-    """Return the error of a run as the run above is told it."""
-    return {**run.error, MAYBE_DONE: True} if run.error and run.is_in_doubt else run.error
+    """Return the error of a run as the run above is told it: of one that ended well, no more than what it has done."""
+    return {**(run.error or {}), MAYBE_DONE: True} if run.is_in_doubt else run.error
 
 
 def fallbacks_left(run: Execution, step: Step) -> int:

@@ -28,8 +28,8 @@ class StepError:
     """Why an attempt failed. `retry_after` is seconds as the provider asked; `findings` are what repair is told.
 
     `cap` says of a refused call which cap it was and what it lacked (JSON, see `budget.receipt_of`). `lost` says that
-    no answer came to a call that the other side may have carried out; `maybe_done` that such a call of the step changes
-    something. `elsewhere` says that a tool or a judge failed which whoever carries the step out had asked.
+    no answer came to a call that the other side may have carried out; `maybe_done` that a call of the step has changed
+    something, or may have. `elsewhere` says that a tool or a judge failed which whoever carries the step out had asked.
     """
 
     cls: ErrorClass
@@ -77,7 +77,7 @@ class BoardSeen:
 class StepSucceeded:
     """`port` is None for a kind with one port; a router names the port or ports it chose.
 
-    `untrusted` says that tool or model text from outside is in the output. `machine_ms` is what the attempt used.
+    `machine_ms` is what the attempt used; `maybe_done` says that a call of the step has changed something, or may have.
     """
 
     path: str
@@ -87,6 +87,7 @@ class StepSucceeded:
     ports: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     machine_ms: int = 0
+    maybe_done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class StepBlocked:
     trust: Mapping[str, str] = field(default_factory=dict)
     call: str = ""
     machine_ms: int = 0
+    maybe_done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class PipelineWanted:
     inputs: Json
     call: str
     machine_ms: int = 0
+    maybe_done: bool = False
 
 
 @dataclass(frozen=True, slots=True)

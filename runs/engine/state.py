@@ -36,7 +36,7 @@ class Execution:
     `children` are the runs that steps have started and that have not ended, by path and number, with the record of the
     step; `child_count` is how many there were. `needs` is what the items of a For each with `spread` read around it.
     `labels` says where each place's input comes from; it never changes, unless a person gave the output of one item
-    and not of the others (`has_edits`). `is_in_doubt` says that something in it may have been done (`doubts`).
+    and not of the others (`has_edits`). `is_in_doubt` says that something in it was or may have been done (`doubts`).
     `shares_board`: what stands on its board is told, not decided here alone.
     """
 

@@ -148,6 +148,8 @@ class Calls:
                 self.journal.in_doubt.add(intent.idempotency_key)
             raise
         self.journal.in_doubt.discard(intent.idempotency_key)
+        if intent.effect != Effect.NONE:
+            self.journal.acted.add(intent.idempotency_key)
         return settled.response
 
     def _clean(self, value: Json) -> Json:

@@ -36,13 +36,17 @@ class Earlier:
         lost = any(entry.state in (STARTED, LOST) and entry.effect != Effect.NONE for entry in self.sendings)
         return lost and not self.is_finished
 
+    @property
+    def has_acted(self) -> bool:
+        return any(entry.state == FINISHED and entry.effect != Effect.NONE for entry in self.sendings)
+
 
 class Journal:
     """Hands out earlier calls in their order, each once; `next_n` numbers new ones over all attempts of the path.
 
     `judged` is what each judge has cost, in micro-dollars, and `unknown`, by model, what calls cost that do not say
     whose they were: they count for every judge with that model. `in_doubt` are the idempotency keys of calls that
-    change something and may have done so without an answer.
+    change something and may have done so without an answer, `acted` those of calls that did.
     """
 
     def __init__(self, entries: Sequence[JournalEntry]) -> None:
@@ -54,12 +58,18 @@ class Journal:
         self._newest = ordered[-1].n if ordered else 0
         self.consumed = {entry.approval for entry in ordered if entry.approval}
         self.in_doubt = {earlier.idempotency_key for earlier in self._left if earlier.is_in_doubt}
+        self.acted = {earlier.idempotency_key for earlier in self._left if earlier.has_acted}
         self.judged, self.unknown = Counter[str](), Counter[str]()
         for entry in ordered:
             if entry.judge is None:
                 self.unknown[entry.name] += entry.cost_micros or 0
             elif entry.judge:
                 self.judged[entry.judge] += entry.cost_micros or 0
+
+    @property
+    def maybe_done(self) -> bool:
+        """Whether a call has changed something, or may have."""
+        return bool(self.in_doubt or self.acted)
 
     def take(self, *request_hashes: str, finished: bool = False) -> Earlier | None:
         """Return the oldest earlier call (that has `finished`) with one of these hashes, and remember that it is used

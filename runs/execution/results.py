@@ -126,7 +126,7 @@ def bounded(fact: Fact) -> Fact:
             size = len(canonical.canonical_json(output))
             if size > LARGEST_VALUE:
                 message = f"The output is {size // 1_048_576} MB; the most a step may give is 20 MB."
-                error = StepError(ErrorClass.LIMIT, "value_too_large", message)
+                error = StepError(ErrorClass.LIMIT, "value_too_large", message, maybe_done=fact.maybe_done)
                 return StepFailed(fact.path, fact.attempt, error, machine_ms=fact.machine_ms)
             return replace(fact, output=output, flags=(*fact.flags, SANITISED)) if changed else fact
         case _:

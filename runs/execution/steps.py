@@ -48,17 +48,20 @@ async def carry_out(context: StepContext) -> Result:
     except Wanted as wanted:
         fact = PipelineWanted(start.path, start.attempt, wanted.pipeline, wanted.inputs, wanted.call)
     except (Failure, StepAborted) as failure:
-        fact = StepFailed(start.path, start.attempt, _told(failure.error, calls), jitter=_jitter())
+        fact = StepFailed(start.path, start.attempt, failure.error, jitter=_jitter())
     except Exception as error:
         log.exception("Step %s of run %s broke", start.path, context.run_id)
         message = f"Baton itself failed at this step: {type(error).__name__}. The worker's log has the details."
-        fact = StepFailed(start.path, start.attempt, _told(StepError(ErrorClass.INTERNAL, "internal", message), calls))
-    return dataclasses.replace(fact, machine_ms=round((time.monotonic() - began) * 1000))
+        fact = StepFailed(start.path, start.attempt, StepError(ErrorClass.INTERNAL, "internal", message))
+    fact = dataclasses.replace(fact, machine_ms=round((time.monotonic() - began) * 1000))
+    return _marked(fact) if calls.journal.maybe_done else fact
 
 
-def _told(error: StepError, calls: Calls) -> StepError:
-    """Return an error with what the attempt leaves in doubt."""
-    return dataclasses.replace(error, maybe_done=True) if calls.journal.in_doubt else error
+def _marked(fact: Result) -> Result:
+    """Return how an attempt ended whose step has changed something, or may have."""
+    if isinstance(fact, StepFailed):
+        return dataclasses.replace(fact, error=dataclasses.replace(fact.error, maybe_done=True))
+    return dataclasses.replace(fact, maybe_done=True)
 
 
 async def _tool(calls: Calls) -> StepSucceeded:

@@ -6,7 +6,15 @@ import pytest
 
 from pipelines.graph.model import Document
 from runs.engine.decision import Start
-from runs.engine.facts import CancelRequested, ErrorClass, StepBlocked, StepError, StepFailed, StepSucceeded
+from runs.engine.facts import (
+    CancelRequested,
+    ErrorClass,
+    PipelineWanted,
+    StepBlocked,
+    StepError,
+    StepFailed,
+    StepSucceeded,
+)
 from runs.engine.status import RunState
 from tests.engine.building import a_document, a_graph
 from tests.engine.kin import Family
@@ -262,6 +270,111 @@ def test_no_pipeline_stands_in_for_another_in_which_an_action_may_have_been_done
     family.play()
     assert len(family.children()) == 1 + stood_in
     assert (family.root.run.state is RunState.SUCCEEDED) is bool(stood_in)
+
+
+ACTS = {"on_error": {"retry": {"max_attempts": 1}}}
+DOES_NOT_DO = {"output_schema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(("tool", "stood_in"), [(ORDER, 0), (LOOK, 1)], ids=["acts", "changes nothing"])
+@pytest.mark.parametrize("ends", ["failed", "refused"])
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_no_pipeline_stands_in_for_another_in_which_an_action_was_done(
+    tool: dict[str, Any], stood_in: int, ends: str, inside: bool, crashes: bool
+) -> None:
+    """Whether the other failed after it, or what it came to did not do, alone or in a For each."""
+    last: dict[str, Any] = {"check": ACTS} if ends == "failed" else {}
+    drawing = f"start >> act >> {'check >> ' if last else ''}result"
+    other = a_document(a_graph(drawing, act={**tool, **ACTS}, result={"value": "done"}, **last))
+    asks: dict[str, Any] = {"kind": "pipeline", "pipeline": "test", "inputs": {"x": 1}}
+    asks |= DOES_NOT_DO if ends == "refused" else {}
+    if inside:
+        asks = {"kind": "each", "over": ["x"], "graph": a_graph("ask", ask={**asks, **ONCE}), "require": "any"}
+    parent = a_document(a_graph("start >> a >> result", a={**asks, **LAST}), id="parent")
+    family = Family(parent, {"test": other, "spare": a_spare()}, {"check": Fails()})
+    family.root.begin()
+    family.deliver()
+    (child,) = family.children()
+    child.answer("approve") if child.asked() else None
+    child.finish("act")
+    if crashes:
+        child.crash(crashed=False)
+        family.root.crash(crashed=False)
+    family.play()
+    assert len(family.children()) == 1 + stood_in
+    assert (family.root.run.state is RunState.SUCCEEDED) is bool(stood_in)
+
+
+@pytest.mark.parametrize(("tool", "stood_in"), [(ORDER, 0), (LOOK, 1)], ids=["acts", "changes nothing"])
+@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_no_pipeline_stands_in_for_a_whole_in_which_an_action_was_done(
+    tool: dict[str, Any], stood_in: int, spread: bool, crashes: bool
+) -> None:
+    graph = a_graph("act >> check", act={**tool, **ONCE}, check=ONCE)
+    each = {"kind": "each", "over": ["x"], "graph": graph, "require": "any", "spread": spread}
+    family = a_family(each, {"check": Fails()})
+    family.root.begin()
+    while family.mail:
+        family.deliver()
+    owner = family.children()[0] if spread else family.root
+    owner.answer("approve") if owner.asked() else None
+    owner.finish("act" if spread else "a[0].act")
+    if crashes:
+        owner.crash(crashed=False)
+    family.play()
+    assert len([child for child in family.children() if child.document.id == "spare"]) == stood_in
+    assert (family.root.run.state is RunState.SUCCEEDED) is bool(stood_in)
+
+
+@pytest.mark.parametrize(("detached", "stood_in"), [(True, 0), (False, 1)])
+def test_no_pipeline_stands_in_for_a_whole_that_has_started_a_run_to_which_nobody_listens(
+    detached: bool, stood_in: int
+) -> None:
+    ask = {"kind": "pipeline", "pipeline": "other", "inputs": {}, "detached": detached, **ONCE}
+    each = {"kind": "each", "over": ["x"], "graph": a_graph("ask >> check", ask=ask, check=ONCE), "require": "any"}
+    parent = a_document(a_graph("start >> a >> result", a={**each, **LAST}), id="parent")
+    other = a_document(a_graph("start >> result"), id="other")
+    family = Family(parent, {"other": other, "spare": a_spare()}, {"check": Fails()}).play()
+    assert len(family.children()) == 1 + stood_in
+
+
+@pytest.mark.parametrize(("has_acted", "children"), [(True, 0), (False, 1)])
+@pytest.mark.parametrize("how", ["does not do", "denied", "gone"])
+def test_no_pipeline_stands_in_for_an_agent_that_has_acted(how: str, has_acted: bool, children: int) -> None:
+    def first(start: Start) -> Any:
+        if how == "does not do":
+            return StepSucceeded(start.path, start.attempt, "text", maybe_done=has_acted)
+        call = {"tool": "email.send@1", "args": {"to": "bo@example.com"}}
+        return StepBlocked(start.path, start.attempt, "approve", call, "Send?", "It asks.", maybe_done=has_acted)
+
+    step = {"prompt": "Order tea.", **(DOES_NOT_DO if how == "does not do" else {})}
+    family = a_family(step, {"a": [first, Fails("refused")]})
+    family.root.begin()
+    family.root.finish("a")
+    if family.root.asked():
+        family.root.answer("expire")
+    if how == "gone":
+        family.root.crash(crashed=False)
+    family.play()
+    assert len(family.children()) == children
+
+
+def test_no_pipeline_stands_in_for_an_agent_whose_own_pipeline_has_acted() -> None:
+    wish = PipelineWanted("a", 1, "child@1", {}, "c")
+    lock_child = a_document(a_graph("start >> act >> result", act={**ORDER, **ACTS}), id="child")
+    step = {"agent": "digger@1", "prompt": "Dig.", **LAST}
+    parent = a_document(a_graph("start >> a >> result", a=step), id="parent")
+    family = Family(parent, {"child": lock_child, "spare": a_spare()}, {"a": [wish, Fails("refused")]})
+    family.root.begin()
+    family.root.finish("a")
+    family.deliver()
+    (child,) = family.children()
+    child.answer("approve")
+    family.play()
+    assert child.run.state is RunState.SUCCEEDED
+    assert len(family.children()) == 1
 
 
 @pytest.mark.parametrize(("maybe_done", "children"), [(True, 0), (False, 1)])

@@ -9,6 +9,7 @@ from pipelines.graph import gates
 from pipelines.graph.canonical import digest
 from runs.engine.facts import ErrorClass, StepBlocked, StepError, StepFailed, StepSucceeded
 from runs.execution.context import StepAborted
+from runs.execution.results import bounded
 from runs.execution.steps import carry_out
 from tests.execution.contexts import MemoryContext, a_tool_step, an_agent, an_agent_step
 from tests.model_server import ModelServer, Reply
@@ -207,10 +208,17 @@ def ordering(sink: Sink, path: str, *, method: str = "POST") -> tuple[MemoryCont
 
 @pytest.mark.parametrize(
     ("path", "method", "maybe_done"),
-    [("/lose", "POST", True), ("/big?bytes=9000000", "POST", True), ("/lose", "GET", False), ("/post", "POST", False)],
-    ids=["lost", "told as a failure", "changes nothing", "answered"],
+    [
+        ("/lose", "POST", True),
+        ("/big?bytes=9000000", "POST", True),
+        ("/post", "POST", True),
+        ("/lose", "GET", False),
+        ("/page", "GET", False),
+        ("/status?code=400", "POST", False),
+    ],
+    ids=["lost", "told as a failure", "done", "changes nothing", "has read", "refused"],
 )
-async def test_a_failed_attempt_of_an_agent_says_whether_an_action_of_it_may_have_been_done(
+async def test_a_failed_attempt_of_an_agent_says_whether_an_action_of_it_was_or_may_have_been_done(
     model_server: ModelServer, sink: Sink, path: str, method: str, maybe_done: bool
 ) -> None:
     step, wish = ordering(sink, path, method=method)
@@ -221,7 +229,34 @@ async def test_a_failed_attempt_of_an_agent_says_whether_an_action_of_it_may_hav
     assert fact.error.elsewhere is (path == "/lose"), "its model's own failure is the attempt's"
 
 
-async def test_a_doubt_outlives_a_crash_and_ends_with_an_answer(model_server: ModelServer, sink: Sink) -> None:
+@pytest.mark.parametrize(("path", "method", "has_acted"), [("/post", "POST", True), ("/page", "GET", False)])
+async def test_an_attempt_of_an_agent_says_whether_it_has_acted_however_it_ends(
+    model_server: ModelServer, sink: Sink, path: str, method: str, has_acted: bool
+) -> None:
+    step, wish = ordering(sink, path, method=method)
+    wants_more = {"method": "POST", "url": f"{sink.url}/post?more"}
+    model_server.script(wish, Reply(tool_calls=[{"name": "http_request", "args": wants_more}], times=1))
+    fact = await carry_out(step)
+    assert isinstance(fact, StepBlocked)
+    assert fact.maybe_done is has_acted
+
+    model_server.script(Reply(text="Without it, then."))
+    fact = await carry_out(step.again(denials={digest(fact.payload): "No."}))
+    assert isinstance(fact, StepSucceeded)
+    assert fact.maybe_done is has_acted
+
+    fact = await carry_out(step.again(attempt=2, generation=1))
+    assert isinstance(fact, StepSucceeded)
+    assert fact.maybe_done is has_acted, "what an attempt before has done, this one has not asked for again"
+
+
+async def test_an_answer_too_large_to_keep_says_that_its_agent_has_acted() -> None:
+    fact = bounded(StepSucceeded("write", 1, "x" * (20 * 1024 * 1024), maybe_done=True))
+    assert isinstance(fact, StepFailed)
+    assert (fact.error.code, fact.error.maybe_done) == ("value_too_large", True)
+
+
+async def test_a_doubt_outlives_a_crash_and_an_answer_makes_it_certain(model_server: ModelServer, sink: Sink) -> None:
     step, wish = ordering(sink, "/post")
     model_server.script(wish, Reply(text="ok"))
     assert isinstance(await carry_out(step), StepSucceeded)
@@ -238,4 +273,4 @@ async def test_a_doubt_outlives_a_crash_and_ends_with_an_answer(model_server: Mo
     model_server.script(Reply(kind="503"))
     fact = await carry_out(again)
     assert isinstance(fact, StepFailed)
-    assert (len(sink.effects), fact.error.maybe_done) == (2, False), "the same key once more, answered this time"
+    assert (len(sink.effects), fact.error.maybe_done) == (2, True), "the same key once more, answered this time"
