@@ -62,7 +62,7 @@ def step(request: HttpRequest, slug: str) -> HttpResponse:
         else:
             draft = settings.save(actor, draft, posted, base, op_id)
     except Refused as refused:
-        return _refused(request, actor, slug, refused)
+        return _refused(request, actor, slug, refused, of=place)
     if not _is_fragment(request):
         return redirect(f"{reverse('pipeline', args=[slug])}?node={quote(place)}")
     return _answer(request, actor, slug, rev, inspected=place, saved=draft.revision)
@@ -81,7 +81,7 @@ def _acts(shown: view.Editor, place: str) -> Answer:
     everywhere = list(places(shown.document))
     found = next((one for one in everywhere if one.name == place), None)
     acts = acts_of(found, everywhere) if found else None
-    return {"acts": acts, "presets": PRESETS.values(), "op_id": new_id().hex}
+    return {"acts": acts, "acts_of": place, "presets": PRESETS.values(), "op_id": new_id().hex}
 
 
 def _opened_from(request: HttpRequest) -> Answer:
@@ -158,12 +158,12 @@ def _answer(request: HttpRequest, actor: Actor, slug: str, rev: int, **extra: ob
     return render(request, "pipelines/_news.html", context)
 
 
-def _refused(request: HttpRequest, actor: Actor, slug: str, refused: Refused) -> HttpResponse:
+def _refused(request: HttpRequest, actor: Actor, slug: str, refused: Refused, **extra: object) -> HttpResponse:
     """Say why a change was not made, and show the draft as it is: the page may have drawn the change already."""
     if refused.status in (401, 403, 404):
         raise refused
     rev = request.POST.get("rev", "")
-    response = _answer(request, actor, slug, int(rev) if rev.isdecimal() else 0, refused=refused.answer())
+    response = _answer(request, actor, slug, int(rev) if rev.isdecimal() else 0, refused=refused.answer(), **extra)
     response.status_code = refused.status
     return response
 

@@ -11,6 +11,7 @@ from pipelines import drafts
 from pipelines.library import agents
 from pipelines.library.agents import AgentFields
 from tests.browser.canvas import Canvas, Open, a_canvas_document, until
+from tests.browser.holding import hold, let_go
 from tests.pages.builders import a_model_call
 from tests.people import Team, acting
 from tests.runs.builders import a_run
@@ -81,6 +82,56 @@ def test_what_is_written_while_an_answer_is_on_its_way_is_kept(open_canvas: Open
     expect(template).to_have_value("First. ${input.topic}")
     canvas.edits(2)
     assert canvas.node("check")["prompt"] == "First. ${input.topic}"
+
+
+def gathered(canvas: Canvas, held: list[Route], count: int) -> Route:
+    """Wait until so many requests are held; return the newest."""
+    until(lambda: canvas.page.wait_for_timeout(20) is None and len(held) == count)
+    return held[-1]
+
+
+def test_a_late_answer_to_a_step_that_was_left_leaves_the_form_of_the_next_one(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("write")
+    held = hold(canvas.page, "**/step/")
+    title = canvas.page.locator("#step-title")
+    title.fill("Comp")
+    first = gathered(canvas, held, 1)
+    title.fill("Compose")
+    canvas.choose("check")
+    let_go(first)
+    let_go(gathered(canvas, held, 2))
+    canvas.edits(2)
+    expect(canvas.box("write")).to_contain_text("Compose")
+    expect(canvas.page.locator('#inspector [name="node"]').first).to_have_value("check")
+    expect(title).to_have_value("Check the draft")
+    expect(canvas.page.locator("#inspector")).to_contain_text("Check the draft")
+
+
+def test_a_refusal_of_a_step_that_was_left_stands_at_no_field_of_the_next_one(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("write")
+    held = hold(canvas.page, "**/step/")
+    canvas.page.locator("#inspector summary").get_by_text("Further rules as JSON", exact=True).click()
+    canvas.page.locator("#schema-more").fill("{")
+    first = gathered(canvas, held, 1)
+    canvas.choose("check")
+    let_go(first)
+    expect(canvas.page.locator("#toasts .toast").last).to_contain_text("cannot be read")
+    expect(canvas.page.locator("#inspector [data-complaint]")).to_have_count(0)
+
+
+def test_a_late_answer_brings_nothing_that_can_be_done_with_a_step_that_was_left(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("write")
+    held = hold(canvas.page, "**/change/")
+    canvas.page.locator("#step-acts").get_by_role("button", name="Later").click()
+    first = gathered(canvas, held, 1)
+    canvas.choose("check")
+    let_go(first)
+    canvas.edits(1)
+    delete = canvas.page.locator("#step-acts form:has(.danger) [name=with]")
+    assert "check" in delete.input_value()
 
 
 def test_what_the_start_form_asks_for_is_changed_row_by_row(open_canvas: Open) -> None:

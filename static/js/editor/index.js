@@ -17,6 +17,7 @@ import { Graph } from "./graph.js";
 import { start as startGroups } from "./groups.js";
 import { start as startInspector } from "./inspector.js";
 import { start as startKeyboard } from "./keyboard.js";
+import { start as startLate } from "./late.js";
 import { start as startMates } from "./mates.js";
 import { start as startMinimap } from "./minimap.js";
 import { start as startOutline } from "./outline.js";
@@ -44,7 +45,7 @@ export function start(root, htmx) {
   }
   editor.several = new Several(editor);
   root.addEventListener("click", ({ target }) => target.closest("[data-tidy]") && draft.do("tidy", {}));
-  for (const bind of [startInspector, startPrompts, startSteps, startProblems, startActs, startOutline, startFind, startGroups, startFreshen, startPresence, startPalette, startTryit, startCosts]) bind(editor);
+  for (const bind of [startInspector, startLate, startPrompts, startSteps, startProblems, startActs, startOutline, startFind, startGroups, startFreshen, startPresence, startPalette, startTryit, startCosts]) bind(editor);
   startEscape(root, "[data-graph], #outline", () => (editor.several.clear(), editor.choose([])));
   graph?.stage.classList.add("placed"); // laid out once, when all of it stands
   if (graph) furnishInTime(graph.boxes.values());

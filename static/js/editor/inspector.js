@@ -52,7 +52,7 @@ export function start(editor) {
     event.preventDefault();
     editor.choose([]);
   });
-  root.addEventListener("graph:news", ({ detail }) => complain(aside, detail.refused));
+  root.addEventListener("graph:news", ({ detail }) => complain(aside, (detail.of ?? shown) === formOf(aside) ? detail.refused : undefined));
   aside.addEventListener("click", (event) => {
     const words = event.target.closest("[data-leads-to]");
     if (!words) return;
