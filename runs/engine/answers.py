@@ -1,5 +1,6 @@
 """What a person's answer does to the step that waited for it. An answer to a closed question changes nothing."""
 
+from pipelines.graph import gates
 from pipelines.graph.canonical import digest
 from pipelines.graph.model import Json, Kind
 from runs.engine import budget, checks, doubts, failing, growing, settling, starting, worktime
@@ -301,15 +302,26 @@ def _after_unknown_outcome(move: Move, step: Step, request: Request, fact: Answe
             starting.launch(move, step, starting.SAME)
         case "retry":
             _tell_outcome(step, request, {"decision": "retry"})
-            memo = step.record.memo
-            memo["grants"] = {**memo.get("grants", {}), request["digest"]: fact.approval}
-            starting.launch(move, step, starting.SAME)
+            _send_again(move, step, request)
         case "skip":
             settling.fail_contained(move, step, error)
         case "stop":
             failing.stop(move, step, error, run=True)
         case _:
             failing.give_up(move, step, error)
+
+
+def _send_again(move: Move, step: Step, request: Request) -> None:
+    """Let a call that did not happen be made, with an approval of its own where it cannot be undone.
+
+    Whoever says that it did not happen has approved nothing: the desk's rules are those of a question that asks to.
+    """
+    memo = step.record.memo
+    memo["grants"] = {asked: by for asked, by in memo.get("grants", {}).items() if asked != request["digest"]}
+    if step.node.kind is Kind.TOOL and gates.needs_approval(work.tool_of(move, step), step.record.input["args"]):
+        work.dispatch(move, step)
+    else:
+        starting.launch(move, step, starting.SAME)
 
 
 def _tell_outcome(step: Step, request: Request, outcome: Json) -> None:

@@ -312,12 +312,45 @@ def test_a_person_says_what_a_lost_call_did() -> None:
     assert agent.started[-1].attempt == 1
 
 
-def test_a_person_may_have_a_lost_call_sent_again() -> None:
+def test_a_lost_action_is_sent_again_only_with_an_approval_of_its_own() -> None:
     player = a_lost_call()
+    started = len(player.started)
+    player.answer("retry")
+    assert len(player.started) == started, "whoever says that it did not happen has not approved it"
+    (question,) = player.asked()
+    assert (question["kind"], question["payload_hash"]) == ("approve", digest(CALL))
+    player.answer("approve")
+    start = player.started[-1]
+    assert start.outcomes == {"c1": {"decision": "retry"}}
+    assert start.grants == {digest(CALL): f"approval-of-{question['request']}"}
+    assert player.play().run.state == "succeeded"
+
+
+def test_a_lost_action_whose_repetition_is_refused_is_not_sent() -> None:
+    player = a_lost_call()
+    started = len(player.started)
+    player.answer("retry")
+    player.answer("reject", reason="Once was enough")
+    assert (len(player.started), player.run.state) == (started, "failed")
+
+
+def test_an_agent_s_lost_call_is_sent_again_only_with_an_approval_of_its_own() -> None:
+    player = an_agent_that_wants_to_send()
+    player.script["act"] = [
+        StepBlocked("act", 1, "outcome_unknown", CALL, "Did it go?", "It is not known.", call="c1"),
+        StepBlocked("act", 1, "approve", CALL, "Send?", "It cannot be undone."),
+        "sent after all",
+    ]
+    player.answer("approve")
+    player.play()
     player.answer("retry")
     start = player.started[-1]
-    assert (start.attempt, start.outcomes) == (1, {"c1": {"decision": "retry"}})
-    assert start.grants[digest(CALL)] == "approval-of-send!2"
+    assert (start.attempt, start.outcomes, start.grants) == (1, {"c1": {"decision": "retry"}}, {})
+    player.play()
+    (question,) = player.asked()
+    assert question["kind"] == "approve"
+    player.answer("approve")
+    assert player.started[-1].grants == {digest(CALL): f"approval-of-{question['request']}"}
     assert player.play().run.state == "succeeded"
 
 

@@ -61,6 +61,20 @@ def test_an_unkeyed_post_cut_off_by_a_crash_is_never_sent_again_by_itself(stage:
     assert has_no_gap(run)
 
 
+def test_an_unkeyed_post_that_did_not_happen_is_sent_again_only_when_that_is_approved(stage: Stage) -> None:
+    run = kill_while_posting(stage, a_post(stage, "/wait?seconds=3"))
+    stage.wait(run, "waiting")
+    lost = Approval.objects.get(run=run, state="open")
+    services.decide(stage.bob, lost.pk, Decision("retry", reason="It is not in the log."))
+    wait_for(lambda: Approval.objects.filter(run=run, state="open", kind="approve").exists(), 20, stage.logs)
+    assert len(stage.effects()) == 1
+    approve(stage, run)
+    run = stage.wait(run)
+    assert (run.state, run.output) == ("succeeded", 200)
+    assert len(stage.effects()) == 2
+    assert has_no_gap(run)
+
+
 def test_a_keyed_post_cut_off_by_a_crash_is_sent_again_under_the_same_key(stage: Stage) -> None:
     run = kill_while_posting(stage, a_post(stage, "/wait?seconds=5", idempotency_header="Idempotency-Key"))
     run = stage.wait(run)
