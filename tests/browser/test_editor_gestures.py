@@ -159,6 +159,23 @@ def test_a_step_of_the_palette_is_dropped_into_a_container(open_canvas: Open) ->
     assert DraftEdit.objects.filter(pipeline__slug="desk").count() == 2
 
 
+def test_a_step_is_added_by_keys_after_one_was_dragged_from_the_palette(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    head = canvas.box("all").bounding_box()
+    assert head
+    start = spot_in(canvas, '.preset[data-preset="transform"]', 0.3, 0.5)
+    canvas.drag(start, (head["x"] + 14, head["y"] + head["height"] - 12))
+    canvas.edits(1)
+    canvas.choose("write")
+    canvas.press("a")
+    canvas.page.keyboard.type("reshape")
+    canvas.press("Enter")
+    canvas.edits(2)
+    assert {"write:done:transform", "transform:done:check"} <= canvas.edges()
+    canvas.page.mouse.click(*spot_in(canvas, '.preset[data-preset="transform"]', 0.3, 0.5))
+    canvas.edits(3)
+
+
 def test_a_finger_pans_draws_an_arrow_and_takes_a_step_from_the_palette(open_canvas: Open) -> None:
     canvas = open_canvas(has_touch=True)
     send = fingers(canvas)

@@ -7,16 +7,20 @@ import { JOINS } from "./mates.js";
 export function start(palette, graph, drop) {
   let carried = false;
   palette.addEventListener("pointerdown", (event) => {
+    carried = false;
     const preset = event.target.closest(".preset");
     if (preset && !event.button) carry(event, preset, graph, drop, (moved) => (carried = moved));
   });
-  // What ends a drag is no press of the button that the drag began on.
-  palette.addEventListener("click", (event) => carried && event.stopImmediatePropagation(), true);
+  // What ends a drag is no press of the button that the drag began on. A press by key, which has no detail, ends none.
+  palette.addEventListener("click", (event) => {
+    if (!carried || !event.detail) return;
+    carried = false;
+    event.stopImmediatePropagation();
+  }, true);
 }
 
 function carry(event, preset, graph, drop, tell) {
   let shown;
-  tell(false);
   track(event, preset, {
     move: (next) => {
       shown ??= document.body.appendChild(shape(preset));
