@@ -300,8 +300,13 @@ _KEPT_OF_ORIGIN = ("labels", "editors", "ancestors", "max_depth")  # who sees th
 
 
 def _origin(run: Run) -> dict[str, Json]:
-    """Return what a fork knows of the runs above. Its board is its own, and rows where the other run's was."""
+    """Return what a fork knows of the runs above. Its board is its own, and rows where the other run's was.
+
+    Whoever started the other run gave its input, and what it took over by hand: they are among the fork's editors.
+    """
     kept = {name: run.origin[name] for name in _KEPT_OF_ORIGIN if name in run.origin}
+    if run.started_by_id is not None:
+        kept["editors"] = sorted({*kept.get("editors", ()), str(run.started_by_id)})
     shares = run.origin.get("shares_board") or sharing.shares_board(services.document_of(run.version_id))
     return {**kept, "shares_board": True} if shares else kept
 

@@ -161,6 +161,24 @@ def test_an_output_by_hand_stands_and_what_follows_runs(everyone: Actor, run: Ru
     assert new.saved_micros == 0
 
 
+def test_whoever_started_the_other_run_or_wrote_into_it_approves_nothing_of_a_fork(team: Team, run: Run) -> None:
+    alice = Actor(team.alice, team.workspace, frozenset(Role))
+    bob, dana = (Actor(user, team.workspace, frozenset(Role)) for user in (team.bob, team.dana))
+    assert run.started_by == team.alice
+    by_hand = fork(bob, run, Fork(overrides={"research": "Bob's words"}))
+    assert by_hand.origin["editors"] == [str(team.alice.pk)]
+    later = fork(dana, by_hand, Fork(from_path="send"))
+    assert set(later.origin["editors"]) == {str(team.alice.pk), str(team.bob.pk)}
+    assert set(fork(alice, later, Fork()).origin["editors"]) == {str(u.pk) for u in (team.alice, team.bob, team.dana)}
+
+
+def test_a_fork_of_a_run_whose_starter_is_gone_keeps_whom_it_knows(team: Team, run: Run) -> None:
+    Run.objects.filter(pk=run.pk).update(started_by=None, origin={"editors": [str(team.carol.pk)]})
+    run.refresh_from_db()
+    again = fork(Actor(team.dana, team.workspace, frozenset(Role)), run, Fork(from_path="send"))
+    assert again.origin["editors"] == [str(team.carol.pk)]
+
+
 def test_another_input_runs_everything_anew(everyone: Actor, run: Run) -> None:
     new = fork(everyone, run, Fork(overrides={"start": {"topic": "moons"}}))
     assert new.input == {"topic": "moons", "list": []}
