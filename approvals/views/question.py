@@ -18,6 +18,7 @@ from approvals.views.words import ASKS, said
 from pipelines import schema_form
 from pipelines.canvas import spoken
 from pipelines.graph.model import Json
+from pipelines.graph.problems import pointer
 from pipelines.schema_form import Field
 from runs import family
 from runs.delegations import plan_in
@@ -46,7 +47,7 @@ class Detail:
     fields: Sequence[Field]
     editable: bool
     trusts: Mapping[str, Sequence[str]]
-    shown: Sequence[tuple[str, Json]]
+    shown: Sequence[tuple[str, Json, Sequence[str]]]
     history: Sequence[StepRow]
     place: inbox.Place
     may_comment: bool
@@ -189,10 +190,10 @@ def _form_of(approval: Approval, tool: str | None) -> tuple[Json, Mapping[str, J
     return approval.form, payload if isinstance(payload, dict) else None, ""
 
 
-def _trusts(approval: Approval, pointer: str) -> list[str]:
+def _trusts(approval: Approval, at: str) -> list[str]:
     """Return whose words stand in a value or anywhere within it, the least trusted first."""
     known = (approval.trust or {}).items()
-    found = {label for place, label in known if place == pointer or place.startswith(f"{pointer}/")}
+    found = {label for place, label in known if place == at or place.startswith(f"{at}/")}
     return [label for label in WORST_FIRST if label in found]
 
 
@@ -203,12 +204,19 @@ def _action(approval: Approval, tool: str | None) -> str:
     return f"{title} ({tool})" if title else tool
 
 
-def _shown(approval: Approval) -> list[tuple[str, Json]]:
-    """Return what the author shows beside the question; a budget's and a failure's figures stand in its first words."""
+def _shown(approval: Approval) -> list[tuple[str, Json, list[str]]]:
+    """Return what the author shows beside the question, each with whose words it holds.
+
+    A budget's and a failure's figures stand in its first words.
+    """
     if approval.kind == "budget":
         return []
     pairs = (approval.show or {}).items()
-    return [(spoken(name), value) for name, value in pairs if name != "error" and value not in (None, [], {}, "")]
+    return [
+        (spoken(name), value, _trusts(approval, pointer("/show", name)))
+        for name, value in pairs
+        if name != "error" and value not in (None, [], {}, "")
+    ]
 
 
 def _history(approval: Approval) -> list[StepRow]:

@@ -104,6 +104,32 @@ def test_a_model_s_words_are_known_for_what_they_are_on_every_way(way: str) -> N
     assert "Parts of it were written by a" in question["why"]
 
 
+@pytest.mark.parametrize("mode", ["answer", "approve", "edit"])
+def test_what_is_shown_to_a_person_says_whose_words_it_is_though_no_action_is_guarded(mode: str) -> None:
+    show = {
+        "draft": "${steps.w.output}",
+        "for": "Ann ${input.who}",
+        "a/b": {"said": ["${steps.look.output}"]},
+        "ask": "Fine?",
+    }
+    look = {"kind": "tool", "tool": "shop.look@1", "args": {"thing": "tea"}}
+    ask = {"kind": "human", "mode": mode, "show": show}
+    player = a_run(
+        "start >> w >> look >> ask >> result",
+        {"w": "hello", "look": {}},
+        input={"who": "Ann"},
+        w=AGENT,
+        look=look,
+        ask=ask,
+    ).play()
+
+    known = player.asked()[0]["trust"]
+    shown = {"/show/draft": "model", "/show/for": "user", "/show/a~1b/said/0": "tool", "/show/ask": "author"}
+    assert shown.items() <= known.items()
+    payload = {place.removeprefix("/show"): label for place, label in shown.items()}
+    assert (payload.items() <= known.items()) == (mode != "answer")
+
+
 def test_a_person_s_decision_is_theirs_and_an_unknown_root_is_nobody_s() -> None:
     said = {"kind": "human", "mode": "answer", "not_starter": False}
     send = {"kind": "tool", "tool": "email.send@1", "args": {"a": "${steps.ask.meta.who}", "b": "${steps.ask.output}"}}

@@ -72,6 +72,17 @@ def test_untrusted_words_within_a_value_mark_the_value(world: World) -> None:
     assert "from the starter" not in page
 
 
+def test_what_is_shown_beside_a_question_says_whose_words_it_holds(world: World) -> None:
+    show = {"draft": "Good morning", "a/b": {"said": ["<b>Buy</b>"]}, "ask": "Fine?"}
+    trust = {"/show/draft": "model", "/show/a~1b/said/0": "tool", "/show/ask": "author"}
+    page = shown(world, an_approval(world.run, kind="answer", payload=None, payload_hash=None, show=show, trust=trust))
+    sections = re.findall(r"<h3>([^<]+)</h3>(.*?)<pre", page, re.DOTALL)
+    told = {name: re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", tags)).strip() for name, tags in sections}
+    assert told["Draft"] == "written by a model, untrusted"
+    assert told["A/b"] == "from outside, untrusted"
+    assert told["Ask"] == ""
+
+
 def test_untrusted_words_stand_there_as_text(world: World) -> None:
     page = shown(world, a_call(world, with_args(body=HOSTILE)))
     assert "<script>alert" not in page

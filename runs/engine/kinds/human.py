@@ -2,7 +2,7 @@
 
 from pipelines.graph import gates
 from pipelines.graph.model import Json, Kind
-from runs.engine import requests, starting, values
+from runs.engine import requests, starting, trust, values
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
 from runs.engine.kinds.work import too_large, why_of
@@ -28,11 +28,28 @@ def _question(move: Move, step: Step) -> Question:
     title = step.node.title or "A decision is needed"
     if config["mode"] == "answer":
         why = step.node.help or "The pipeline waits for an answer."
-        return Question("answer", WaitReason.ANSWER, title, why, show=show, form=config.get("form"))
+        return Question(
+            "answer", WaitReason.ANSWER, title, why, show=show, form=config.get("form"), trust=_of_shown(step)
+        )
     if config.get("guards"):
         return _about_action(move, step, show)
     why = step.node.help or "The pipeline waits for a decision."
-    return Question(config["mode"], WaitReason.APPROVAL, title, why, payload=show, show=show, form=config.get("form"))
+    return Question(
+        config["mode"],
+        WaitReason.APPROVAL,
+        title,
+        why,
+        payload=show,
+        show=show,
+        form=config.get("form"),
+        trust={**trust.labels(step, config.get("show"), ""), **_of_shown(step)},
+    )
+
+
+def _of_shown(step: Step) -> dict[str, str]:
+    """Return whose words the values are that are shown beside the question, by JSON pointer."""
+    show = step.node.config.get("show")
+    return trust.labels(step, show, "/show") if show else {}
 
 
 def _about_action(move: Move, step: Step, show: Json) -> Question:
@@ -60,5 +77,5 @@ def _about_action(move: Move, step: Step, show: Json) -> Question:
         payload=call,
         action=requests.action_of(move.run, call),
         show=show,
-        trust=labels,
+        trust={**labels, **_of_shown(step)},
     )
