@@ -58,9 +58,7 @@ def go_on(move: Move, step: Step, output: Json, meta: Mapping[str, Json], ports:
     record = step.record
     record.output, record.meta = output, dict(meta) or None
     record.memo[TO_JUDGE] = {"ports": list(ports), "rubrics": rubrics}
-    container = move.run.containers.get(step.path)
-    for inner in list(container.scopes.values()) if container else ():
-        settling.cancel_scope(move, inner, settling.CONTAINER_ENDED, f"{step.path} has what it needs.")
+    settling.cancel_inside(move, step, f"{step.path} has what it needs.")
     starting.launch(move, step, starting.SAME if record.attempt else starting.NEW)
 
 

@@ -125,8 +125,8 @@ def recover(move: Move, fact: Recovered) -> None:
             memo["crashes"] = memo.get("crashes", 0) + 1
             move.touch(step)
         if memo.get("crashes", 0) >= MAX_CRASHES:
+            doubts.note_stopped(move, step)  # nobody reads any more in its journal what it has done
             settling.leave(move, step)
-            doubts.note(move, step)  # nobody reads any more in its journal what it has done
             message = f"{step.path} was running when its worker died, {memo['crashes']} times."
             give_up(move, step, StepError(ErrorClass.INTERNAL, "dead_letter", message))
         else:

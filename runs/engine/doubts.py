@@ -3,13 +3,17 @@
 It stands in the memo of the step, of what holds it, and of the steps above that wait for its run; it never goes.
 """
 
+from collections.abc import Iterator
+
+from pipelines.graph.lock import PIPELINE_TOOL
 from pipelines.graph.model import Json, Kind
 from pipelines.graph.tools import Effect
-from runs.engine import fallbacks, paths
+from runs.engine import fallbacks
 from runs.engine.facts import ChildEnded, PipelineWanted, StepBlocked, StepError, StepFailed, StepSucceeded
 from runs.engine.move import Move
 from runs.engine.scope import Step
 from runs.engine.state import Execution
+from runs.engine.status import StepState
 
 # In memos, and in what a run is told of the end of one that it started.
 MAYBE_DONE = "maybe_done"
@@ -34,6 +38,12 @@ def note_loss(move: Move, step: Step, error: StepError | None = None) -> None:
     Of an agent the error says it; of an action it is so with every loss (`error` None: its worker went).
     """
     if (error is not None and error.maybe_done) or _is_action(move.run, step):
+        note(move, step)
+
+
+def note_stopped(move: Move, step: Step) -> None:
+    """Remember of a step that is stopped where it stands, or given up, that it may have changed something."""
+    if _may_act(move.run, step):
         note(move, step)
 
 
@@ -66,18 +76,46 @@ def error_of(run: Execution) -> Json:
 def fallbacks_left(run: Execution, step: Step) -> int:
     """Return how many fallbacks the step has: in doubt, those before the next pipeline."""
     found = fallbacks.fallbacks_of(run, step)
-    if not _is_in_doubt(run, step):
+    if not found or not _is_in_doubt(run, step):
         return len(found)
     tried = step.record.memo.get("fallback", 0)
     return next((n for n, entry in enumerate(found) if n >= tried and entry.kind == "pipeline"), len(found))
 
 
 def _is_in_doubt(run: Execution, step: Step) -> bool:
-    """Tell whether something may have been done, or is about to be in what the step holds."""
-    if MAYBE_DONE in step.record.memo:
+    """Tell whether something was or may have been done, or may be being done in what the step holds."""
+    inside = _inside(run, step)
+    return MAYBE_DONE in step.record.memo or any(MAYBE_DONE in one.record.memo or _may_act(run, one) for one in inside)
+
+
+def _inside(run: Execution, step: Step) -> Iterator[Step]:
+    container = run.containers.get(step.path)
+    for scope in container.scopes.values() if container else ():
+        for inner in scope.steps.values():
+            yield inner
+            yield from _inside(run, inner)
+
+
+def _may_act(run: Execution, step: Step) -> bool:
+    """Tell whether what is under way of the step's own may change something: a call of it, or a run that it started."""
+    record = step.record
+    if record.memo.get("children", {}).get("live"):
         return True
-    inside = (run.live[path] for path in run.running if step.path in paths.containers_of(path))
-    return step.node.iterates and any(_is_action(run, one) for one in inside)
+    if record.state is not StepState.RUNNING:
+        return False
+    return _is_action(run, step) or (step.node.kind is Kind.AGENT and _has_acting_tool(run, step))
+
+
+def _has_acting_tool(run: Execution, step: Step) -> bool:
+    """Tell whether the agent that carries the step out may call what changes something. A pipeline that it wants is
+    started by the engine."""
+    try:
+        offered = run.lock.agent(fallbacks.agent_of(run, step)).tools
+        chosen = step.node.config.get("tools")
+        names = [name for name in offered if not name.startswith(PIPELINE_TOOL) and (chosen is None or name in chosen)]
+        return any(run.lock.tool(name).effect is not Effect.NONE for name in names)
+    except KeyError:  # it has ended by that, or is about to
+        return False
 
 
 def _is_action(run: Execution, step: Step) -> bool:

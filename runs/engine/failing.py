@@ -52,11 +52,12 @@ def attempt_failed(move: Move, step: Step, error: StepError, jitter: float) -> N
 def come_to_nothing(move: Move, step: Step, error: StepError) -> None:
     """React to the failure of what the engine itself carries out: a pipeline stands in, else `then` decides.
 
-    Nothing of it is tried again here; what is under way in it goes on until the step has ended.
+    Nothing of it is tried again here; what is under way in it goes on until the step has ended, or a pipeline begins.
     """
     tried = step.record.memo.get("fallback", 0)
     can_hand_on = step.record.input is not None and step.node.iterates and not is_final(error)
     if can_hand_on and tried < doubts.fallbacks_left(move.run, step):
+        settling.cancel_inside(move, step, f"A pipeline stands in for {step.path}.")
         _fall_back(move, step, error, tried + 1)
     else:
         give_up(move, step, error)

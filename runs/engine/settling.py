@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pipelines.graph.model import Json, Node
-from runs.engine import budget, worktime
+from runs.engine import budget, doubts, worktime
 from runs.engine.decision import StepRecord
 from runs.engine.facts import CancelRequested, StepError
 from runs.engine.move import Move
@@ -95,6 +95,7 @@ def cancel(move: Move, step: Step, code: str, message: str) -> None:
         return
     if step.record.state is StepState.RUNNING and step.path in move.run.running:
         move.decision.cancels.append(step.path)
+    doubts.note_stopped(move, step)
     step.record.meta = {"cancelled": code, "message": message}
     move.log("step_cancelled", step.path, code=code)
     _end(move, step, StepState.CANCELLED, lambda _: EdgeState.SKIPPED)
@@ -105,6 +106,13 @@ def cancel_scope(move: Move, scope: Scope, code: str, message: str) -> None:
     for name, node in scope.graph.nodes.items():
         if name not in scope.steps or not scope.steps[name].record.state.is_terminal:
             cancel(move, record_of(move, scope, node), code, message)
+
+
+def cancel_inside(move: Move, step: Step, why: str) -> None:
+    """Cancel what is unfinished in a container; the container itself goes on."""
+    container = move.run.containers.get(step.path)
+    for inner in list(container.scopes.values()) if container else ():
+        cancel_scope(move, inner, CONTAINER_ENDED, why)
 
 
 def start_time(step: Step, now: datetime) -> None:

@@ -21,6 +21,8 @@ AGENTS = {
     "frugal@1": AgentSpec("frugal@1", "demo/writer", max_cost_micros=500),
     "careful@1": AgentSpec("careful@1", "demo/writer", fallback=("demo/echo",)),
     **{f"{name}@1": AgentSpec(f"{name}@1", "demo/writer", role=name) for name in ("ann", "ben", "cem", "host")},
+    "doer@1": AgentSpec("doer@1", "demo/writer", tools=("shop.look@1", "crm.log@1")),
+    "reader@1": AgentSpec("reader@1", "demo/writer", tools=("shop.look@1",)),
     "digger@1": AgentSpec("digger@1", "demo/writer", tools=("pipeline:child",)),
     "strict@1": AgentSpec("strict@1", "demo/writer", output_schema={"type": "object", "required": ["body"]}),
 }

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.graph.model import Document
+from runs.engine.control import MAX_CRASHES
 from runs.engine.decision import Start
 from runs.engine.facts import (
     CancelRequested,
@@ -274,7 +275,8 @@ def test_no_pipeline_stands_in_for_another_in_which_an_action_may_have_been_done
     assert (family.root.run.state is RunState.SUCCEEDED) is bool(stood_in)
 
 
-ACTS = {"on_error": {"retry": {"max_attempts": 1}}}
+# Whose failure stops what it stands in.
+STOPS = {"on_error": {"retry": {"max_attempts": 1}}}
 DOES_NOT_DO = {"output_schema": {"type": "object"}}
 
 
@@ -286,9 +288,9 @@ def test_no_pipeline_stands_in_for_another_in_which_an_action_was_done(
     tool: dict[str, Any], stood_in: int, ends: str, inside: bool, crashes: bool
 ) -> None:
     """Whether the other failed after it, or what it came to did not do, alone or in a For each."""
-    last: dict[str, Any] = {"check": ACTS} if ends == "failed" else {}
+    last: dict[str, Any] = {"check": STOPS} if ends == "failed" else {}
     drawing = f"start >> act >> {'check >> ' if last else ''}result"
-    other = a_document(a_graph(drawing, act={**tool, **ACTS}, result={"value": "done"}, **last))
+    other = a_document(a_graph(drawing, act={**tool, **STOPS}, result={"value": "done"}, **last))
     asks: dict[str, Any] = {"kind": "pipeline", "pipeline": "test", "inputs": {"x": 1}}
     asks |= DOES_NOT_DO if ends == "refused" else {}
     if inside:
@@ -365,7 +367,7 @@ def test_no_pipeline_stands_in_for_an_agent_that_has_acted(how: str, has_acted: 
 
 def test_no_pipeline_stands_in_for_an_agent_whose_own_pipeline_has_acted() -> None:
     wish = PipelineWanted("a", 1, "child@1", {}, "c")
-    lock_child = a_document(a_graph("start >> act >> result", act={**ORDER, **ACTS}), id="child")
+    lock_child = a_document(a_graph("start >> act >> result", act={**ORDER, **STOPS}), id="child")
     step = {"agent": "digger@1", "prompt": "Dig.", **LAST}
     parent = a_document(a_graph("start >> a >> result", a=step), id="parent")
     family = Family(parent, {"child": lock_child, "spare": a_spare()}, {"a": [wish, Fails("refused")]})
@@ -427,16 +429,110 @@ def test_a_doubt_outlives_a_retry_of_the_item_it_is_in() -> None:
     assert not family.children()
 
 
-def test_items_under_way_go_on_beside_it_and_change_nothing() -> None:
+CHILD = {"kind": "pipeline", "pipeline": "other", "inputs": {}}
+CHOOSE = {"kind": "decide", "routes": [{"port": "x", "when": "item == 'x'"}], "otherwise": "y"}
+
+
+@pytest.mark.parametrize(
+    ("step", "stood_in"),
+    [
+        ({"agent": "doer@1", "prompt": "Do it."}, 0),
+        ({"agent": "doer@1", "prompt": "Look.", "tools": ["shop.look@1"]}, 1),
+        ({"agent": "reader@1", "prompt": "Look."}, 1),
+        (ORDER, 0),
+        (LOOK, 1),
+        (CHILD, 0),
+        ({"kind": "each", "over": ["z"], "graph": a_graph("ask", ask=CHILD)}, 0),
+    ],
+    ids=["does", "may only look", "reads", "action", "looks", "child", "child in another"],
+)
+@pytest.mark.parametrize("crashes", [False, True])
+def test_nothing_that_may_act_is_under_way_in_a_whole_when_a_pipeline_stands_in(
+    step: dict[str, Any], stood_in: int, crashes: bool
+) -> None:
+    """What only reads is stopped, and nothing that would have come after it begins any more."""
+    nodes = {"bad": STOPS, "part": {**step, **ONCE}, "act": {**ORDER, **ONCE}}
+    graph = a_graph("choose:x >> bad; choose:y >> part >> act", choose=CHOOSE, **nodes)
+    each = {"kind": "each", "over": ["x", "y"], "graph": graph}
+    parent = a_document(a_graph("start >> a >> result", a={**each, **LAST}), id="parent")
+    other = a_document(a_graph("start >> result"), id="other")
+    family = Family(parent, {"other": other, "spare": a_spare()}, {"bad": Fails()})
+    family.root.begin()
+    family.root.answer("approve") if family.root.asked() else None
+    if crashes:
+        family.root.crash(crashed=False)
+    family.root.finish("a[0].bad")
+    assert not family.root.open or not stood_in
+    family.play()
+    assert len([child for child in family.children() if child.document.id == "spare"]) == stood_in
+    assert family.root.row("a[1].act")["state"] == "cancelled"
+    assert (family.root.run.state is RunState.SUCCEEDED) is bool(stood_in)
+    if crashes:
+        family.root.crash(crashed=False)
+    assert not family.root.asked()
+
+
+def test_an_action_that_nobody_has_approved_yet_is_not_asked_about_any_more() -> None:
+    graph = a_graph("choose:x >> bad; choose:y >> part", choose=CHOOSE, bad=STOPS, part={**SEND, **ONCE})
+    family = a_family({"kind": "each", "over": ["x", "y"], "graph": graph}, {"bad": Fails()})
+    family.root.begin()
+    assert len(family.root.asked()) == 1
+    family.root.finish("a[0].bad")
+    assert not family.root.asked()
+    family.play()
+    assert family.root.run.state is RunState.SUCCEEDED
+    assert len(family.children()) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "stood_in"),
+    [({"agent": "doer@1", "prompt": "Do it."}, 0), ({"agent": "reader@1", "prompt": "Look."}, 1), (CHILD, 0)],
+    ids=["does", "reads", "child"],
+)
+@pytest.mark.parametrize("crashes", [False, True])
+def test_what_was_stopped_while_it_may_have_acted_is_remembered(
+    step: dict[str, Any], stood_in: int, crashes: bool
+) -> None:
+    graph = a_graph("bad; slow; part", bad=STOPS, slow=STOPS, part={**step, **STOPS})
+    each = {"kind": "each", "over": ["x", "y"], "graph": graph, "require": "any"}
+    parent = a_document(a_graph("start >> a >> result", a={**each, **LAST}), id="parent")
+    other = a_document(a_graph("start >> result"), id="other")
+    family = Family(parent, {"other": other, "spare": a_spare()}, {"bad": Fails()})
+    family.root.begin()
+    for item in ("a[0].", "a[1]."):
+        family.root.finish(f"{item}bad")
+        assert family.root.row(f"{item}part")["state"] == "cancelled"
+        if crashes and item == "a[0].":
+            family.root.crash(crashed=False)
+    family.play()
+    assert len([child for child in family.children() if child.document.id == "spare"]) == stood_in
+
+
+@pytest.mark.parametrize(("agent", "stood_in"), [("doer@1", 0), ("reader@1", 1)])
+def test_what_killed_its_workers_may_have_acted(agent: str, stood_in: int) -> None:
+    graph = a_graph("part", part={"agent": agent, "prompt": "Do it.", **ONCE})
+    family = a_family({"kind": "each", "over": ["x"], "graph": graph, "require": "any"})
+    family.root.begin()
+    for _ in range(MAX_CRASHES):
+        family.root.crash()
+    family.play()
+    assert family.root.row("a[0].part")["error"]["code"] == "dead_letter"
+    assert len(family.children()) == stood_in
+
+
+def test_a_retry_by_order_runs_what_was_stopped_for_the_pipeline() -> None:
     each = {"kind": "each", "over": ["x", "y"], "graph": ITEM}
-    family = a_family(each, {"a[0].dig": Fails()})
+    policy = {"on_error": {"fallback": [{"pipeline": "spare"}], "then": "ask_human"}}
+    failing = a_spare("1", look={"on_error": {"retry": {"max_attempts": 1}}})
+    family = a_family(each, {"a[0].dig": [Fails(), "again"], "look": Fails()}, spare=failing, **policy)
     family.root.begin()
     family.root.finish("a[0].dig")
-    family.deliver()
-    assert family.root.row("a")["wait_reason"] == "children"
-    family.root.crash(crashed=False)
+    assert family.root.row("a[1].dig")["state"] == "cancelled"
     family.play()
-    assert family.root.run.output == {"over": ["x", "y"]}
+    family.root.crash(crashed=False)
+    family.root.answer("retry")
+    family.play()
+    assert family.root.run.output == ["again", "a[1].dig"]
 
 
 def test_a_person_who_orders_a_retry_gets_the_step_itself_again() -> None:
