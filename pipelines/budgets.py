@@ -12,7 +12,7 @@ from django.db.models import Case, F, QuerySet, Value, When
 
 from accounts import audit
 from accounts.access import Actor, Capability, get, hidden_from, require, scoped
-from accounts.errors import Invalid
+from accounts.errors import Invalid, NotFound
 from accounts.models import Workspace
 from pipelines.graph.model import DEFAULT_ALERTS, Json
 from pipelines.graph.money import dollars, micros
@@ -90,13 +90,19 @@ def put(actor: Actor, fields: BudgetFields) -> Budget:
 
 @transaction.atomic
 def remove(actor: Actor, budget: Budget, reason: str = "") -> None:
-    """Take a budget away: from now on nothing is held to it. Invalid `reason_needed` for a hard one without."""
+    """Take a budget away: from now on nothing is held to it.
+
+    It is judged as it is by then, not as it was read: raises Invalid `reason_needed` for a hard one without, NotFound.
+    """
     require(actor, Capability.MANAGE)
-    reason = checked_reason(reason, is_needed=budget.hard)
-    Budget.objects.select_for_update().filter(pk=budget.pk).first()  # a counter that begins just now is gone with it
-    budget.delete()
-    keep(actor, target(budget), Act.REMOVED, budget.max_cost_micros, None, reason)
-    tell(actor, budget, "budget.removed", {}, reason)
+    rows = Budget.objects.select_for_update(of=("self",)).select_related("pipeline")
+    now = rows.filter(pk=budget.pk).first()  # locked, so that a counter that begins just now is gone with it
+    if now is None:
+        raise NotFound
+    reason = checked_reason(reason, is_needed=now.hard)
+    keep(actor, target(now), Act.REMOVED, now.max_cost_micros, None, reason)
+    tell(actor, now, "budget.removed", {}, reason)
+    now.delete()
 
 
 def target(budget: Budget) -> str:

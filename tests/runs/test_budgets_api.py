@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.errors import Invalid, NotFound
 from accounts.models import AuditEntry
 from accounts.roles import Scope
 from pipelines import budgets
@@ -154,3 +155,27 @@ def test_a_budget_that_is_removed_while_more_is_allowed_is_not_there(
     monkeypatch.setattr(import_module("runs.api.budgets"), "allow_more", allowed_then_removed)
     answer = allow(team, budget, MORE)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_a_cap_that_became_hard_meanwhile_is_not_removed_without_a_reason(team: Team) -> None:
+    read_before = a_budget(team, hard=False)
+    a_budget(team, cap="20", hard=True)
+    with pytest.raises(Invalid) as refusal:
+        budgets.remove(acting(team.carol), read_before)
+    assert refusal.value.code == "reason_needed"
+    assert Budget.objects.get().hard
+
+
+def test_the_history_of_a_removed_cap_says_what_it_was_when_it_went(team: Team) -> None:
+    read_before = a_budget(team)
+    a_budget(team, cap="20")
+    budgets.remove(acting(team.carol), read_before, "The fair is over")
+    assert BudgetChange.objects.order_by("-id")[0].was_micros == 20_000_000
+
+
+def test_a_cap_is_removed_once(team: Team) -> None:
+    read_before = a_budget(team)
+    budgets.remove(acting(team.carol), Budget.objects.get(), "The fair is over")
+    with pytest.raises(NotFound):
+        budgets.remove(acting(team.carol), read_before, "The fair is over")
+    assert BudgetChange.objects.filter(act="removed").count() == 1
