@@ -145,6 +145,34 @@ def test_the_button_tidies_what_was_moved(open_canvas: Open) -> None:
     assert canvas.at("write") == before
 
 
+def test_a_box_that_is_grasped_again_stays_in_the_hand_when_the_first_answer_comes(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    before = canvas.at("write")
+    moves = hold(canvas.page, "**/change/")
+    x, y = canvas.middle("write")
+    canvas.drag((x, y), (x + 120, y))
+    until(lambda: canvas.page.wait_for_timeout(10) is None and len(moves) == 1)
+    dropped = canvas.at("write")
+    assert dropped[0] > before[0]
+    canvas.page.mouse.click(x + 120, y)
+    assert canvas.at("write") == dropped
+    canvas.page.mouse.down()
+    canvas.page.mouse.move(x + 140, y, steps=2)
+    canvas.page.mouse.move(x + 160, y, steps=2)
+    until(lambda: canvas.at("write")[0] >= dropped[0] + 40)
+    further = canvas.at("write")
+    let_go(moves[0])
+    canvas.edits(1)
+    assert canvas.at("write") == further
+    canvas.page.mouse.up()
+    until(lambda: canvas.page.wait_for_timeout(10) is None and len(moves) == 2)
+    let_go(moves[1])
+    canvas.edits(2)
+    until(lambda: canvas.at("write") == further)
+    canvas.page.reload()
+    until(lambda: canvas.at("write") == further)
+
+
 def test_a_step_of_the_palette_is_dropped_into_a_container(open_canvas: Open) -> None:
     canvas = open_canvas()
     start = spot_in(canvas, '.preset[data-preset="transform"]', 0.3, 0.5)

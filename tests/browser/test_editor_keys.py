@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 from pipelines import drafts
 from pipelines.models import DraftEdit
 from tests.browser.canvas import Canvas, Open, a_canvas_document, until
+from tests.browser.holding import hold, let_go
 from tests.people import Team, acting
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
@@ -62,6 +63,47 @@ def test_a_step_is_added_on_an_arrow_that_was_chosen_by_key(open_canvas: Open) -
     canvas.edits(1)
     assert {"write:done:transform", "transform:done:check"} <= canvas.edges()
     assert "write:done:check" not in canvas.edges()
+
+
+def test_a_step_that_is_moved_on_before_the_answer_has_come_goes_on_from_where_it_is(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("write")
+    before = canvas.at("write")
+    moves = hold(canvas.page, "**/change/")
+    for _ in range(3):
+        canvas.press("ArrowRight")
+    until(lambda: canvas.page.wait_for_timeout(10) is None and len(moves) == 1)
+    for _ in range(2):
+        canvas.press("ArrowRight")
+    let_go(moves[0])
+    until(lambda: canvas.page.wait_for_timeout(10) is None and len(moves) == 2)
+    let_go(moves[1])
+    canvas.edits(2)
+    until(lambda: canvas.at("write")[0] == before[0] + 50)
+    canvas.page.reload()
+    until(lambda: canvas.at("write")[0] == before[0] + 50)
+
+
+def test_a_step_that_was_moved_is_saved_although_another_one_is_moved_at_once(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("write")
+    before = {place: canvas.at(place)[0] for place in ("write", "check")}
+    canvas.press("ArrowRight")
+    canvas.press("Alt+ArrowDown")
+    canvas.press("ArrowLeft")
+    canvas.edits(2)
+    canvas.page.reload()
+    assert {place: canvas.at(place)[0] - x for place, x in before.items()} == {"write": 10, "check": -10}
+
+
+def test_what_is_moved_by_key_and_taken_back_at_once_is_where_it_was(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("write")
+    before = canvas.at("write")
+    canvas.press("ArrowRight")
+    canvas.press("Control+z")
+    canvas.edits(2)
+    until(lambda: canvas.at("write") == before)
 
 
 def test_the_picture_is_panned_by_keys_when_no_step_has_the_focus(open_canvas: Open) -> None:

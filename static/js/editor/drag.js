@@ -2,6 +2,7 @@
 // Where the pointer ends decides the container: a box dropped into another one, or beside its own, moves there.
 
 import { track } from "../canvas/pointer.js";
+import { hold, release } from "./held.js";
 
 const SNAP = 10;
 
@@ -18,12 +19,19 @@ function drag(event, element, graph, view, draft) {
   const from = view.point(event);
   const chosen = graph.chosen.map((place) => graph.boxes.get(place));
   const moving = carried(graph, chosen);
+  const places = moving.map(({ place }) => place);
   const origin = moving.map(({ x, y }) => [x, y]);
   const holders = [...graph.boxes.values()].filter((box) => box.element.classList.contains("holds") && !moving.includes(box));
   let [shown, by] = [undefined, [0, 0]];
+  const put = (dx, dy) => {
+    by = [dx, dy];
+    moving.forEach((box, index) => graph.put(box, origin[index][0] + dx, origin[index][1] + dy));
+    for (const box of moving) graph.follow(box);
+  };
   const show = (goal) => {
     if (goal !== shown) mark(graph, (shown = goal), chosen);
   };
+  hold(graph, places);
   graph.element.classList.remove("glide");
   graph.element.classList.add("moving");
   track(event, element, {
@@ -31,18 +39,15 @@ function drag(event, element, graph, view, draft) {
       const to = view.point(next);
       const [dx, dy] = [snap(to[0] - from[0]), snap(to[1] - from[1])];
       show(holder(holders, to));
-      if (dx === by[0] && dy === by[1]) return;
-      by = [dx, dy];
-      moving.forEach((box, index) => graph.put(box, origin[index][0] + dx, origin[index][1] + dy));
-      for (const box of moving) graph.follow(box);
+      if (dx !== by[0] || dy !== by[1]) put(dx, dy);
     },
     end: (final, moved) => {
       const goal = final && holder(holders, view.point(final));
       show();
       graph.element.classList.remove("moving");
-      if (!moved) graph.restore(moving);
-      else if (leaves(chosen, goal)) moveInto(graph, draft, chosen, goal);
-      else sendMoves(graph, draft, chosen);
+      if (!moved) put(0, 0); // where an earlier move of theirs, which may have no answer yet, has put them
+      const sent = moved && (leaves(chosen, goal) ? moveInto(graph, draft, chosen, goal) : sendMoves(graph, draft, chosen));
+      Promise.resolve(sent).finally(() => release(graph, places));
     },
   });
 }
@@ -79,10 +84,13 @@ export function carried(graph, chosen) {
   return [...new Set(chosen.flatMap((box) => [box, ...graph.inside(box.place)]))];
 }
 
-/** Save where these boxes stand now. Those inside another of them moved with it. */
-export function sendMoves(graph, draft, chosen) {
+/** Save where these boxes stand now; until that is answered they stay there. Those inside another of them moved with it. */
+export async function sendMoves(graph, draft, chosen) {
+  if (!chosen.length) return;
+  const places = carried(graph, chosen).map(({ place }) => place);
+  hold(graph, places);
   const positions = Object.fromEntries(outermost(chosen).map(({ place, x, y }) => [place, [x, y]]));
-  return draft.do("move", { positions });
+  await draft.do("move", { positions }).finally(() => release(graph, places));
 }
 
 function snap(length) {

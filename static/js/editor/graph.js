@@ -12,7 +12,7 @@ for (const name of ["hit", "edge", "tip"]) ARROW.appendChild(document.createElem
 
 export class Graph {
   constructor(root, element) {
-    Object.assign(this, { root, element, boxes: new Map(), edges: new Map(), selected: new Set() });
+    Object.assign(this, { root, element, boxes: new Map(), edges: new Map(), selected: new Set(), held: new Map() });
     this.stage = element.querySelector("[data-stage]");
     this.svg = this.stage.querySelector("svg");
     for (const box of this.stage.querySelectorAll(".box")) this.adopt(box);
@@ -113,11 +113,13 @@ export class Graph {
     for (const place of Object.keys(news.added)) this.adopt(this.root.getElementById(`node-${place}`));
     for (const [place, html] of Object.entries(news.reshaped)) this.reshape(this.boxes.get(place), html);
     this.element.classList.toggle("glide", this.boxes.size < 300);
-    for (const [place, [x, y, w, h]] of Object.entries(news.boxes)) {
-      this.put(Object.assign(this.boxes.get(place), { stands: [x, y, w, h] }), x, y, w, h);
+    for (const [place, stands] of Object.entries(news.boxes)) {
+      const box = Object.assign(this.boxes.get(place), { stands });
+      if (!this.held.has(place)) this.put(box, ...stands);
     }
     for (const key of news.removed_edges) this.removeEdge(key);
     for (const [key, edge] of Object.entries(news.edges)) this.addEdge(key, edge);
+    for (const place of this.held.keys()) if (this.boxes.has(place)) this.follow(this.boxes.get(place));
     this.element.dataset.frame = news.frame.join(",");
     this.mark(news.marks);
     this.changed();
@@ -130,6 +132,7 @@ export class Graph {
     element.insertAdjacentHTML("afterend", html);
     this.adopt(element.nextElementSibling);
     const box = Object.assign(this.boxes.get(place), { edges });
+    if (this.held.has(place)) this.put(box, old.x, old.y);
     box.element.tabIndex = element.tabIndex;
     box.element.classList.toggle("on", this.selected.has(place));
     element.remove();
@@ -142,8 +145,8 @@ export class Graph {
     this.selected.delete(place);
   }
 
-  /** Put boxes with their arrows back where the server has them. */
-  restore(boxes = [...this.boxes.values()]) {
+  /** Put boxes with their arrows back where the server has them: all that are not being moved, unless named. */
+  restore(boxes = [...this.boxes.values()].filter(({ place }) => !this.held.has(place))) {
     for (const box of boxes) this.put(box, ...box.stands);
     for (const edge of new Set(boxes.flatMap((box) => [...box.edges]))) this.draw(edge, edge.line, edge.tip, edge.at);
     this.changed();

@@ -2,6 +2,7 @@
 
 import { carried, sendMoves } from "./drag.js";
 import { ends } from "./graph.js";
+import { hold, release } from "./held.js";
 import { Joining } from "./joining.js";
 import { afterChosen } from "./steps.js";
 import { press as pressMate } from "./mates.js";
@@ -10,6 +11,7 @@ import { goIn, goOut, stepArrows, toggle, walk } from "./walking.js";
 const STEP = 10;
 const FAR = 50;
 const PAN = 60;
+const NUDGED_MS = 400;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const ZOOM = { 0: "fit", "+": "in", "=": "in", "-": "out" };
 
@@ -22,7 +24,7 @@ export function start(editor) {
   });
   // With nothing in focus, as after a reload, what was done last can be taken back all the same.
   root.addEventListener("keydown", (event) => event.target === root.body && stepBack(state, event) && event.preventDefault());
-  for (const [goal, name] of [[root, "draft:leaving"], [window, "pagehide"]]) goal.addEventListener(name, () => state.waiting && state.sends());
+  for (const [goal, name] of [[root, "draft:leaving"], [window, "pagehide"], [root, "pointerdown"]]) goal.addEventListener(name, () => settle(state), true);
   graph.element.addEventListener("focusin", ({ target }) => {
     const place = target.closest(".box")?.dataset.place;
     if (place && !graph.going && !graph.selected.has(place) && target.matches(":focus-visible")) graph.select([place]);
@@ -74,29 +76,49 @@ function change(state, box, { key }) {
   return true;
 }
 
-function stepBack({ draft, mayEdit }, event) {
+function stepBack(state, event) {
+  const { draft, mayEdit } = state;
   if (!mayEdit || !(event.ctrlKey || event.metaKey)) return false;
   const key = event.key.toLowerCase();
+  if (key === "y" || key === "z") settle(state);
   if (key === "y" || (key === "z" && event.shiftKey)) draft.redo();
   else if (key === "z") draft.undo();
   else return false;
   return true;
 }
 
+/** Move the chosen boxes; several presses in a row are one move, which is sent when they pause or other boxes are chosen. */
 function nudge(state, [dx, dy], step) {
-  const { graph, draft } = state;
+  const { graph } = state;
   const chosen = graph.chosen.map((place) => graph.boxes.get(place));
-  for (const box of carried(graph, chosen)) {
+  if (state.nudged?.join() !== graph.chosen.join()) settle(state);
+  const moving = carried(graph, chosen);
+  if (!state.waiting) begin(state, moving);
+  for (const box of moving) {
     graph.put(box, box.x + dx * step, box.y + dy * step);
     graph.follow(box);
   }
   clearTimeout(state.waiting);
+  state.waiting = setTimeout(() => settle(state), NUDGED_MS);
+}
+
+function begin(state, moving) {
+  const { graph, draft } = state;
+  const places = moving.map(({ place }) => place);
+  state.nudged = graph.chosen;
+  hold(graph, places);
   state.sends = () => {
-    clearTimeout(state.waiting);
-    state.waiting = undefined;
-    return sendMoves(graph, draft, chosen);
+    sendMoves(graph, draft, state.nudged.map((place) => graph.boxes.get(place)).filter(Boolean));
+    release(graph, places);
   };
-  state.waiting = setTimeout(state.sends, 400);
+}
+
+/** Send the moves by key that wait. */
+function settle(state) {
+  if (!state.waiting) return;
+  clearTimeout(state.waiting);
+  state.waiting = undefined;
+  state.sends();
 }
 
 async function remove({ graph, draft }, box) {
