@@ -16,14 +16,18 @@ export function start(root) {
   });
 }
 
-/** Tell whether a form has a row that nothing was put into yet, of which its server knows nothing. */
-export function hasBlankRow(form) {
-  return [...form.querySelectorAll("[data-row]")].some((row) => ![...row.querySelectorAll("input, select, textarea")].some(isFilled));
+/** Tell whether a form has a row that the same form as the server has it lacks: one that is not complete yet is none there. */
+export function hasMoreRows(form, known) {
+  const there = new Map(lists(known).map((list) => [nameOf(list), list.children.length]));
+  return lists(form).some((list) => list.children.length > (there.get(nameOf(list)) ?? Infinity)); // a list that went is no row's
 }
 
-function isFilled(field) {
-  if (field.type === "hidden" || (field.matches("select") && field.name.includes("~"))) return false; // a unit, an operator
-  return field.type === "checkbox" ? field.checked : field.value.trim() !== "";
+function lists(form) {
+  return [...form.querySelectorAll("[data-rows-list]")];
+}
+
+function nameOf(list) {
+  return list.closest("[data-field]")?.dataset.field;
 }
 
 function add(rows) {

@@ -153,6 +153,61 @@ def test_what_the_start_form_asks_for_is_changed_row_by_row(open_canvas: Open) -
     until(lambda: set(inputs(canvas)["properties"]) == {before[0]})
 
 
+def renewed(canvas: Canvas, edits: int) -> None:
+    """Wait until so many changes are kept and the form that was made of the newest is there."""
+    canvas.edits(edits)
+    expect(canvas.page.locator("#inspector [data-step-form]:not([hx-morph-skip]):not([data-own])")).to_have_count(1)
+
+
+def test_an_added_row_of_a_table_waits_for_its_name_and_its_value(open_canvas: Open, team: Team) -> None:
+    document = a_canvas_document("shaped")
+    document["graph"]["nodes"]["check"] = {"kind": "transform", "set": {"one": "1"}}
+    document["graph"]["nodes"]["result"]["value"] = "${steps.write.output}"
+    drafts.create(acting(team.alice), document)
+    canvas = Canvas(open_canvas(path="/pipelines/shaped/").page, "shaped")
+    canvas.choose("check")
+    table = canvas.page.locator('#inspector [data-field="/set"]')
+    table.get_by_role("button", name="Add", exact=True).click()
+    row = table.locator('[data-row="1"]')
+    with canvas.page.expect_response("**/step/"):
+        row.get_by_label("Name").press_sequentially("two")
+    until(lambda: canvas.page.locator("[data-editor].saving").count() == 0)
+    expect(row.get_by_label("Name")).to_have_value("two")
+    row.get_by_label("Value").fill("2")
+    renewed(canvas, 1)
+    assert canvas.node("check")["set"] == {"one": "1", "two": "2"}
+    with canvas.page.expect_response("**/step/"):
+        row.get_by_label("Name").fill("")
+    canvas.edits(2)
+    row.get_by_label("Name").press_sequentially("three")
+    renewed(canvas, 3)
+    assert canvas.node("check")["set"] == {"one": "1", "three": "2"}
+
+
+def test_an_added_row_of_a_schema_waits_for_its_name(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("start")
+    form = canvas.page.locator("#inspector")
+    form.get_by_role("button", name="Add a field").click()
+    form.locator("#step-title").fill("Begin")
+    canvas.edits(1)
+    form.locator("#step-title").fill("Begin here")
+    canvas.edits(2)
+    form.locator('[name="schema-1-name"]').press_sequentially("wor")
+    canvas.edits(3)  # it is required, so the draft has it first: it stays where it is while somebody types
+    form.locator('[name="schema-1-name"]').press_sequentially("ds")
+    canvas.edits(4)
+    assert set(inputs(canvas)["properties"]) == {"topic", "words"}
+    form.get_by_role("button", name="Add a field").click()
+    form.locator("#step-title").fill("Start")
+    canvas.edits(5)
+    form.get_by_role("button", name="Remove this field").last.click()
+    expect(form.locator(".frow")).to_have_count(2)
+    form.locator("#step-title").fill("Start here")
+    renewed(canvas, 6)
+    assert form.get_by_label("Name of the field").evaluate_all("all => all.map(one => one.value)") == ["words", "topic"]
+
+
 def test_a_rule_is_built_of_a_value_a_comparison_and_another_value(open_canvas: Open, team: Team) -> None:
     canvas = a_canvas_with_rules(open_canvas, team)
     canvas.choose("check")

@@ -2,8 +2,6 @@
 //
 // `graph:news` is dispatched on the document with {rev, boxes, edges, removed, removed_edges, added, marks, refused?}.
 
-import { hasBlankRow } from "../rows.js";
-
 const AGAIN_MS = [250, 500, 1000, 2000, 4000]; // and so on every four seconds, or as soon as the browser is online
 const AWAY = [502, 503, 504];
 const KEPT_ALIVE = 60_000; // a browser sends so many bytes although the page is being left
@@ -132,14 +130,7 @@ export class Draft {
     }
   }
 
-  /** Leave the form as it is while it holds more than the answer knows: the answer to that brings it up to date. */
-  keepTyped() {
-    const form = this.root.querySelector("#inspector [data-step-form]");
-    form?.toggleAttribute("hx-morph-skip", "timer" in form.dataset || this.forms > 1 || hasBlankRow(form));
-  }
-
   async take(text) {
-    this.keepTyped();
     this.root.dispatchEvent(new CustomEvent("draft:answer")); // what stands in a box, and has the focus there, may be put in anew
     await this.htmx.swap({ sourceElement: this.element, target: this.element, swap: "none", text, transition: false });
     const element = this.root.getElementById("graph-news");
