@@ -277,10 +277,11 @@ counted as (
 )"""
 
 
-_UNANNOUNCED = """
-  select distinct h.run_id, h.call, null::bigint as cost_micros, false as lost from runs_budgethold h
-  where h.run_id = %s
-    and not exists (select from runs_call c where c.run_id = h.run_id and c.key = h.call and c.state = 'started')
+# A budget made while a call was under way holds it, and the commit with its answer may not know of the budget yet.
+_LEFT_OPEN = """
+  select distinct h.run_id, h.call, c.cost_micros, coalesce(c.state = 'lost', false) as lost from runs_budgethold h
+  left join runs_call c on c.run_id = h.run_id and c.key = h.call
+  where h.run_id = %s and c.state is distinct from 'started'
 """
 _LEFT_BEHIND = """
   select distinct h.run_id, h.call, c.cost_micros, coalesce(c.state in ('started', 'lost'), false) as lost
@@ -299,12 +300,13 @@ from pipelines_budget b left join pipelines_pipeline p on p.id = b.pipeline_id
   join runs_run r on r.id = %(run)s join pipelines_pipeline of on of.id = r.pipeline_id
 where b.id = %(budget)s
 """
-_RELEASE = f"with {closing(_UNANNOUNCED)} select"
+_RELEASE = f"with {closing(_LEFT_OPEN)} select"
 _SWEEP = f"with {closing(_LEFT_BEHIND)} select"
 
 
 async def release(connection: AsyncConnection[Any], run_id: str) -> None:
-    """Give back what a former owner of the run held for calls that it never announced."""
+    """Close what a former owner of the run left held: nothing is spent for calls that it never announced, and for those
+    that have ended what they cost."""
     await connection.execute(_RELEASE, (run_id,))
 
 

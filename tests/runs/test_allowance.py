@@ -428,6 +428,35 @@ async def test_a_claim_gives_back_what_was_held_for_calls_never_announced() -> N
 
 @pytest.mark.parametrize(
     ("state", "cost", "counter"),
+    [
+        ("lost", None, (100, 100)),
+        ("finished", 90, (90, 100)),
+        ("finished", None, (0, 100)),
+        ("failed", None, (0, 100)),
+        ("started", None, (0, 200)),
+    ],
+)
+async def test_a_claim_counts_what_was_answered_before_its_run_knew_of_the_budget(
+    state: str, cost: int | None, counter: tuple[int, int]
+) -> None:
+    """A budget made meanwhile holds the call for another run's first one; the answer's commit closes no hold yet."""
+    run = await a_capped_run()
+    await _journal(run, "a@1/1", "started")
+    other = await sync_to_async(a_run)(run.workspace, owner="w/2", epoch=1)
+    await sync_to_async(add_budget)(run, "workspace_day", 1000)
+    await hold(a_call(other))
+    assert await counters() == {"workspace_day": (0, 200)}
+    await Call.objects.filter(run=run).aupdate(state=state, cost_micros=cost)
+    await Run.objects.filter(pk=run.pk).aupdate(owner=None)
+    await _claimed(run)
+    assert await counters() == {"workspace_day": counter}
+    await Run.objects.filter(pk=run.pk).aupdate(owner=None, lease_until=None)
+    await _claimed(run)
+    assert await counters() == {"workspace_day": counter}, "counted once"
+
+
+@pytest.mark.parametrize(
+    ("state", "cost", "counter"),
     [("lost", None, (100, 0)), ("started", None, (100, 0)), ("finished", 7, (7, 0)), (None, None, (0, 0))],
 )
 async def test_the_holds_of_a_run_that_ended_are_closed(
