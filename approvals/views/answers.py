@@ -37,8 +37,10 @@ def _payload(detail: Detail, choice: str, posted: Mapping[str, str]) -> Json:
         return {"add_usd": amount} if amount else None
     if choice == Choice.APPROVE and approval.kind in BOUND_KINDS and posted.get("edited"):
         return _edited(detail, posted)
-    if choice in (Choice.ANSWER, Choice.USE):
-        return _filled(detail, posted) if detail.fields else schema_form.free_value(posted.get("value", ""))
+    if choice == Choice.ANSWER and detail.fields:
+        return _filled(detail, posted)
+    if choice in (Choice.ANSWER, Choice.USE):  # the fields of what failed or was lost say what was sent, not what came
+        return schema_form.free_value(posted.get("value", ""))
     return None
 
 

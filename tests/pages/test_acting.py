@@ -175,6 +175,36 @@ def test_a_question_is_answered_with_its_form(world: World) -> None:
     assert Inbox.objects.get(run=world.run).fact["payload"] == {"lead": "B"}
 
 
+FORM = {
+    "type": "object",
+    "required": ["lead"],
+    "properties": {
+        "lead": {"type": "string", "enum": ["A", "B"]},
+        "many": {"type": "integer"},
+        "sure": {"type": "boolean", "default": True},
+        "more": {"type": "string"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"), [("failure", {"form": FORM}), ("outcome_unknown", {"payload": EMAIL, "action": {"tool": "x"}})]
+)
+def test_an_output_is_used_as_it_was_typed_whatever_was_sent_or_is_wanted(
+    world: World, kind: str, changes: dict[str, Any]
+) -> None:
+    question = a_question(world.run, kind, roles=["reviewer"], **changes)
+    decide(signed_in_as(world.team.bob), question, decision="use", value='{"lead": "B"}')
+    assert Inbox.objects.get(run=world.run).fact["payload"] == {"lead": "B"}
+
+
+def test_an_output_that_does_not_fit_is_refused_with_what_was_typed(world: World) -> None:
+    question = a_question(world.run, "failure", form=FORM, roles=["reviewer"])
+    response = decide(signed_in_as(world.team.bob), question, decision="use", value='{"lead": "C"}')
+    assert response.status_code == 422
+    assert "{&quot;lead&quot;: &quot;C&quot;}</textarea>" in response.content.decode()
+
+
 def test_money_is_added_by_a_manager(world: World) -> None:
     question = a_question(world.run, "budget")
     decide(signed_in_as(world.team.carol), question, decision="approve", add_usd="$2.50")
