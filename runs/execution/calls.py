@@ -76,10 +76,9 @@ class Calls:
         body = request.as_json(self.start.generation)
         sent = canonical_json(body)
         earlier = self.journal.take(request_hash := digest_of(sent)) or self._as_before(request, body)
+        if earlier is not None:
+            self.journal.belongs_to(earlier, judge.id if judge else "")
         if earlier is not None and earlier.is_finished:
-            if earlier.last.judge is None:
-                self.journal.unknown[request.model] -= earlier.last.cost_micros or 0
-                self._count(judge, earlier.last.cost_micros)
             return ModelAnswer.from_json(earlier.last.response)
         self._check_size(request, len(sent))
         input_tokens = pricing.tokens_in(len(sent))

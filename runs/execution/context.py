@@ -101,6 +101,12 @@ class JournalEntry:
     delivery: str = "idempotent"
     approval: str | None = None
     cost_micros: int | None = None
+    reserved_micros: int = 0
+
+    @property
+    def most_micros(self) -> int:
+        """Return what the call has cost, or may have: all that was reserved for it where no answer came."""
+        return self.reserved_micros if self.state in (STARTED, LOST) else self.cost_micros or 0
 
     @property
     def judge(self) -> str | None:

@@ -44,9 +44,9 @@ class Earlier:
 class Journal:
     """Hands out earlier calls in their order, each once; `next_n` numbers new ones over all attempts of the path.
 
-    `judged` is what each judge has cost, in micro-dollars, and `unknown`, by model, what calls cost that do not say
-    whose they were: they count for every judge with that model. `in_doubt` are the idempotency keys of calls that
-    change something and may have done so without an answer, `acted` those of calls that did.
+    `judged` is what each judge has cost, or may have, in micro-dollars, and `unknown`, by model, the same of calls that
+    do not say whose they were: they count for every judge with that model. `in_doubt` are the idempotency keys of calls
+    that change something and may have done so without an answer, `acted` those of calls that did.
     """
 
     def __init__(self, entries: Sequence[JournalEntry]) -> None:
@@ -62,9 +62,9 @@ class Journal:
         self.judged, self.unknown = Counter[str](), Counter[str]()
         for entry in ordered:
             if entry.judge is None:
-                self.unknown[entry.name] += entry.cost_micros or 0
+                self.unknown[entry.name] += entry.most_micros
             elif entry.judge:
-                self.judged[entry.judge] += entry.cost_micros or 0
+                self.judged[entry.judge] += entry.most_micros
 
     @property
     def maybe_done(self) -> bool:
@@ -78,6 +78,13 @@ class Journal:
             if earlier.last.request_hash in request_hashes and (earlier.is_finished or not finished):
                 return self._left.pop(index)
         return None
+
+    def belongs_to(self, earlier: Earlier, judge: str) -> None:
+        """Count calls that do not say whose they were for the one who asks the same again: a judge, or "" the step."""
+        for entry in earlier.sendings:
+            if entry.judge is None:
+                self.unknown[entry.name] -= entry.most_micros
+                self.judged[judge] += entry.most_micros
 
     def next_n(self) -> int:
         self._newest += 1

@@ -20,7 +20,7 @@ from runs.talks import Summary
 _NOT_SAID = frozenset({REUSED, EDITED})
 _JOURNAL_FIELDS = (
     "key", "n", "kind", "name", "state", "request_hash", "idempotency_key", "response", "error", "effect", "delivery",
-    "cost_micros",
+    "cost_micros", "reserved_micros",
 )  # fmt: skip
 
 
@@ -221,4 +221,5 @@ def noted(intent: CallIntent, outcome: CallOutcome | None = None) -> JournalEntr
         delivery=intent.delivery,
         approval=intent.approval,
         cost_micros=outcome.cost_micros if outcome else None,
+        reserved_micros=intent.reserve_micros or 0,
     )

@@ -111,6 +111,7 @@ def _entry(intent: CallIntent) -> JournalEntry:
         effect=intent.effect,
         delivery=intent.delivery,
         approval=intent.approval,
+        reserved_micros=intent.reserve_micros or 0,
     )
 
 

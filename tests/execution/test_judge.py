@@ -219,6 +219,36 @@ async def test_calls_of_which_nobody_says_whose_they_were_count_for_every_judge(
     assert fact.error.code == "agent_cap"
 
 
+@pytest.mark.parametrize("state", ["lost", "started"], ids=["no answer", "its worker went"])
+async def test_a_judge_s_cap_counts_what_its_lost_calls_may_have_cost(model_server: ModelServer, state: str) -> None:
+    model_server.script(Reply(text="A kind word.", times=1), Reply(kind="close", times=1))
+    step = with_judges(writing(), by("ann"), ann=100_000)
+    fact = await carry_out(step)
+    assert isinstance(fact, StepFailed)
+    assert step.outcomes[-1].lost
+    held = step.intents[-1].reserve_micros
+    assert held
+    step.journal[-1] = replace(step.journal[-1], state=state)
+
+    model_server.script(says(0.8))
+    anew = with_judges(step.again(attempt=2), by("ann"), ann=2 * held - 1)
+    fact = await carry_out(anew)
+    assert isinstance(fact, StepFailed)
+    assert (fact.error.code, anew.refusals[0].used) == ("agent_cap", held)
+    fact = await carry_out(with_judges(step.again(attempt=2), by("ann"), ann=2 * held))
+    assert isinstance(fact, StepSucceeded)
+
+
+async def test_a_lost_call_of_the_step_itself_is_none_of_its_judges(model_server: ModelServer) -> None:
+    """It is known by what it asked as soon as that is asked again."""
+    model_server.script(Reply(kind="close", times=1))
+    step = with_judges(writing(), by("ann"), ann=1_000)
+    assert isinstance(await carry_out(step), StepFailed)
+    assert (step.intents[0].reserve_micros or 0) > 1_000
+    model_server.script(Reply(text="A kind word.", times=1), says(0.8))
+    assert isinstance(await carry_out(with_judges(step.again(attempt=2), by("ann"), ann=1_000)), StepSucceeded)
+
+
 def without(value: Any, name: str) -> Any:
     return {key: found for key, found in value.items() if key != name}
 
