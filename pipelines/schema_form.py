@@ -15,7 +15,8 @@ PREFIX = "field-"
 class Field:
     """One input. `kind` is text, area, number, checkbox, select, lines (one item per line) or json.
 
-    `value` is what the input shows; `pointer` is the value's JSON pointer, by which its trust is looked up.
+    `value` is what the input shows; where it `is_typed`, a person's text as it came. `pointer` is the value's JSON
+    pointer, by which its trust is looked up.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Field:
     step: str = "any"
     pointer: str = ""
     error: str = ""
+    is_typed: bool = False
 
     @property
     def input_name(self) -> str:
@@ -35,13 +37,15 @@ class Field:
 
     def typed(self, posted: Mapping[str, str]) -> "Field":
         """Return this input showing what a person typed, unread."""
-        return replace(self, value=posted.get(self.input_name, ""))
+        return replace(self, value=posted.get(self.input_name, ""), is_typed=True)
 
     @property
     def text(self) -> str:
         """The value as the text of an input."""
         if self.value is None:
             return ""
+        if self.is_typed:
+            return str(self.value)
         if self.kind == "lines" and isinstance(self.value, list):
             return "\n".join(str(item) for item in self.value)
         if self.kind == "json" or isinstance(self.value, dict | list):

@@ -1,6 +1,6 @@
 """Reads a posted decision form: which answer, for which fingerprint, with which edited values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django.http import QueryDict
 
@@ -11,6 +11,7 @@ from approvals.questions import tool_of
 from approvals.views.question import Detail
 from pipelines import schema_form
 from pipelines.graph.model import Json
+from pipelines.schema_form import Field
 
 
 def decision_from(detail: Detail, posted: Mapping[str, str]) -> Decision:
@@ -22,6 +23,12 @@ def decision_from(detail: Detail, posted: Mapping[str, str]) -> Decision:
         payload=_payload(detail, choice, posted),
         reason=posted.get("reason", ""),
     )
+
+
+def fields_after(detail: Detail, posted: Mapping[str, str]) -> Sequence[Field]:
+    """Return the inputs of a form that was refused as they were typed; those of the other forms stay as they were."""
+    is_answer = posted.get("decision") == Choice.ANSWER and detail.approval.kind == "answer"
+    return [one.typed(posted) for one in detail.fields] if is_answer or posted.get("edited") else detail.fields
 
 
 def picked(posted: QueryDict) -> list[Item]:

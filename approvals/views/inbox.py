@@ -15,7 +15,7 @@ from approvals import bulk, services
 from approvals.filters import Filters
 from approvals.models import Approval
 from approvals.views import desk, items, question, standing
-from approvals.views.answers import decision_from, picked
+from approvals.views.answers import decision_from, fields_after, picked
 
 Act = Callable[[Actor, UUID, QueryDict], object]
 _ACTS: dict[str, tuple[Act, str]] = {
@@ -108,7 +108,8 @@ def _decide(request: HttpRequest, approval_id: UUID) -> HttpResponse:
         decision = decision_from(detail, request.POST)
         decided = services.decide(actor, approval_id, decision)
     except Refused as refused:
-        context = {"detail": detail, "refused": refused, "typed": request.POST}
+        fields = fields_after(detail, request.POST)
+        context = {"detail": detail, "refused": refused, "typed": request.POST, "fields": fields}
         return render(request, "approvals/approval.html", context, status=refused.status)
     messages.success(request, f"{_said(decided, decision.decision)} {detail.item.sentence}")
     if decided.held_until:

@@ -183,6 +183,7 @@ FORM = {
         "many": {"type": "integer"},
         "sure": {"type": "boolean", "default": True},
         "more": {"type": "string"},
+        "rest": {"type": "object"},
     },
 }
 
@@ -203,6 +204,37 @@ def test_an_output_that_does_not_fit_is_refused_with_what_was_typed(world: World
     response = decide(signed_in_as(world.team.bob), question, decision="use", value='{"lead": "C"}')
     assert response.status_code == 422
     assert "{&quot;lead&quot;: &quot;C&quot;}</textarea>" in response.content.decode()
+
+
+def test_a_refused_answer_keeps_what_was_typed_into_its_fields(world: World) -> None:
+    question = a_question(world.run, "answer", form=FORM, roles=["reviewer"])
+    typed = {"field-lead": "B", "field-many": "a dozen", "field-more": "<i>typed</i>", "field-rest": '{"half'}
+    response = decide(signed_in_as(world.team.bob), question, decision="answer", **typed)
+    content = response.content.decode()
+    assert response.status_code == 422
+    assert '<option value="B" selected>' in content
+    assert 'name="field-many" value="a dozen"' in content
+    assert "&lt;i&gt;typed&lt;/i&gt;" in content
+    assert ">{&quot;half</textarea>" in content
+    assert "checked" not in content, "what was unticked stays so"
+
+
+def test_a_refused_edit_keeps_what_was_typed_and_still_shows_what_would_run(world: World) -> None:
+    fields = {f"field-{name}": value for name, value in EMAIL["args"].items()}
+    posted = {**fields, "field-subject": "My better subject", "payload_hash": "sha256:" + "0" * 64}
+    response = decide(signed_in_as(world.team.bob), world.approval, decision="approve", edited="1", **posted)
+    content = response.content.decode()
+    assert response.status_code == 409
+    assert "What would run is no longer what you saw" in content
+    before, form = content.split('id="acts"')
+    assert 'value="My better subject"' in form
+    assert "My better subject" not in before
+    assert EMAIL["args"]["subject"] in before
+
+
+def test_a_refused_rejection_leaves_the_fields_of_the_edit_as_they_are(world: World) -> None:
+    response = decide(signed_in_as(world.team.bob), world.approval, decision="reject", reason=" ")
+    assert f'value="{EMAIL["args"]["subject"]}"' in response.content.decode().split('id="acts"')[1]
 
 
 def test_money_is_added_by_a_manager(world: World) -> None:
