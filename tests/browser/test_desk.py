@@ -8,7 +8,7 @@ from approvals import services
 from approvals.models import Approval, DecisionRecord
 from tests.approvals.builders import EMAIL, a_rule, an_approval, approve
 from tests.browser.desk import PHONE, OpenPage, changed
-from tests.browser.holding import hold
+from tests.browser.holding import hold, let_go
 from tests.conftest import wait_for
 from tests.pages.builders import World
 from tests.pages.test_desk import a_note
@@ -131,6 +131,63 @@ def test_what_is_being_written_is_not_taken_away_by_the_news(open_page: OpenPage
     changed(page)
     expect(page.locator("[data-stands-news]")).to_contain_text("Ben is on it.")
     expect(page.locator("#pane details[open] textarea")).to_have_value("Because")
+
+
+def test_news_of_a_question_that_the_reader_has_left_does_not_bring_it_back(open_page: OpenPage, world: World) -> None:
+    payload = {"tool": "email.send@1", "args": {"to": "second@example.com", "subject": "Hi", "body": "Hello."}}
+    second = an_approval(world.run, payload=payload, expires=90_000)
+    page = open_page("/approvals/")
+    expect(page.locator("#pane h2")).to_contain_text("ana@northwind.example")
+    asked, brought = hold(page, "**/stands/"), hold(page, f"**/approvals/{second.pk}/")
+    changed(page)
+    wait_for(lambda: page.wait_for_timeout(20) is None and bool(asked), 10)
+    services.claim(acting(a_member(world.team.workspace, "ben", Role.REVIEWER)), world.approval.pk)
+    page.keyboard.press("j")
+    wait_for(lambda: page.wait_for_timeout(20) is None and bool(brought), 10)
+    with page.expect_response("**/stands/"):
+        asked[0].continue_()
+    page.wait_for_timeout(200)
+    let_go(brought[0])
+    expect(page.locator("#pane h2")).to_contain_text("second@example.com")
+    expect(page.locator(".ap.on")).to_have_attribute("data-question", str(second.pk))
+
+
+@pytest.mark.parametrize("late", ["**/stands/", "**/approvals/{pk}/"])
+def test_a_dialog_that_opens_before_the_news_comes_still_sends_its_form(
+    open_page: OpenPage, world: World, late: str
+) -> None:
+    page = open_page("/approvals/")
+    expect(page.locator("#pane #acts")).to_be_visible()
+    held = hold(page, late.format(pk=world.approval.pk))
+    services.claim(acting(a_member(world.team.workspace, "ben", Role.REVIEWER)), world.approval.pk)
+    changed(page)
+    wait_for(lambda: page.wait_for_timeout(20) is None and bool(held), 10)
+    page.keyboard.press("a")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    let_go(held.pop())
+    expect(page.locator("[data-stands-news]")).to_contain_text("Ben is on it.")
+    page.keyboard.press("Enter")
+
+    def is_approved() -> bool:
+        page.wait_for_timeout(20)
+        while held:
+            let_go(held.pop())
+        return state_of(world.approval) == "approved"
+
+    wait_for(is_approved, 10)
+
+
+def test_a_dialog_that_is_left_makes_room_for_the_news(open_page: OpenPage, world: World) -> None:
+    page = open_page("/approvals/")
+    page.keyboard.press("a")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    ben = acting(a_member(world.team.workspace, "ben", Role.REVIEWER))
+    services.decide(ben, world.approval.pk, approve(world.approval))
+    changed(page)
+    expect(page.locator("[data-stands-news]")).to_contain_text("Ben already approved this at")
+    page.keyboard.press("Escape")
+    expect(page.locator("#pane")).to_contain_text("Ben approved")
+    expect(page.locator("#acts")).to_have_count(0)
 
 
 def test_a_person_takes_back_what_was_approved_a_moment_ago(open_page: OpenPage, world: World) -> None:
