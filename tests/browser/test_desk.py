@@ -217,3 +217,17 @@ def test_a_colleague_is_asked_and_answers_beside_the_question(open_page: OpenPag
     other.get_by_label("Comment").fill("Yes, since May.")
     other.get_by_role("button", name="Comment").click()
     expect(other.locator("main")).to_contain_text("asks Alice, answered: Is Ana still there?")
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_an_edit_that_came_too_late_is_still_there_to_be_read(open_page: OpenPage, world: World, script: bool) -> None:
+    ben = a_member(world.team.workspace, "ben", Role.REVIEWER)
+    asked = an_approval(world.run, min_approvals=2)
+    page = open_page(f"/approvals/{asked.pk}/", java_script_enabled=script)
+    page.get_by_text("Edit…").click()
+    page.get_by_label("Subject").fill("Good evening")
+    services.decide(acting(ben), asked.pk, approve(asked))
+    page.get_by_role("button", name="Approve the edit").click()
+    expect(page.get_by_role("alert")).to_contain_text("Somebody has approved this already")
+    expect(page.get_by_label("Subject")).to_have_value("Good evening")
+    expect(page.locator("dl.dl")).not_to_contain_text("Good evening")
