@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -343,18 +344,19 @@ class Actor:
             self.run.bring(results.brought(context, ended))
         except asyncio.CancelledError:
             context.lose_open_calls()
-            ended = StepFailed(start.path, start.attempt, CANCELLED)
+            ended = StepFailed(start.path, start.attempt, replace(CANCELLED, maybe_done=True))
             if self._leaving:
                 context.ended(ended)
                 self._tasks.pop(start.path, None)
                 self._news.set()
                 return
-        except BaseException as error:
+        except BaseException as broken:
             # A panic in a native library, or a tool that calls sys.exit: it ends the step, not the worker.
             log.exception("Step %s of run %s broke out", start.path, self.run.id)
             context.lose_open_calls()
-            message = f"Baton itself failed at this step: {type(error).__name__}. The worker's log has the details."
-            ended = StepFailed(start.path, start.attempt, StepError(ErrorClass.INTERNAL, "internal", message))
+            message = f"Baton itself failed at this step: {type(broken).__name__}. The worker's log has the details."
+            error = StepError(ErrorClass.INTERNAL, "internal", message, maybe_done=True)
+            ended = StepFailed(start.path, start.attempt, error)
         context.ended(ended)
         self.post(ended)
 

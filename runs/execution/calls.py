@@ -5,6 +5,7 @@ with the decision that started the step.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +25,8 @@ from runs.execution.failures import AnswerLost, Failure
 from runs.execution.journal import Earlier, Journal
 from runs.execution.models import registry
 from runs.execution.models.values import ModelAnswer, ModelRequest, Usage
+
+log = logging.getLogger("baton.execution")
 
 MOST_PROMPT = 4 * 1024 * 1024
 """Bytes of one request to a model, with all that was said before it."""
@@ -119,7 +122,7 @@ class Calls:
         return value
 
     async def act(self, order: ToolOrder, run: Callable[[ToolCall], Awaitable[Json]]) -> Json:
-        """Return a tool's result, made under an intent. Raise a Failure, or StepAborted."""
+        """Return a tool's result, made under an intent. Raise a Failure (AnswerLost where it broke) or StepAborted."""
         intent = self._intent(
             order.earlier,
             kind=TOOL,
@@ -140,12 +143,7 @@ class Calls:
             return _Settled(self._clean(await run(call)))
 
         told = spans.tool(order.spec.id, order.call_id, order.args)
-        try:
-            settled = await self._make(intent, told, carried_out)
-        except AnswerLost:
-            if intent.effect != Effect.NONE:
-                self.journal.in_doubt.add(intent.idempotency_key)
-            raise
+        settled = await self._make(intent, told, carried_out)
         self.journal.in_doubt.discard(intent.idempotency_key)
         if intent.effect != Effect.NONE:
             self.journal.acted.add(intent.idempotency_key)
@@ -233,6 +231,9 @@ class Calls:
             # Cancelled or broken in the middle: the other side may have acted, so the journal must not say it did not.
             why = f"The call was interrupted ({type(stopped).__name__})."
             self._failed(intent, AnswerLost(ErrorClass.INTERNAL, "interrupted", why), started, attributes)
+            if intent.kind == TOOL and isinstance(stopped, Exception):
+                log.exception("%s broke at step %s of run %s", intent.name, intent.path, self.context.run_id)
+                raise _broken(intent, stopped) from stopped
             raise
         usage = settled.usage
         outcome = CallOutcome(
@@ -250,6 +251,8 @@ class Calls:
 
     def _failed(self, intent: CallIntent, failure: Failure, started: datetime, attributes: Mapping[str, Json]) -> None:
         lost = isinstance(failure, AnswerLost)
+        if lost and intent.effect != Effect.NONE:
+            self.journal.in_doubt.add(intent.idempotency_key)
         outcome = CallOutcome(
             response=None,
             error=failure.error,
@@ -265,3 +268,9 @@ class Calls:
 
     def _too_late(self) -> str:
         return f"{self.start.path} did not finish within its {self.start.timeout:g} seconds."
+
+
+def _broken(intent: CallIntent, error: Exception) -> AnswerLost:
+    """Return the failure of a tool that broke in the middle of its call."""
+    message = f"Baton itself failed at {intent.name}: {type(error).__name__}. The worker's log has the details."
+    return AnswerLost(ErrorClass.INTERNAL, "internal", message)

@@ -1,5 +1,6 @@
 """After a crash or an approval, a step goes on where it was: nothing paid for is asked again, no effect is doubled."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from pipelines.graph import gates
 from pipelines.graph.canonical import digest
 from runs.engine.facts import ErrorClass, StepBlocked, StepError, StepFailed, StepSucceeded
-from runs.execution.context import StepAborted
+from runs.execution import tools
+from runs.execution.context import StepAborted, ToolCall
 from runs.execution.results import bounded
 from runs.execution.steps import carry_out
 from tests.execution.contexts import MemoryContext, a_tool_step, an_agent, an_agent_step
@@ -248,6 +250,44 @@ async def test_an_attempt_of_an_agent_says_whether_it_has_acted_however_it_ends(
     fact = await carry_out(step.again(attempt=2, generation=1))
     assert isinstance(fact, StepSucceeded)
     assert fact.maybe_done is has_acted, "what an attempt before has done, this one has not asked for again"
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let the tool that makes requests break after it has sent one."""
+    send = tools._RUNNERS["http.request@1"]
+
+    async def run(args: Mapping[str, Any], call: ToolCall) -> Any:
+        await send(args, call)
+        raise error
+
+    monkeypatch.setitem(tools._RUNNERS, "http.request@1", run)  # type: ignore[arg-type]
+
+
+async def test_an_action_that_breaks_after_it_was_sent_is_asked_about(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking(monkeypatch, ValueError("odd"))
+    step = granted(a_tool_step("http.request@1", {"method": "POST", "url": f"{sink.url}/post"}))
+    fact = await carry_out(step)
+    assert isinstance(fact, StepBlocked)
+    assert (fact.kind, fact.call, fact.maybe_done) == ("outcome_unknown", "send@1/1", True)
+    assert step.outcomes[0].lost
+    assert len(sink.effects) == 1
+
+
+@pytest.mark.parametrize(("method", "maybe_done"), [("POST", True), ("GET", False)])
+async def test_a_tool_that_breaks_leaves_a_doubt_where_it_changes_something(
+    model_server: ModelServer, sink: Sink, monkeypatch: pytest.MonkeyPatch, method: str, maybe_done: bool
+) -> None:
+    breaking(monkeypatch, ValueError("odd"))
+    step, wish = ordering(sink, "/post" if method == "POST" else "/page", method=method)
+    model_server.script(wish, Reply(text="ok"))
+    fact = await carry_out(step)
+    assert isinstance(fact, StepFailed)
+    assert (fact.error.cls, fact.error.code) == (ErrorClass.INTERNAL, "internal")
+    assert "ValueError" in fact.error.message
+    assert "odd" not in fact.error.message, "what a library says may hold anything"
+    assert (fact.error.maybe_done, fact.error.lost, fact.error.elsewhere) == (maybe_done, True, True)
 
 
 async def test_an_answer_too_large_to_keep_says_that_its_agent_has_acted() -> None:

@@ -123,6 +123,28 @@ def test_whatever_a_tool_does_its_run_ends_and_the_worker_goes_on(
     assert stage.wait(even, seconds=20).state == "succeeded"
 
 
+@pytest.mark.parametrize("answer", ["sys.exit", "a panic", "cancelled by nobody", "an error of its own"])
+def test_no_pipeline_stands_in_for_an_agent_whose_tool_broke(
+    stage: Stage, worker: Worker, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """Whether its note was written nobody knows."""
+    answering(monkeypatch, ANSWERS[answer])
+    ends = {"start": {"kind": "input"}, "end": {"kind": "output", "value": "done"}}
+    stage.pipeline("spare", ends, ["start>end"])
+    noter = stage.agent("noter", tools=("notes.append@1",))
+    policy = {"retry": {"max_attempts": 1}, "fallback": [{"pipeline": "spare"}]}
+    nodes = {**ends, "note": {"kind": "agent", "agent": noter, "prompt": "Write a note.", "on_error": policy}}
+    call = {"name": "notes_append", "args": {"text": "hello"}}
+    stage.models.ask("/admin/script", [{"tool_calls": [call], "match": "Write a note.", "times": 1}])
+    run = stage.start(stage.pipeline("noting", nodes, ["start>note", "note>end"]))
+    worker.wake(str(run.pk), forwarded=True)
+    run = stage.wait(run, seconds=20)
+    assert (run.state, run.error and run.error["code"]) == ("failed", FAILS[answer])
+    assert Call.objects.get(run=run, kind="tool").state == "lost"
+    assert not Run.objects.filter(parent=run).exists()
+    assert books_balance(run)
+
+
 def test_a_claim_whose_answer_was_lost_leaves_no_run_behind(
     stage: Stage, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
