@@ -299,6 +299,8 @@ def signed_in(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
+            if getattr(request, "htmx", False):
+                raise NotSignedIn("Sign in first.")  # a redirect would put the page to sign in into a part of this one
             return redirect_to_login(request.get_full_path())
         if getattr(request, "actor", None) is None:
             raise NotFound("You belong to no workspace yet. Ask an admin of a workspace to add you.")

@@ -178,6 +178,11 @@ def test_a_page_sends_a_stranger_to_sign_in_and_back(team: Team) -> None:
     assert signed_in_as(team.alice).get("/page/").content == b"Alice in acme"
 
 
+def test_a_part_of_a_page_is_not_replaced_by_the_page_to_sign_in(team: Team) -> None:
+    answer = Client().get("/page/", headers={"HX-Request": "true"})
+    assert (answer.status_code, answer["HX-Redirect"], answer.content) == (401, "/login/", b"")
+
+
 def test_a_page_refuses_in_a_sentence(team: Team) -> None:
     with mock.patch("accounts.middleware.render", return_value=HttpResponse(status=403)) as render:
         signed_in_as(team.bob).get("/page/")

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 from playwright.sync_api import expect
 
 from pipelines import drafts
 from pipelines.models import DraftEdit
 from tests.browser.canvas import Canvas, Open, Spot, a_canvas_document, until
 from tests.browser.holding import hold, let_go
-from tests.people import Team, acting
+from tests.people import Team, acting, signed_in_as
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
 SMALL = {"width": 1100, "height": 480}
@@ -261,6 +262,27 @@ def test_errors_hold_back_publishing_until_they_are_mended(open_canvas: Open) ->
     publish.focus()
     canvas.press("Enter")
     until(lambda: canvas.pipeline().published is not None)
+
+
+@pytest.mark.parametrize("lost", ["session", "cookies"])
+def test_changes_of_who_was_signed_out_are_kept_until_they_sign_in_again(
+    open_canvas: Open, team: Team, lost: str
+) -> None:
+    canvas = open_canvas()
+    canvas.choose("check")
+    canvas.page.context.clear_cookies(**{"name": settings.SESSION_COOKIE_NAME} if lost == "session" else {})
+    before, (x, y) = canvas.at("write"), canvas.middle("write")
+    canvas.drag((x, y), (x + 120, y))
+    expect(canvas.page.locator("#toasts")).to_contain_text("Sign in again in another tab. Your changes are kept")
+    expect(canvas.page.locator("#draft-waits")).to_have_text("1 change waits for Baton")
+    moved = canvas.at("write")
+    assert moved[0] > before[0]
+    session = signed_in_as(team.alice).cookies[settings.SESSION_COOKIE_NAME].value
+    origin = canvas.page.url.partition("/pipelines/")[0]
+    canvas.page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": origin}])
+    canvas.edits(1)
+    expect(canvas.page.locator("#toasts")).to_contain_text("Every change is saved")
+    assert canvas.at("write") == moved
 
 
 def test_a_slow_answer_shows_the_shape_of_what_comes(open_canvas: Open) -> None:

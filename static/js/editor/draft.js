@@ -2,8 +2,11 @@
 //
 // `graph:news` is dispatched on the document with {rev, boxes, edges, removed, removed_edges, added, marks, refused?}.
 
+import { SIGN_IN, isSignedOut, renewToken, token } from "./signin.js";
+
 const AGAIN_MS = [250, 500, 1000, 2000, 4000]; // and so on every four seconds, or as soon as the browser is online
 const AWAY = [502, 503, 504];
+const NO_SERVER = "Baton cannot be reached. Your changes are kept and are sent again.";
 const KEPT_ALIVE = 60_000; // a browser sends so many bytes although the page is being left
 const OFFERS_UNDO = new Set(["delete", "disconnect", "paste", "tidy", "wrap", "move_into", "remove_member"]);
 
@@ -75,10 +78,9 @@ export class Draft {
     this.element.classList.add("saving");
     if (form) sayWhatWasSeen(form, body);
     for (const [name, value] of Object.entries({ ...this.seen, rev: this.rev })) body.set(name, value);
-    const token = this.element.querySelector("[data-editor-token] input").value;
     try {
       const keepalive = `${body}`.length < KEPT_ALIVE;
-      const news = await this.fetched(url, { method: "POST", body, keepalive, headers: { "X-CSRFToken": token } });
+      const news = await this.fetched(url, { method: "POST", body, keepalive, headers: { "X-CSRFToken": token(this.element) } });
       // What waits behind this, also of a form that has gone, was typed into what this has saved.
       if (form?.elements.node.value && news.saved > form.elements.rev.value) form.elements.rev.value = news.saved;
       return news;
@@ -95,22 +97,26 @@ export class Draft {
 
   /** Ask until the server answers, however long it takes: a change carries its op_id, so a second time changes nothing. */
   async reached(url, options) {
-    for (let tries = 0; ; tries += 1) {
+    for (let tries = 0, renewed = false; ; tries += 1) {
       const response = await fetch(url, options).catch(() => undefined);
-      if (response && !AWAY.includes(response.status)) {
+      // Who signed in again in another tab is refused once, for the token of before.
+      const asksWho = response && (isSignedOut(response) || (response.status === 403 && !renewed));
+      renewed = asksWho && !renewed && (await renewToken(this.element));
+      if (options.method) options.headers["X-CSRFToken"] = token(this.element);
+      if (renewed) continue;
+      if (response && !asksWho && !AWAY.includes(response.status)) {
         this.reach(true);
         return response;
       }
-      this.reach(false);
+      this.reach(false, asksWho ? SIGN_IN : NO_SERVER);
       await pause(AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)]);
     }
   }
 
-  /** Remember whether the server is there, and say so when that changes. */
-  reach(there) {
-    if (this.away !== there) return;
-    this.away = !there;
-    if (this.away && this.open) this.say("Baton cannot be reached. Your changes are kept and are sent again.", true);
+  /** Remember whether the server takes changes, else why not, and say so when that changes. */
+  reach(there, why) {
+    if (this.away !== there && this.why === why) return;
+    Object.assign(this, { away: !there, why, unsaid: why });
     this.count(0);
     if (there) this.root.dispatchEvent(new CustomEvent("draft:back"));
   }
@@ -119,6 +125,10 @@ export class Draft {
   count(by, form) {
     this.open += by;
     if (form) this.forms += by;
+    if (this.unsaid && this.open) {
+      this.say(this.unsaid, true);
+      this.unsaid = undefined;
+    }
     const note = this.root.getElementById("draft-waits");
     if (!note) return;
     note.hidden = !(this.away && this.open);

@@ -27,6 +27,7 @@ import { start as startProblems } from "./problems.js";
 import { start as startPrompts } from "./prompt.js";
 import { start as startSelect } from "./select.js";
 import { Several } from "./several.js";
+import { start as startSignIn } from "./signin.js";
 import { start as startSteps } from "./steps.js";
 import { start as startTryit } from "./tryit.js";
 import { View } from "./view.js";
@@ -45,7 +46,7 @@ export function start(root, htmx) {
   }
   editor.several = new Several(editor);
   root.addEventListener("click", ({ target }) => target.closest("[data-tidy]") && draft.do("tidy", {}));
-  for (const bind of [startInspector, startLate, startPrompts, startSteps, startProblems, startActs, startOutline, startFind, startGroups, startFreshen, startPresence, startPalette, startTryit, startCosts]) bind(editor);
+  for (const bind of [startInspector, startLate, startPrompts, startSteps, startProblems, startActs, startOutline, startFind, startGroups, startFreshen, startPresence, startPalette, startTryit, startCosts, startSignIn]) bind(editor);
   startEscape(root, "[data-graph], #outline", () => (editor.several.clear(), editor.choose([])));
   graph?.stage.classList.add("placed"); // laid out once, when all of it stands
   if (graph) furnishInTime(graph.boxes.values());
