@@ -36,8 +36,8 @@ from runs.models import Event, Run, Step, Via
 _LIGHT = ("path", "node", "kind", "title", "state", "flags", "port", "position")
 
 # Copied inside the database: the outputs of ten thousand steps need not pass through this process. What a step had
-# cost, and where, comes along, and so does what it wrote on the board, and what its item came to by the board; consent,
-# retries and whatever else it remembered stay behind.
+# cost, and where, comes along, and so does what it wrote on the board, what its item came to by the board, and that it
+# changed something; consent, retries and whatever else it remembered stay behind.
 _COPY = """
 insert into runs_step (run_id, path, node, kind, title, state, attempt, flags, port, input, output, meta, large, error,
   memo, cost_micros, unpriced_calls, position, started_at, finished_at)
@@ -47,7 +47,8 @@ select %(fork)s, path, node, kind, title, state, attempt,
   jsonb_strip_nulls(jsonb_build_object('failed_input', memo->'failed_input', 'made', memo->'made',
     'reused_from', coalesce(memo->'reused_from',
       jsonb_build_object('run', %(run)s::text, 'number', %(number)s, 'cost_micros', cost_micros))))
-    || coalesce((select jsonb_object_agg(key, value) from jsonb_each(memo) where key in ('board', 'verdict')), '{}'),
+    || coalesce((select jsonb_object_agg(key, value) from jsonb_each(memo) where key in
+      ('board', 'verdict', 'maybe_done')), '{}'),
   0, 0, position, started_at, finished_at
 from runs_step where run_id = %(run)s::uuid and path = any(%(paths)s)
 """

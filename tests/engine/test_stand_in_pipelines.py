@@ -535,6 +535,19 @@ def test_a_retry_by_order_runs_what_was_stopped_for_the_pipeline() -> None:
     assert family.root.run.output == ["again", "a[1].dig"]
 
 
+@pytest.mark.parametrize(("has_acted", "stood_in"), [(True, 0), (False, 1)])
+def test_what_an_item_did_in_the_run_that_was_forked_is_not_done_once_more(has_acted: bool, stood_in: int) -> None:
+    """The For each goes on as a step of the new run, and remembers nothing itself."""
+    family = a_family({"kind": "each", "over": ["x", "y"], "graph": ITEM, "require": "all"}, {"a[1].dig": Fails()})
+    family.root.begin()
+    family.root.finish("a[0].dig")
+    if has_acted:
+        family.root.rows["a[0].dig"]["memo"]["maybe_done"] = True
+    family.root.crash(crashed=False)
+    family.play()
+    assert len(family.children()) == stood_in
+
+
 def test_a_person_who_orders_a_retry_gets_the_step_itself_again() -> None:
     each = {"kind": "each", "over": ["x", "y"], "graph": ITEM}
     policy = {"on_error": {"fallback": [{"pipeline": "spare"}], "then": "ask_human"}}

@@ -154,6 +154,15 @@ def test_an_item_runs_anew_and_the_others_stay(everyone: Actor, run: Run) -> Non
     assert new.saved_micros == 430
 
 
+def test_what_an_item_that_stays_has_done_is_known_to_the_fork(everyone: Actor, run: Run) -> None:
+    """So that no pipeline stands in there for the whole and does it once more."""
+    Step.objects.filter(run=run, path="each[0].dig").update(memo={"maybe_done": True, "retries": 1})
+    found = rows(fork(everyone, run, Fork("each[1].dig")))
+    assert found["each[0].dig"].memo["maybe_done"] is True
+    assert "retries" not in found["each[0].dig"].memo
+    assert "maybe_done" not in found["each[1].dig"].memo
+
+
 def test_an_output_by_hand_stands_and_what_follows_runs(everyone: Actor, run: Run) -> None:
     new = fork(everyone, run, Fork(overrides={"research": "Mine."}))
     assert set(rows(new)) == {"start", "research"}
