@@ -10,6 +10,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from accounts.models import User
 from orchestrator_site.build import build_assets
 from pipelines.models import Draft
+from tests.browser.canvas import until
+from tests.browser.holding import hold, let_go
 from tests.browser.test_axe_states import Audit
 from tests.conftest import LiveStack
 from tests.people import Team, a_team, acting, signed_in_as
@@ -82,6 +84,56 @@ def test_what_somebody_is_writing_is_not_overwritten_and_overwrites_nothing(
     assert Draft.objects.get().document["graph"]["nodes"]["write"]["title"] == "Dana's"
 
 
+def test_a_form_that_somebody_changed_can_be_shown_as_it_is_now(open_page: Callable[..., Page], team: Team) -> None:
+    alice = open_page(team.alice, "/pipelines/brief/?node=write")
+    dana = open_page(team.dana, "/pipelines/brief/?node=write")
+    alice.locator("#step-title").focus()
+    dana.locator("#step-title").fill("Dana's")
+    expect(alice.locator("#node-write")).to_contain_text("Dana's")
+    alice.keyboard.type("Alice's")
+    offer = alice.locator("#inspector").get_by_role("button", name="Show it as it is now")
+    offer.wait_for()
+    alice.locator("#step-title").blur()
+    expect(alice.locator("#step-title")).to_have_value("Alice's")
+    offer.click()
+    expect(alice.locator("#step-title")).to_have_value("Dana's")
+    expect(alice.locator("#step-title")).to_be_focused()
+    expect(offer).to_have_count(0)
+    alice.locator("#step-title").fill("Both")
+    expect(dana.locator("#node-write")).to_contain_text("Both")
+    assert Draft.objects.get().document["graph"]["nodes"]["write"]["title"] == "Both"
+
+
+def test_a_form_that_somebody_changed_is_brought_anew_when_the_focus_leaves_it(
+    open_page: Callable[..., Page], team: Team
+) -> None:
+    alice = open_page(team.alice, "/pipelines/brief/?node=write")
+    dana = open_page(team.dana, "/pipelines/brief/?node=write")
+    alice.locator("#step-title").focus()
+    dana.locator("#step-title").fill("Dana's")
+    expect(alice.locator("#node-write")).to_contain_text("Dana's")
+    expect(alice.locator("#step-title")).to_have_value("")
+    alice.locator("#step-title").blur()
+    expect(alice.locator("#step-title")).to_have_value("Dana's")
+
+
+def test_what_is_typed_while_the_form_is_brought_anew_stays(open_page: Callable[..., Page], team: Team) -> None:
+    alice = open_page(team.alice, "/pipelines/brief/?node=write")
+    dana = open_page(team.dana, "/pipelines/brief/?node=write")
+    expect(alice.locator("#presence")).to_contain_text("Dana is")
+    held = hold(alice, "**/step/?**")
+    dana.locator("#step-title").fill("Dana's")
+    expect(alice.locator("#node-write")).to_contain_text("Dana's")
+    until(lambda: alice.wait_for_timeout(20) is None and len(held) == 1)
+    alice.locator("#step-title").fill("Alice's")
+    with alice.expect_response("**/step/?**"):
+        let_go(held[0])
+    expect(alice.locator("#inspector").get_by_role("button", name="Show it as it is now")).to_be_visible()
+    expect(alice.locator("#step-title")).to_have_value("Alice's")
+    expect(alice.locator("#step-title")).to_be_focused()
+    assert Draft.objects.get().document["graph"]["nodes"]["write"]["title"] == "Dana's"
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_colleague_a_conflict_values_to_pick_and_a_server_that_is_away_break_no_rule(
     open_page: Callable[..., Page], team: Team, live_stack: LiveStack, theme: str
@@ -99,6 +151,7 @@ def test_a_colleague_a_conflict_values_to_pick_and_a_server_that_is_away_break_n
     expect(alice.locator("#node-write")).to_contain_text("Dana's")
     alice.keyboard.type("Alice's")
     expect(alice.locator("#toasts")).to_contain_text("Dana changed the step")
+    expect(alice.get_by_role("button", name="Show it as it is now")).to_be_visible()
     audit.look("a conflict")
     live_stack.web.stop(10)
     alice.locator("#node-start").focus()

@@ -129,6 +129,7 @@ export class Draft {
       this.say(this.unsaid, true);
       this.unsaid = undefined;
     }
+    if (form && !this.forms) this.root.dispatchEvent(new CustomEvent("draft:forms")); // every form has its answer
     const note = this.root.getElementById("draft-waits");
     if (!note) return;
     note.hidden = !(this.away && this.open);

@@ -2,6 +2,7 @@
 
 import { bring } from "../bring.js";
 import { whileLoading } from "../skeleton.js";
+import { heed } from "./complaints.js";
 import { leadTo } from "./problems.js";
 
 const PAUSE_MS = 300;
@@ -11,6 +12,7 @@ export function start(editor) {
   const aside = root.getElementById("inspector");
   let shown = new URL(location.href).searchParams.get("node") ?? "";
   let waiting;
+  let anyway = false; // what is typed is given up for the form as it is now
   const open = (place) => {
     if (place === shown) return;
     shown = place;
@@ -21,12 +23,20 @@ export function start(editor) {
     else address.searchParams.delete("node");
     history.replaceState(history.state, "", address);
   };
-  const load = (place) => {
-    if (formOf(aside) === place) formIn(aside)?.setAttribute("data-stale", ""); // the step has changed since it was made
+  const load = (place, regardless = false) => {
+    anyway = regardless;
+    markStale(aside, place);
     const answer = bring(htmx, aside, `${element.dataset.step}?${asked(place)}`);
     const shown = () => root.dispatchEvent(new CustomEvent("step:shown"));
-    whileLoading(aside, answer).then(shown, () => undefined); // asked for again when the server is back
+    return whileLoading(aside, answer).then(shown, () => undefined); // asked for again when the server is back
   };
+  const isStale = () => formOf(aside) === shown && formIn(aside)?.matches("[data-stale]");
+  const freshen = () => isStale() && !holdsMore(aside, draft) && load(shown);
+  aside.addEventListener("htmx:before:swap", (event) => {
+    if (event.target !== aside || !isStale()) return;
+    if (!anyway && holdsMore(aside, draft)) event.preventDefault();
+    else clearTimeout(Number(formIn(aside).dataset.timer));
+  });
   const choose = (places) => {
     clearTimeout(waiting);
     flush(root, draft);
@@ -39,20 +49,27 @@ export function start(editor) {
   });
   editor.choose = graph ? (places) => graph.select(places) : choose;
   root.addEventListener("graph:news", ({ detail }) => {
+    heed(aside, formIn(aside), detail);
     if (detail.removed.includes(shown)) open("");
-    // While somebody types, their form stays: it knows the revision it was made from, so nothing is overwritten.
-    else if (differs(detail, shown) && detail.inspected === undefined && !aside.contains(root.activeElement)) load(shown);
+    else if (differs(detail, shown) && detail.inspected !== shown) {
+      if (formOf(aside) === shown) markStale(aside, shown);
+      else load(shown);
+    }
+    freshen();
+  });
+  // While somebody types, their form stays: it knows the revision it was made from, so nothing is overwritten.
+  aside.addEventListener("focusout", () => setTimeout(freshen));
+  root.addEventListener("draft:forms", freshen);
+  aside.addEventListener("click", ({ target }) => {
+    if (target.closest("[data-show-now]")) load(shown, true).then(() => aside.querySelector("[data-step-form] .in")?.focus());
   });
   // The form of a step that was chosen, or changed, while the server was away.
-  root.addEventListener("draft:back", () => {
-    if (formOf(aside) !== shown || formIn(aside)?.matches("[data-stale]")) load(shown);
-  });
+  root.addEventListener("draft:back", () => (formOf(aside) === shown ? freshen() : load(shown)));
   aside.addEventListener("click", (event) => {
     if (!event.target.closest("[data-deselect]")) return;
     event.preventDefault();
     editor.choose([]);
   });
-  root.addEventListener("graph:news", ({ detail }) => complain(aside, (detail.of ?? shown) === formOf(aside) ? detail.refused : undefined));
   aside.addEventListener("click", (event) => {
     const words = event.target.closest("[data-leads-to]");
     if (!words) return;
@@ -78,6 +95,17 @@ function formOf(aside) {
 
 function formIn(aside) {
   return aside.querySelector("[data-step-form]");
+}
+
+/** Tell whether the form holds what would be lost with it, or somebody is in it. */
+function holdsMore(aside, draft) {
+  const form = formIn(aside);
+  return aside.contains(aside.ownerDocument.activeElement) || "timer" in form.dataset || "refused" in form.dataset || draft.forms > 0;
+}
+
+/** Mark the form of a step that has changed since it was made. */
+function markStale(aside, place) {
+  if (formOf(aside) === place) formIn(aside)?.setAttribute("data-stale", "");
 }
 
 /** Return what the form of a step is asked with: the run that the reader came from stays, whatever step they choose. */
@@ -135,20 +163,6 @@ function keepOpen(root, aside) {
   root.addEventListener("graph:news", () => {
     for (const details of aside.querySelectorAll("details[data-keep]")) details.open ||= opened.has(details.dataset.keep);
   });
-}
-
-/** Say at the field what the server had against it. */
-function complain(aside, refused) {
-  for (const note of aside.querySelectorAll("[data-complaint]")) note.remove();
-  const where = refused?.where;
-  if (!where) return;
-  const fields = [...aside.querySelectorAll("[data-field]")].filter(({ dataset }) => `${where}/`.includes(`${dataset.field}/`));
-  const field = fields.sort((a, b) => b.dataset.field.length - a.dataset.field.length)[0];
-  if (!field) return;
-  const note = Object.assign(document.createElement("span"), { className: "hint up", textContent: refused.message });
-  note.dataset.complaint = "";
-  note.setAttribute("role", "alert");
-  field.append(note);
 }
 
 /** A picked value goes to where the cursor was last in this form: as a template, or bare into an expression. */
