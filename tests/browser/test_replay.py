@@ -6,8 +6,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from runs.models import Event, Run
+from tests.browser.canvas import OpenDesk, start_run
+from tests.browser.holding import hold, let_go
 from tests.browser.test_main_job import SignIn, press_run, sign_in, stack
 from tests.conftest import LiveStack, wait_for
+from tests.people import Team
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 __all__ = ["sign_in", "stack"]
@@ -84,3 +87,42 @@ def test_who_looks_back_at_a_live_run_is_left_alone_and_finds_everything_at_the_
     seen = looks(alice)
     alice.reload()
     assert looks(alice) == seen
+
+
+def test_a_moment_that_cannot_be_brought_leaves_the_page_where_it_is(
+    open_desk: OpenDesk, desk_team: Team, live_stack: LiveStack
+) -> None:
+    alice = open_desk(desk_team.alice, "/")
+    run = start_run(alice, live_stack)
+    slider, moment = alice.get_by_role("slider", name="Moment of the run"), alice.locator("#moment")
+    alice.wait_for_load_state("load")
+    expect(slider).to_have_attribute("max", re.compile(r"^([2-9]|\d\d)$"))
+    held = hold(alice, "**/at/?*")
+    slider.focus()
+    alice.keyboard.press("Home")
+    wait_for(lambda: Run.objects.get(pk=run.pk).state == "succeeded", 40, live_stack.logs)
+    last = str(Run.objects.get(pk=run.pk).seq)
+    expect(slider).to_have_attribute("max", last, timeout=20_000)
+    held.pop().abort()
+    expect(alice.locator("#toasts")).to_contain_text("That moment of the run could not be brought.")
+    expect(alice.locator("[data-replay]")).not_to_have_attribute("data-past", "")
+    expect(alice.locator("#strip")).to_contain_text("Done")
+    expect(moment).to_contain_text(f"Event {last} of {last}")
+    expect(slider).to_have_value(last)
+    now = looks(alice)
+
+    alice.keyboard.press("Home")
+    wait_for(lambda: alice.wait_for_timeout(20) is None and bool(held), 10)
+    let_go(held.pop())
+    expect(moment).to_contain_text("Event 1 of")
+    alice.keyboard.press("ArrowRight")
+    wait_for(lambda: alice.wait_for_timeout(20) is None and bool(held), 10)
+    held.pop().fulfill(status=502)
+    expect(slider).to_have_value("1")
+    expect(moment).to_contain_text("Event 1 of")
+    expect(alice.locator("[data-replay]")).to_have_attribute("data-past", "")
+    alice.keyboard.press("End")
+    wait_for(lambda: alice.wait_for_timeout(20) is None and bool(held), 10)
+    let_go(held.pop())
+    expect(moment).to_contain_text(f"Event {last} of {last}")
+    assert looks(alice) == now

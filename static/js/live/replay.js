@@ -13,7 +13,8 @@ export function start(root, htmx) {
 
 function bind(player) {
   const { root, form, slider } = player;
-  player.shown = Number(slider.value);
+  player.shown = player.at = Number(slider.value); // `at` is what the reader was told last, `past` whether that is over
+  player.past = "past" in form.dataset;
   root.addEventListener("run:changed", ({ detail }) => arrive(player, detail.seq));
   root.addEventListener("run:further", ({ detail }) => (slider.max = detail.seq));
   slider.addEventListener("input", () => {
@@ -39,6 +40,7 @@ const wanted = ({ slider }) => Number(slider.value);
 /** A frame was shown: the page is at its event, unless the reader has just left for the past. */
 function arrive(player, seq) {
   player.slider.max = seq;
+  if (!player.past) player.at = seq;
   if ("past" in player.form.dataset) {
     player.shown = 0; // what the page shows is mixed: the next answer has to bring everything
     return;
@@ -61,10 +63,10 @@ async function travel(player) {
   const { root, form, htmx, slider } = player;
   do {
     const end = wanted(player) === last(player);
-    const response = await fetch(`${form.dataset.replay}?seq=${end ? "" : wanted(player)}&from=${player.shown}`, { headers: { "HX-Request": "true" } });
-    if (!response.ok) return;
-    const seq = Number(response.headers.get("X-Seq"));
-    await showParts(root, htmx, form, [await response.text()]);
+    const answer = await asked(`${form.dataset.replay}?seq=${end ? "" : wanted(player)}&from=${player.shown}`);
+    if (!answer) return giveUp(player);
+    const { seq, text } = answer;
+    await showParts(root, htmx, form, [text]);
     player.shown = seq;
     if (end) {
       slider.max = seq;
@@ -74,9 +76,33 @@ async function travel(player) {
   } while (wanted(player) !== player.shown);
 }
 
+/** Return {seq, text}, or undefined where the server cannot be reached or does not answer. */
+async function asked(address) {
+  try {
+    const response = await fetch(address, { headers: { "HX-Request": "true" } });
+    return response.ok ? { seq: Number(response.headers.get("X-Seq")), text: await response.text() } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Stay at what is shown. Where that is now, what happened meanwhile is still to be shown. */
+function giveUp(player) {
+  const { root, form, slider, at } = player;
+  clearTimeout(player.waiting);
+  stop(player);
+  slider.value = at;
+  root.dispatchEvent(new CustomEvent("toast", { detail: { words: "That moment of the run could not be brought. Try again." } }));
+  if (player.past) return;
+  player.shown = at;
+  form.toggleAttribute("data-past", false);
+  root.dispatchEvent(new CustomEvent("run:now", { detail: { seq: at } }));
+}
+
 function tell(player, seq) {
   const { root, form } = player;
   const now = seq >= last(player);
+  Object.assign(player, { at: seq, past: !now });
   form.toggleAttribute("data-past", !now);
   say(player);
   const url = new URL(location.href);

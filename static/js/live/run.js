@@ -14,13 +14,17 @@ export function start(root, htmx) {
   const page = { root, htmx, element, seq: Number(element.dataset.seq), came: [] };
   page.refetch = throttled(() => refetchParts(page), REFETCH_MS);
   page.announce = throttled(() => announce(root), ANNOUNCE_MS);
-  root.addEventListener("run:now", ({ detail }) => (page.seq = detail.seq));
+  const onFrame = (frame) => {
+    page.came.push(frame);
+    page.work ??= work(page).finally(() => (page.work = undefined));
+  };
+  root.addEventListener("run:now", ({ detail }) => {
+    page.seq = detail.seq;
+    if (page.further > page.seq) onFrame({ seq: page.further, from: Infinity }); // a hole, which is filled
+  });
   follow({
     address: () => `${element.dataset.live}?after=${page.seq}`,
-    onFrame: (frame) => {
-      page.came.push(frame);
-      page.work ??= work(page).finally(() => (page.work = undefined));
-    },
+    onFrame,
     onState: (state) => say(root, state, page.seq), // "live" comes with each frame: cheap, it only sets a text
   });
 }
@@ -40,6 +44,7 @@ async function take(page, frames) {
   if (!(last > page.seq)) return;
   if (inThePast(page)) {
     // What happens meanwhile is fetched when the reader comes back to now.
+    page.further = last;
     page.root.dispatchEvent(new CustomEvent("run:further", { detail: { seq: last } }));
     say(page.root, "live", last);
     return;
