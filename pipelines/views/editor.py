@@ -1,12 +1,10 @@
 """The editor of a draft: its page, and what the page asks for as people work on it."""
 
 import json
-from urllib.parse import quote
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.shortcuts import render
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -62,9 +60,11 @@ def step(request: HttpRequest, slug: str) -> HttpResponse:
         else:
             draft = settings.save(actor, draft, posted, base, op_id)
     except Refused as refused:
+        if not _is_fragment(request):
+            return plain.refused(request, slug, place, refused)
         return _refused(request, actor, slug, refused, of=place)
     if not _is_fragment(request):
-        return redirect(f"{reverse('pipeline', args=[slug])}?node={quote(place)}")
+        return plain.back(request, slug, place)
     return _answer(request, actor, slug, rev, inspected=place, saved=draft.revision)
 
 

@@ -36,10 +36,10 @@ def change(request: HttpRequest, actor: Actor, slug: str) -> HttpResponse:
             wish = _with_copied(request, wish)
         changing.change(actor, slug, wish)
         new = changing.outcome(actor, slug, wish.rev).added
-    except Refused as refused:
-        return _refused(request, slug, place, refused)
+    except Refused as why:
+        return refused(request, slug, place, why)
     messages.success(request, changing.SAID.get(wish.do, "Done."))
-    return _back(request, slug, new[0].place if new and wish.do != "swap" else place)
+    return back(request, slug, new[0].place if new and wish.do != "swap" else place)
 
 
 def step_back(request: HttpRequest, actor: Actor, slug: str, redo: bool) -> HttpResponse:
@@ -47,10 +47,10 @@ def step_back(request: HttpRequest, actor: Actor, slug: str, redo: bool) -> Http
     place = request.POST.get("node", "")
     try:
         (history.redo if redo else history.undo)(actor, get(Pipeline, actor, slug=slug), op_id(request))
-    except Refused as refused:
-        return _refused(request, slug, place, refused)
+    except Refused as why:
+        return refused(request, slug, place, why)
     messages.success(request, BACK[redo])
-    return _back(request, slug, place)
+    return back(request, slug, place)
 
 
 def op_id(request: HttpRequest) -> str:
@@ -65,7 +65,7 @@ def _copy(request: HttpRequest, actor: Actor, slug: str, wish: changing.Wish) ->
     get(Pipeline, actor, slug=slug)
     request.session[COPIED] = {"pipeline": slug, "places": (wish.args or {}).get("places", []), "copied_rev": wish.rev}
     messages.success(request, "Copied. Paste it here or in another pipeline.")
-    return _back(request, slug, request.POST.get("node", ""))
+    return back(request, slug, request.POST.get("node", ""))
 
 
 def _with_copied(request: HttpRequest, wish: changing.Wish) -> changing.Wish:
@@ -73,13 +73,15 @@ def _with_copied(request: HttpRequest, wish: changing.Wish) -> changing.Wish:
     return changing.Wish(wish.rev, wish.op_id, wish.do, {**kept, **(wish.args or {})})
 
 
-def _refused(request: HttpRequest, slug: str, place: str, refused: Refused) -> HttpResponse:
-    if refused.status in (401, 403, 404):
-        raise refused
-    messages.error(request, refused.message)
-    return _back(request, slug, place)
+def refused(request: HttpRequest, slug: str, place: str, why: Refused) -> HttpResponse:
+    """Show the page with the same step and say why a change was not made."""
+    if why.status in (401, 403, 404):
+        raise why
+    messages.error(request, why.message)
+    return back(request, slug, place)
 
 
-def _back(request: HttpRequest, slug: str, place: str) -> HttpResponse:
-    address = reverse(_PAGES[request.POST["back"]], args=[slug])
+def back(request: HttpRequest, slug: str, place: str) -> HttpResponse:
+    """Go back to the page that a form named, with the step at a place; to the picture where it named none."""
+    address = reverse(_PAGES.get(request.POST.get("back", ""), "pipeline"), args=[slug])
     return redirect(f"{address}?node={quote(place)}" if place else address)

@@ -95,6 +95,20 @@ def test_a_change_of_a_step_that_somebody_else_changed_is_not_saved(team: Team, 
     assert Draft.objects.get().document["graph"]["nodes"]["write"]["title"] == "Alice's"
 
 
+def test_without_script_a_refused_form_is_a_page_that_says_why(team: Team, pipeline: Pipeline) -> None:
+    signed_in_as(team.dana).post("/pipelines/brief/step/", {"node": "write", "rev": 1, "title": "Dana's"})
+    alice = signed_in_as(team.alice)
+    late = alice.post("/pipelines/brief/step/", {"node": "write", "rev": 1, "title": "Alice's"}, follow=True)
+    assert late.redirect_chain == [("/pipelines/brief/?node=write", 302)]
+    page = late.content.decode()
+    assert "Dana changed the step" in page
+    assert "hx-partial" not in page
+    lots = alice.post("/pipelines/brief/step/", {"node": "", "rev": 2, "f.budget.max_cost_usd": "lots"}, follow=True)
+    assert lots.redirect_chain == [("/pipelines/brief/", 302)]
+    assert "lots" in lots.content.decode()  # the words of the refusal: the form holds the cap as it is
+    assert Draft.objects.get().revision == 2
+
+
 def test_a_form_that_stayed_open_overwrites_nothing_though_its_page_is_new(team: Team, pipeline: Pipeline) -> None:
     """The page has heard of Dana's change and names its revision; the form was made before it."""
     signed_in_as(team.dana).post("/pipelines/brief/step/", {"node": "write", "rev": 1, "title": "Dana's"})
