@@ -55,8 +55,10 @@ class Inspector:
     schema_title: str = ""
 
 
-def inspector_of(actor: Actor, editor: Editor, where: str) -> Inspector:
-    """Return the form of the step at a dotted place; NotFound when there is none."""
+def inspector_of(actor: Actor, editor: Editor, where: str, posted: Posted | None = None) -> Inspector:
+    """Return the form of the step at a dotted place, or as it was `posted` by a button of its rows; NotFound when there
+    is no such step.
+    """
     card = editor.card(where)
     if card is None:
         raise NotFound(f"There is no step {where[:80]!r} in this draft any more.")
@@ -67,6 +69,8 @@ def inspector_of(actor: Actor, editor: Editor, where: str) -> Inspector:
     dress = _Dresser(choices_of(actor), place, titles, editor.problems)
     record = _record(place, subject)
     kind, config = place.node.kind, place.node.config
+    if posted is not None:
+        raw = _typed(record, raw, posted)
     sections = [
         Section(plan.title, [dress(_called(kind, one)) for one in forms.shown(record, names, raw, LABELS)], plan.open)
         for plan in plan_of(kind)
@@ -80,7 +84,7 @@ def inspector_of(actor: Actor, editor: Editor, where: str) -> Inspector:
         policy=policy.sentence(place.node, card.safe),
         problems=[problem for problem in editor.problems if problem.node == where],
         title=raw.get("title", ""),
-        schema=schema,
+        schema=schema if posted is None else schema_fields.typed(posted, SCHEMA),
         schema_title=words,
     )
 
@@ -96,11 +100,7 @@ def save(actor: Actor, draft: Draft, where: str, posted: Posted, rev: int, op_id
     kind = Kind(old["kind"])
     document = drafts.parsed_or_invalid(draft.document)
     place = next(one for one in places(document) if one.name == where)
-    node = forms.read(_record(place, Subject(document, library_of(actor, document))), old, posted)
-    if "title" in posted:
-        node["title"] = posted["title"][0].strip()
-        if not node["title"]:
-            del node["title"]
+    node = _typed(_record(place, Subject(document, library_of(actor, document))), old, posted)
     ops: list[Raw] = []
     if any(key.startswith(f"{SCHEMA}-") for key in posted):
         schema = _read_schema(posted)
@@ -114,6 +114,18 @@ def save(actor: Actor, draft: Draft, where: str, posted: Posted, rev: int, op_id
     if not ops:
         return draft
     return drafts.change(actor, draft.pipeline, drafts.Edit(rev, op_id, ops, merge=True))
+
+
+def is_to_be_shown_again(posted: Posted) -> bool:
+    """Say whether the form was sent by a button of its rows, which saves nothing."""
+    return schema_fields.was_changed(posted, SCHEMA)
+
+
+def _typed(record: Record, old: Raw, posted: Posted) -> Raw:
+    node = forms.read(record, old, posted)
+    if "title" in posted:
+        _put(node, "title", posted["title"][0].strip() or None)
+    return node
 
 
 def raw_step(draft: Draft, place: str) -> Raw:

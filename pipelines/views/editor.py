@@ -29,7 +29,11 @@ def editor(request: HttpRequest, slug: str, outline: bool = False) -> HttpRespon
     """The draft as a picture, or as a list; `?node=` opens a step's form beside it."""
     actor = actor_of(request)
     shown = view.editor_of(actor, slug)
-    context = _of_step(actor, shown, request.GET.get("node", "")) | {"back": "outline" if outline else "canvas"}
+    return _page(request, shown, _of_step(actor, shown, request.GET.get("node", "")), outline)
+
+
+def _page(request: HttpRequest, shown: view.Editor, context: Answer, outline: bool = False) -> HttpResponse:
+    context |= {"back": "outline" if outline else "canvas"}
     context |= {"copied": request.session.get(plain.COPIED)} | _opened_from(request)
     is_large = len(shown.cards) > LARGE
     if outline or not is_large:
@@ -48,9 +52,14 @@ def step(request: HttpRequest, slug: str) -> HttpResponse:
     """One step's form, or the pipeline's own where no step is named; a POST changes it. Also without a script."""
     actor = actor_of(request)
     if request.method == "GET":
-        context = _of_step(actor, view.editor_of(actor, slug), request.GET.get("node", ""))
+        shown = view.editor_of(actor, slug)
+        context = _of_step(actor, shown, request.GET.get("node", ""))
+        if not _is_fragment(request):  # a link of a form that was shown again
+            return _page(request, shown, context)
         return render(request, "pipelines/_inspector.html", context | _opened_from(request))
     place, rev = request.POST.get("node", ""), _rev(request.POST.get("rev", ""))
+    if not _is_fragment(request) and inspector.is_to_be_shown_again(dict(request.POST.lists())):
+        return _with_rows(request, actor, slug, place, rev)
     try:
         draft = get(Pipeline.objects.select_related("draft__pipeline__workspace"), actor, slug=slug).draft
         op_id = request.POST.get("op_id", "")[:64] or new_id().hex
@@ -66,6 +75,13 @@ def step(request: HttpRequest, slug: str) -> HttpResponse:
     if not _is_fragment(request):
         return plain.back(request, slug, place)
     return _answer(request, actor, slug, rev, inspected=place, saved=draft.revision)
+
+
+def _with_rows(request: HttpRequest, actor: Actor, slug: str, place: str, rev: int) -> HttpResponse:
+    """Show a step's form as it was sent, after the button of its rows; it still knows what it was made from."""
+    shown = view.editor_of(actor, slug)
+    form = inspector.inspector_of(actor, shown, place, dict(request.POST.lists()))
+    return _page(request, shown, _of_step(actor, shown, place) | {"step": form, "made_from": rev})
 
 
 def _of_step(actor: Actor, shown: view.Editor, place: str) -> Answer:

@@ -109,6 +109,26 @@ def test_without_script_a_refused_form_is_a_page_that_says_why(team: Team, pipel
     assert Draft.objects.get().revision == 2
 
 
+def test_without_script_a_button_of_the_rows_shows_the_form_again_and_saves_nothing(
+    team: Team, pipeline: Pipeline
+) -> None:
+    signed_in_as(team.dana).post("/pipelines/brief/step/", {"node": "start", "rev": 1, "title": "Dana's"})
+    row = {"schema-row": "0", "schema-0-name": "topic", "schema-0-type": "string"}
+    posted = {"node": "write", "rev": 1, "title": "Half typed", **row, "schema-do": "add"}
+    alice = signed_in_as(team.alice)
+    answer = alice.post("/pipelines/brief/step/", posted)
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert "<main" in page
+    assert 'name="title" value="Half typed"' in page
+    assert 'name="schema-0-name" value="topic"' in page
+    assert 'name="schema-1-name" value=""' in page
+    assert 'name="node" value="write"><input type="hidden" name="rev" value="1">' in page
+    assert Draft.objects.get().revision == 2
+    assert "<main" in alice.get("/pipelines/brief/step/?node=write").content.decode(), "its links lead to pages"
+    assert signed_in_as(team.charlie).post("/pipelines/brief/step/", posted).status_code == 404
+
+
 def test_a_form_that_stayed_open_overwrites_nothing_though_its_page_is_new(team: Team, pipeline: Pipeline) -> None:
     """The page has heard of Dana's change and names its revision; the form was made before it."""
     signed_in_as(team.dana).post("/pipelines/brief/step/", {"node": "write", "rev": 1, "title": "Dana's"})
