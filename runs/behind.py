@@ -1,14 +1,26 @@
-"""Which runs are behind a figure of the cost pages, and the address where they are listed."""
+"""What the cost pages call things, which runs are behind a figure, and the address where they are listed."""
 
 import datetime as dt
 
 from django.urls import reverse
 
 from accounts.models import Workspace
-from runs.spending import charged, counts, waste
+from pipelines.models import Pipeline
+from runs.spending import ask, charged, counts, waste
 from runs.spending.filters import NONE, Filters
 
 NOBODYS = {"agent": "no agent", "tag": "no tag", "person": "nobody", "step": "no step", "pipeline": "no pipeline"}
+
+
+def names_of(workspace: Workspace) -> dict[str, str]:
+    """Return what the pages call pipelines, by slug. One query."""
+    return dict(Pipeline.objects.filter(workspace=workspace).values_list("slug", "name"))
+
+
+def costs_by(workspace: Workspace, filters: Filters) -> dict[str | None, int | None]:
+    """Return the micro-dollars of each value of the filters' dimension, None where no price is known. One query."""
+    lines = ask(filters.asking(workspace, filters.by, with_total=False)).lines
+    return {key[0]: one.cost for key, one in lines.items()}
 
 
 def href(filters: Filters, figure: str = "cost", **more: str) -> str:

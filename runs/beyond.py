@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 from accounts.errors import Invalid
 from accounts.models import Workspace
-from pipelines.models import Pipeline
-from runs.behind import href
+from runs.behind import costs_by, href, names_of
 from runs.dashboards import Name, name_of, ranked
-from runs.spending import ask
 from runs.spending.filters import Filters
 from runs.stacks import LISTED, columns_of
 
@@ -40,20 +38,15 @@ def beyond(workspace: Workspace, filters: Filters, at: str, page: int, most: int
     Raise Invalid for a day that no column begins with. Three queries.
     """
     days = _column(filters, at) if at else filters
-    hidden = ranked(_costs(workspace, filters))[LISTED:]
-    spent = _costs(workspace, days)
+    hidden = ranked(costs_by(workspace, filters))[LISTED:]
+    spent = costs_by(workspace, days)
     found = ranked({value: spent[value] for value in hidden if spent.get(value, 0) != 0})
-    names = dict(Pipeline.objects.filter(workspace=workspace).values_list("slug", "name"))
+    names = names_of(workspace)
     lines = [
         Line(name_of(filters, value, names), spent[value], href(days.keeping(filters.by, value)))
         for value in found[most * (page - 1) : most * page]
     ]
     return Beyond(days, sum(spent[value] or 0 for value in found), len(found), lines, len(found) > most * page)
-
-
-def _costs(workspace: Workspace, filters: Filters) -> dict[str | None, int | None]:
-    lines = ask(filters.asking(workspace, filters.by, with_total=False)).lines
-    return {key[0]: one.cost for key, one in lines.items()}
 
 
 def _column(filters: Filters, at: str) -> Filters:

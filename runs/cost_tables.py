@@ -10,6 +10,7 @@ from pipelines.graph.model import Json
 from pipelines.graph.money import dollars
 from runs import dashboards, drilling, losses, speeds, unusual
 from runs import reasons as why
+from runs.behind import costs_by
 from runs.spending import ask, latency, movers, waste
 from runs.spending.filters import Filters
 from runs.spending.rise import FACTORS
@@ -34,10 +35,7 @@ def forecast(workspace: Workspace, filters: Filters, now: dt.datetime, given: Ma
 
 
 def moved(workspace: Workspace, filters: Filters, now: dt.datetime, given: Mapping[str, str]) -> Table:
-    now_and_before = [
-        {key[0]: one.cost for key, one in ask(one.asking(workspace, filters.by, with_total=False)).lines.items()}
-        for one in (filters, filters.before())
-    ]
+    now_and_before = [costs_by(workspace, one) for one in (filters, filters.before())]
     rows = [
         (one.name, dollars(one.now), dollars(one.before), dollars(one.change)) for one in movers.movers(*now_and_before)
     ]

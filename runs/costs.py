@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from accounts.models import Workspace
-from pipelines.models import Budget, Pipeline
+from pipelines.models import Budget
+from runs.behind import names_of
 from runs.models import BudgetCounter
 from runs.spending import Question, Spending, ask
 from runs.spending import by_hour as spent_by_hour
@@ -80,7 +81,7 @@ def between(workspace: Workspace, since: dt.datetime, until: dt.datetime) -> Spe
 def by_pipeline(workspace: Workspace, since: dt.datetime, until: dt.datetime) -> list[tuple[str, int]]:
     """Return the names of pipelines and what they cost between two moments, the dearest first."""
     question = Question(workspace, ("pipeline",), since, until, zoneinfo.ZoneInfo(workspace.zone), with_total=False)
-    names = dict(Pipeline.objects.filter(workspace=workspace).values_list("slug", "name"))
+    names = names_of(workspace)
     return [(names.get(slug or "", slug or ""), one.cost) for (slug,), one in ask(question).lines.items() if one.cost]
 
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounts.models import Workspace
 from pipelines.models import Pipeline
 from runs import losses, reasons
-from runs.behind import NOBODYS, begun, beyond_href, href, of_results
+from runs.behind import NOBODYS, begun, beyond_href, href, names_of, of_results
 from runs.costs import Cap, Period, caps
 from runs.snapshot import one_snapshot
 from runs.spending import Key, Spending, ask, chargeback, counts, latency, waste
@@ -200,7 +200,7 @@ def _board(workspace: Workspace, filters: Filters, now: dt.datetime) -> Board:
     by_day = ask(filters.asking(workspace, filters.by, "day"))
     earlier = ask(against.asking(workspace, filters.by))
     by_place = ask(filters.asking(workspace, *waste.BY, with_total=False)).lines
-    names = _names(workspace)
+    names = names_of(workspace)
     month = _month_by_day(workspace, filters, now)
     rows, gone = _rows(
         filters, by_day.lines, ask(filters.asking(workspace, filters.by, with_total=False)).lines, earlier.lines, names
@@ -289,10 +289,6 @@ def results(workspace: Workspace, filters: Filters) -> Results:
         cancelled=runs("cancelled"),
         capped=sum(one.capped for one in found.values()),
     )
-
-
-def _names(workspace: Workspace) -> dict[str, str]:
-    return dict(Pipeline.objects.filter(workspace=workspace).values_list("slug", "name"))
 
 
 def _rows(

@@ -7,9 +7,8 @@ from uuid import UUID
 
 from accounts.errors import Invalid
 from accounts.models import Workspace
-from pipelines.models import Pipeline
 from runs import losses
-from runs.behind import NOBODYS, begun, href
+from runs.behind import NOBODYS, begun, href, names_of
 from runs.models import Run
 from runs.spending import Question, Spending, ask, chargeback, charged, drill, waste
 from runs.spending.filters import MOST_DAYS, NONE, Filters, values_of
@@ -173,7 +172,7 @@ def _over(filters: Filters, given: Mapping[str, str]) -> dt.date:
 def _kinds(workspace: Workspace, filters: Filters) -> Found:
     """Return the kinds of waste: what nothing read has no address for several steps, so each has its own."""
     by_place = ask(filters.asking(workspace, *waste.BY, with_total=False)).lines
-    names = dict(Pipeline.objects.filter(workspace=workspace).values_list("slug", "name"))
+    names = names_of(workspace)
     found = losses.losses(workspace, filters, by_place, names)
     kinds: list[tuple[str, int, str]] = []
     for loss in found:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accounts.models import Workspace
-from pipelines.models import Pipeline
-from runs.behind import NOBODYS, href
+from runs.behind import NOBODYS, href, names_of
 from runs.spending import Spending, ask
 from runs.spending.filters import Filters
 from runs.spending.rise import Factor, Kind, Spent, Work, by_kind, rise
@@ -50,7 +49,7 @@ def lines(workspace: Workspace, filters: Filters) -> list[Line]:
     if not periods:
         return []
     before, now = periods
-    names = dict(Pipeline.objects.filter(workspace=workspace).values_list("slug", "name"))
+    names = names_of(workspace)
     found = [
         _line((against, before), (filters, now), kind, parts, names) for kind, parts in by_kind(before, now).items()
     ]

@@ -9,6 +9,7 @@ from django.urls import reverse
 from accounts.errors import Invalid
 from accounts.models import Workspace
 from pipelines.models import Pipeline
+from runs.behind import names_of
 from runs.models import Run
 from runs.spending import latency
 from runs.spending.durations import PEOPLE, RUN, WORK
@@ -79,7 +80,7 @@ class Behind:
 
 def speeds(workspace: Workspace, filters: Filters) -> Speeds:
     """Return the runs and steps that ended in the period, the slowest first. Two queries."""
-    names = dict(Pipeline.objects.filter(workspace=workspace).values_list("slug", "name"))
+    names = names_of(workspace)
     pipelines = [value for value in filters.only.get("pipeline", ()) if value]
     found = latency.places(workspace, filters.first, filters.last, pipelines)
     found.sort(key=lambda place: (-(place.work.p95 or 0), -(place.people.p95 or 0), place.pipeline, place.node))

@@ -173,6 +173,21 @@ def test_each_reason_of_a_change_is_the_sum_of_pipelines_and_models(
         assert summed(browser, inner) == (number, number), inner
 
 
+def test_reasons_and_values_not_listed_are_of_one_workspace_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beyond, "LISTED", 0)
+    a_workload(world)
+    month = f"from={timezone.now().date() - dt.timedelta(days=20)}&to={timezone.now().date()}"
+    for place in ("/costs/reasons/", "/costs/beyond/", "/api/v1/costs/reasons"):
+        ours, theirs = (
+            signed_in_as(user).get(f"{place}?{month}&workspace=acme").content.decode()
+            for user in (world.team.carol, world.team.charlie)
+        )
+        name = world.pipeline.slug if "api" in place else world.pipeline.name
+        assert (name in ours, name in theirs) == (True, False), place
+
+
 def test_what_is_no_number_of_the_pages_is_refused(world: World) -> None:
     browser = signed_in_as(world.team.carol)
     for query in ("figure=charged&over=never", "figure=charged&over=2999-01-01", "figure=charged&share=a%00b"):
