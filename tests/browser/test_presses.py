@@ -55,6 +55,16 @@ def test_one_run_is_started_from_another(open_page: OpenPage, world: World, addr
     assert Run.objects.filter(forked_from=world.run).count() == 1
 
 
+def test_one_run_is_started_from_the_form(open_page: OpenPage, world: World) -> None:
+    page = open_page(f"/pipelines/{world.pipeline.slug}/run/?sample", world.team.alice)
+    before = Run.objects.count()
+    held = hold(page, "**/run/**")
+    press_twice(page, "Run", held)
+    page.wait_for_url("**/runs/**")
+    assert len(posts(held)) == 1
+    assert Run.objects.count() == before + 1
+
+
 def test_one_version_is_published(open_canvas: Open) -> None:
     canvas = open_canvas()
     canvas.page.goto(f"{canvas.page.url}publish/")

@@ -251,13 +251,6 @@ def test_the_theme_switch_needs_no_page_load_and_lasts(open_page: Open) -> None:
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
-def test_run_pressed_twice_starts_one_run(open_page: Open, world: World) -> None:
-    page = open_page("/pipelines/{slug}/run/?sample", world.team.alice)
-    page.locator("form[data-once]").evaluate("form => { form.requestSubmit(); form.requestSubmit() }")
-    page.wait_for_url("**/runs/**")
-    assert world.pipeline.workspace.run_set.count() == 2
-
-
 def test_everything_works_without_script(open_page: Open, world: World) -> None:
     page = open_page("/approvals/", java_script_enabled=False)
     page.locator("a.tx").first.click()
