@@ -19,8 +19,8 @@ test: install-dev assets
 ifdef PYTEST
 	$(RUN) -m pytest $(PYTEST)
 else
-	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not browser"
-	$(RUN) -m pytest -n 2 --dist loadfile -m browser
+	$(RUN) -m tests.twice -n 3 --dist loadfile --no-loadscope-reorder -m "not browser"
+	$(RUN) -m tests.twice -n 2 --dist loadfile -m browser
 endif
 
 # Every figure and fault of docs/faults.md; ONLY="R4 worker-killed" for a part.
