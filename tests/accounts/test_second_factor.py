@@ -1,11 +1,13 @@
 """The second factor: apps, recovery codes, what is asked before a change, the throttle, and where one is required."""
 
+import time
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from allauth.mfa.totp.internal import auth as totp
 from django.core.cache import cache
 from django.core.management import call_command
 from django.test import Client
@@ -21,6 +23,13 @@ JSON = {"Accept": "application/json"}
 pytestmark = pytest.mark.usefixtures("site_addresses")
 
 
+@pytest.fixture(autouse=True)
+def _clock_of_the_codes_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop it: a period that ended between making a code and using it would make it one that holds no more."""
+    now = time.time()
+    monkeypatch.setattr(totp, "time", SimpleNamespace(time=lambda: now))
+
+
 @pytest.fixture
 def team(db: None) -> Team:
     made = a_team()
@@ -33,10 +42,18 @@ def password(client: Client, **more: str) -> Any:
     return client.post("/login/", {"email": "alice@example.com", "password": PASSWORD, **more})
 
 
+def codes_of(secret: str) -> list[str]:
+    """Return the codes that hold now: of the period before, of this one, and of the next; each counts once."""
+    counters = totp.yield_hotp_counters_from_time()
+    return [totp.format_hotp_value(totp.hotp_value(secret, counter)) for counter in counters]
+
+
 def code_of(secret: str, earlier: int = 0) -> str:
-    """Return the code of now; with `earlier` one of the others that hold just now, and count as codes of their own."""
-    counters = list(yield_hotp_counters_from_time())
-    return format_hotp_value(hotp_value(secret, counters[1 - earlier]))
+    return codes_of(secret)[1 - earlier]
+
+
+def wrong_code(secret: str) -> str:
+    return next(code for code in ("000000", "000001", "000002", "000003") if code not in codes_of(secret))
 
 
 def set_up(client: Client) -> str:
@@ -65,7 +82,7 @@ def test_with_an_app_the_password_alone_opens_nothing(team: Team, secret: str) -
     client = Client()
     assert password(client, next="/runs/")["Location"] == "/login/code/"
     assert not inside(client)
-    assert "does not fit" in client.post("/login/code/", {"code": "000000"}).content.decode()
+    assert "does not fit" in client.post("/login/code/", {"code": wrong_code(secret)}).content.decode()
     assert client.post("/login/code/", {"code": code_of(secret)})["Location"] == "/runs/"
     assert inside(client)
     acts = list(team.workspace.auditentry_set.order_by("id").values_list("action", flat=True))
@@ -145,7 +162,7 @@ def test_codes_are_throttled_from_everywhere_together(team: Team, secret: str) -
     for number in range(attempts.MOST):
         client = Client(REMOTE_ADDR=f"192.0.2.{number}")
         password(client)
-        client.post("/login/code/", {"code": "000000"})
+        client.post("/login/code/", {"code": wrong_code(secret)})
     client = Client(REMOTE_ADDR="192.0.2.77")
     assert password(client)["Location"] == "/login/code/"
     assert "Wait 15 minutes" in client.post("/login/code/", {"code": code_of(secret)}).content.decode()
@@ -162,7 +179,7 @@ def test_who_came_in_long_ago_shows_again_who_they_are(team: Team, secret: str) 
     client = signed_in_as(team.alice)
     there = client.get("/account/app/off/")
     assert unquote(there["Location"]) == "/login/again/code/?next=/account/app/off/"
-    wrong = client.post(there["Location"], {"code": "000000"})
+    wrong = client.post(there["Location"], {"code": wrong_code(secret)})
     assert wrong.status_code == 200
     assert wrong.context["form"].errors
     assert "/login/again/?" not in wrong.content.decode(), "a password is no other way"
@@ -198,12 +215,12 @@ def test_the_confirming_password_is_throttled_too(team: Team) -> None:
 def test_failures_of_one_secret_neither_block_nor_forgive_another(team: Team) -> None:
     client = Client()
     password(client)
-    client.get("/account/app/")
+    secret = client.get("/account/app/").context["form"].secret
     for _ in range(attempts.MOST):
-        client.post("/account/app/", {"code": "000000"})
+        client.post("/account/app/", {"code": wrong_code(secret)})
     again = client.post("/login/again/", {"password": PASSWORD, "next": "/account/app/"})
     assert again["Location"] == "/account/app/"
-    assert "Wait 15 minutes" in client.post("/account/app/", {"code": "000000"}).content.decode()
+    assert "Wait 15 minutes" in client.post("/account/app/", {"code": wrong_code(secret)}).content.decode()
 
 
 def test_what_would_sign_in_for_a_person_is_sealed_at_rest(team: Team, secret: str) -> None:
