@@ -3,7 +3,8 @@
 `python -m tests.sink HTTP_PORT SMTP_PORT` (0: any) prints {"http": port, "smtp": port} and then serves:
   anything but /admin  counts as an effect, answered {"ok": true}; /lose counts and hangs up; /fail?status=503 answers
                        so once per idempotency key and then succeeds; /big?bytes=N, /gzip?bytes=N, /redirect?to=URL,
-                       /loop, /wait?seconds=N; /echo?code=N sends headers and target back, spelled in three ways
+                       /loop, /wait?seconds=N; /status?code=N&after=TEXT answers so, with that Retry-After;
+                       /echo?code=N sends headers and target back, spelled in three ways
   GET  /admin/effects  [{"method", "path", "headers", "body", "key"}]   ·   GET /admin/mails  [{"to", "id", "text"}]
   POST /admin/reset
 Mail to refuse@… is refused with 550, to later@… with 451; mail to silent@… is counted and never acknowledged;
@@ -99,7 +100,8 @@ class Sink:
                 spelled = {"url": quote(said, safe=""), "base64": base64.b64encode(said.encode()).decode()}
                 return Response.of(spelled | {"raw": said}, int(request.query.get("code", 200)))
             case "/status":
-                return Response.of({"status": request.query["code"]}, int(request.query["code"]))
+                after = {"Retry_After": request.query["after"]} if "after" in request.query else {}
+                return Response.of({"status": request.query["code"]}, int(request.query["code"]), **after)
         return Response.of({"ok": True})
 
     async def _smtp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -135,7 +135,7 @@ def _settled_otherwise(calls: Calls, wish: Wish, payload: _Payload, earlier: Ear
         return None
     answer = calls.start.outcomes.get(last.key)
     if answer is None:
-        raise _unknown(wish, payload, last.key)
+        raise _unknown(wish, payload, last.key, (last.error or {}).get("code", ""))
     if answer.get("decision") == "use":
         return {"output": answer.get("output")}
     return None
@@ -172,15 +172,23 @@ def _after_loss(calls: Calls, wish: Wish, payload: _Payload, lost: AnswerLost) -
     """Return the failure to retry where a repeated call is recognised; else a person must say what happened."""
     if wish.spec.delivery_of(payload.args) is not Delivery.NEITHER:
         return lost
-    return _unknown(wish, payload, calls.journal.newest_key(calls.start.path, calls.start.attempt))
+    call = calls.journal.newest_key(calls.start.path, calls.start.attempt)
+    return _unknown(wish, payload, call, lost.error.code)
 
 
-def _unknown(wish: Wish, payload: _Payload, call: str) -> Blocked:
+def _unknown(wish: Wish, payload: _Payload, call: str, code: str) -> Blocked:
+    """Return the question what came of a call; `code` is of the error that left it open, "" where a worker went.
+
+    What the other side said is left out: a person should look there, not believe it.
+    """
+    status = code.removeprefix("http_")
+    answered = f"the answer was {status}, which does not say that nothing was done" if status != code else ""
     return Blocked(
         "outcome_unknown",
         gates.payload(wish.spec, payload.args),
         f"Did this happen? {tools.title(wish.spec, payload.args)}",
-        "The call was sent, but no answer came back. It is not sent again until somebody says whether it happened.",
+        f"The call was sent, but {answered or 'no answer came back'}. It is not sent again until somebody says whether "
+        "it happened.",
         call=call,
     )
 

@@ -26,7 +26,8 @@ class Failure(Exception):
 
 
 class AnswerLost(Failure):
-    """No answer came, but the other side may have acted or charged: the call counts as unfinished."""
+    """No answer came, or none that says what was done; the other side may have acted or charged: the call counts as
+    unfinished."""
 
     is_lost = True
 

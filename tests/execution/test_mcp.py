@@ -87,6 +87,34 @@ async def garbage(send: Send) -> None:
     await answered(send, 200, b"<html>hello</html>")
 
 
+async def taken(send: Send) -> None:
+    await answered(send, 202, b"")
+
+
+async def led_on(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 303, "headers": [(b"location", b"/elsewhere")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def breaking_at(question: int) -> Any:
+    """Return the fault that the server breaks at this question of a session: 2 lists the tools, 3 is the call."""
+
+    async def fault(send: Send) -> None:
+        error = {"code": -32603, "message": "Internal server error"}
+        await answered(send, 200, json.dumps({"jsonrpc": "2.0", "id": question, "error": error}).encode())
+
+    return fault
+
+
+def with_status(status: int, after: str = "") -> Any:
+    async def fault(send: Send) -> None:
+        headers = [(b"content-type", b"text/plain"), *([(b"retry-after", after.encode())] if after else [])]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"sorry"})
+
+    return fault
+
+
 # One call
 
 
@@ -214,9 +242,20 @@ async def test_a_server_that_is_away_is_transient(spec: ToolSpec) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"), [(hang_up, "connection_lost"), (flood, "too_large"), (garbage, "malformed_answer")]
+    ("fault", "code"),
+    [
+        (hang_up, "connection_lost"),
+        (flood, "too_large"),
+        (garbage, "malformed_answer"),
+        (taken, "malformed_answer"),
+        (led_on, "malformed_answer"),
+        (breaking_at(3), "mcp_failed"),
+        (with_status(500), "http_500"),
+        (with_status(502), "http_502"),
+        (with_status(503), "http_503"),
+    ],
 )
-async def test_an_answer_that_breaks_off_after_the_call_leaves_it_open_whether_it_happened(
+async def test_an_answer_that_does_not_say_what_came_of_the_call_leaves_it_open_whether_it_happened(
     server: McpServer, spec: ToolSpec, fault: Any, code: str
 ) -> None:
     server.faults["tools/call"] = fault
@@ -227,7 +266,44 @@ async def test_an_answer_that_breaks_off_after_the_call_leaves_it_open_whether_i
     assert isinstance(failure, AnswerLost)
 
 
-@pytest.mark.parametrize("fault", [hang_up, flood, garbage])
+@pytest.mark.parametrize("fault", [with_status(400), with_status(404), with_status(501), with_status(503, "5")])
+async def test_a_call_that_a_server_refused_was_not_made(server: McpServer, spec: ToolSpec, fault: Any) -> None:
+    server.faults["tools/call"] = fault
+
+    failure = await failing(at(server), spec)
+
+    assert failure.error.cls is ErrorClass.TOOL_ERROR
+    assert not isinstance(failure, AnswerLost)
+
+
+@pytest.mark.parametrize(
+    ("effect", "delivery", "lost"),
+    [("irreversible", "keyed", True), ("reversible", "idempotent", True), ("none", "neither", False)],
+)
+async def test_a_call_that_may_be_made_again_is_tried_again_when_the_server_fails(
+    server: McpServer, spec: ToolSpec, effect: str, delivery: str, lost: bool
+) -> None:
+    server.faults["tools/call"] = with_status(502)
+    said = replace(spec, effect=Effect(effect), delivery=Delivery(delivery))
+
+    failure = await failing(at(server), said)
+
+    assert failure.error.cls is ErrorClass.TRANSIENT
+    assert isinstance(failure, AnswerLost) is lost
+
+
+@pytest.mark.parametrize("fault", [with_status(503), with_status(429, "5"), breaking_at(2)])
+async def test_a_server_that_fails_before_the_call_is_transient(server: McpServer, spec: ToolSpec, fault: Any) -> None:
+    server.faults["tools/list"] = fault
+
+    failure = await failing(at(server), spec)
+
+    assert failure.error.cls is ErrorClass.TRANSIENT
+    assert not isinstance(failure, AnswerLost)
+    assert server.calls == []
+
+
+@pytest.mark.parametrize("fault", [hang_up, flood, garbage, with_status(500), breaking_at(2)])
 async def test_before_the_call_nothing_is_in_doubt(server: McpServer, spec: ToolSpec, fault: Any) -> None:
     server.faults["tools/list"] = fault
 

@@ -65,10 +65,56 @@ async def test_an_answer_of_400_or_more_is_a_failure(sink: Sink, status: int, cl
     assert (error.cls, error.code) == (cls, f"http_{status}")
 
 
-async def test_an_unkeyed_post_that_failed_is_not_offered_for_a_retry(sink: Sink) -> None:
-    error = await error_of(approved("http.request@1", {"method": "POST", "url": f"{sink.url}/status?code=503"}))
+@pytest.mark.parametrize("said", ["400", "404", "408", "409", "429", "501", "505", "511", "503&after=2"])
+async def test_a_post_that_was_refused_was_not_done_and_is_not_offered_for_a_retry(sink: Sink, said: str) -> None:
+    step = approved("http.request@1", {"method": "POST", "url": f"{sink.url}/status?code={said}"})
 
-    assert error.cls is ErrorClass.TOOL_ERROR
+    error = await error_of(step)
+
+    assert (error.cls, error.code) == (ErrorClass.TOOL_ERROR, f"http_{said[:3]}")
+    assert (error.lost, error.maybe_done, step.outcomes[0].lost) == (False, False, False)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 507, 520])
+async def test_an_unkeyed_post_whose_answer_leaves_open_whether_it_was_done_waits_for_a_person(
+    sink: Sink, status: int
+) -> None:
+    step = approved("http.request@1", {"method": "POST", "url": f"{sink.url}/status?code={status}"})
+
+    fact = await carry_out(step)
+
+    assert isinstance(fact, StepBlocked)
+    assert (fact.kind, fact.call, fact.maybe_done) == ("outcome_unknown", "send@1/1", True)
+    assert str(status) in fact.why
+    assert step.outcomes[0].lost
+
+    again = await carry_out(step.again())
+
+    assert isinstance(again, StepBlocked)
+    assert again.why == fact.why
+    assert len(sink.effects) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "lost"), [("500", True), ("502", True), ("503", True), ("503&after=2", False), ("429", False)]
+)
+async def test_a_keyed_post_may_be_sent_again_whether_or_not_it_was_done(sink: Sink, said: str, lost: bool) -> None:
+    args = {"method": "POST", "url": f"{sink.url}/status?code={said}", "idempotency_header": "Idempotency-Key"}
+    step = approved("http.request@1", args)
+
+    error = await error_of(step)
+    assert (error.cls, error.lost, error.maybe_done) == (ErrorClass.TRANSIENT, lost, lost)
+    await error_of(step.again(attempt=2))
+
+    assert {effect["key"] for effect in sink.effects} == {"run-1/send/1"}
+    assert len(sink.effects) == 2
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 503, 504])
+async def test_reading_is_tried_again_after_whatever_failed_at_the_server(sink: Sink, status: int) -> None:
+    error = await error_of(a_tool_step("http.request@1", {"method": "GET", "url": f"{sink.url}/status?code={status}"}))
+
+    assert (error.cls, error.lost, error.maybe_done) == (ErrorClass.TRANSIENT, False, False)
 
 
 async def test_reading_follows_redirects_and_drops_what_could_be_a_credential(sink: Sink) -> None:

@@ -17,19 +17,23 @@ import httpx2
 
 from accounts import secrets
 from pipelines.graph.model import Json
-from pipelines.graph.tools import ToolSpec
+from pipelines.graph.tools import Delivery, Effect, ToolSpec
 from pipelines.library import mcp as library
 from runs.engine.facts import ErrorClass
 from runs.execution.egress import connection_guard
 from runs.execution.failures import AnswerLost, Failure, config
 from runs.execution.mcp.wire import Wire
+from runs.execution.statuses import Refusal, failure_of
 
 MOST_PAGES = 20
 MOST_SAID = 500
 PROBE_SECONDS = 10.0
 KEY = "baton/idempotency-key"
-# Codes that the client makes up itself for an answer it could not read, or that never came.
-_UNREADABLE = frozenset({-32700, -32000, -32001})
+# Codes that the client makes up for an answer that it could not read, or that never came. -32600 may be a server's own
+# word too, but one that speaks the protocol says it with a status of 400.
+_UNREADABLE = frozenset({-32700, -32600, -32000, -32001})
+# JSON-RPC's internal error, and how the protocol's older library spells it: what was done before it, nobody says.
+_BROKE = frozenset({-32603, 0})
 Answer = TypeVar("Answer")
 
 
@@ -52,6 +56,19 @@ class _Sdk:
     refusal: type[Exception]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """What a call would change, and whether it may be sent again."""
+
+    changes: bool = False
+    repeatable: bool = True
+
+    @classmethod
+    def of(cls, spec: ToolSpec, args: Mapping[str, Json]) -> "_Sending":
+        changes = spec.effect_of(args) is not Effect.NONE
+        return cls(changes, not changes or spec.delivery_of(args) is not Delivery.NEITHER)
+
+
 async def offered(server: Server) -> list[dict[str, Json]]:
     """Return what a server says of its tools, in its own words; raise a Failure. The caller bounds the time."""
     return await _in_session(server, lambda session: session.offered())
@@ -61,7 +78,7 @@ async def call(server: Server, spec: ToolSpec, args: Mapping[str, Json], key: st
     """Return {"text", "structured"?} of one call, made only if the tool is still what was registered.
 
     Raise a config Failure `tool_changed` or `tool_gone`, a `tool_error` when the tool failed or the server refused,
-    a transient one when nothing was sent, and AnswerLost when it was and no readable answer came.
+    a transient one when nothing was sent, and AnswerLost when it was and no answer came that says what was done.
     """
 
     async def work(session: Any) -> Json:
@@ -77,17 +94,19 @@ async def call(server: Server, spec: ToolSpec, args: Mapping[str, Json], key: st
         result = await session.call_tool(spec.remote, dict(args), meta={KEY: key})
         return _read(result, spec, server)
 
-    return await _in_session(server, work)
+    return await _in_session(server, work, _Sending.of(spec, args))
 
 
-async def _in_session(server: Server, work: Callable[[Any], Awaitable[Answer]]) -> Answer:
+async def _in_session(
+    server: Server, work: Callable[[Any], Awaitable[Answer]], sending: _Sending = _Sending()
+) -> Answer:
     sdk = await _loaded()
     wire = Wire(connection_guard(server.base_url, server.trusted_address), server.name)
     try:
         async with _session(sdk, server, wire) as session:
             return await work(session)
     except Exception as error:
-        raise _failure_of(error, wire, server, sdk) from error
+        raise _failure_of(error, wire, sdk, server, sending) from error
     finally:
         await wire.aclose()
 
@@ -141,20 +160,24 @@ def _redacted(text: str, server: Server) -> str:
     return secrets.redact(text, [server.secret]) if len(server.secret) >= secrets.SHORTEST else text
 
 
-def _failure_of(error: Exception, wire: Wire, server: Server, sdk: _Sdk) -> Failure:
+def _failure_of(error: Exception, wire: Wire, sdk: _Sdk, server: Server, sending: _Sending) -> Failure:
     """Return our failure for what a session raised; the wire's own memory comes before the client's words."""
     leaves = _leaves(error)
     if (ours := next((leaf for leaf in leaves if isinstance(leaf, Failure)), wire.failure)) is not None:
         return ours
     words = _redacted(library.clean(str(leaves[0])), server)[:MOST_SAID]
     if wire.status >= 400:
-        return Failure(ErrorClass.TOOL_ERROR, f"http_{wire.status}", f"{server.name} answered {wire.status}: {words}")
-    if isinstance(leaves[0], sdk.refusal) and getattr(leaves[0], "code", 0) not in _UNREADABLE:
-        return Failure(ErrorClass.TOOL_ERROR, "mcp_refused", f"{server.name} refused: {words}")
-    message = f"{server.name} sent no answer that can be read: {words}"
-    if wire.called:
-        return AnswerLost(ErrorClass.TOOL_ERROR, "malformed_answer", message)
-    return Failure(ErrorClass.TOOL_ERROR, "malformed_answer", message)
+        refusal = Refusal(wire.status, f"{server.name} answered {wire.status}: {words}", wire.retry_after)
+        repeatable = sending.repeatable or not wire.called
+        return failure_of(refusal, changes=wire.called and sending.changes, repeatable=repeatable)
+    unsaid = AnswerLost if wire.called else Failure
+    code = getattr(leaves[0], "code", 0) if isinstance(leaves[0], sdk.refusal) else None
+    if code in _BROKE:
+        return unsaid(ErrorClass.TRANSIENT, "mcp_failed", f"{server.name} broke: {words}")
+    if code is None or code in _UNREADABLE:
+        message = f"{server.name} sent no answer that can be read: {words}"
+        return unsaid(ErrorClass.TOOL_ERROR, "malformed_answer", message)
+    return Failure(ErrorClass.TOOL_ERROR, "mcp_refused", f"{server.name} refused: {words}")
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

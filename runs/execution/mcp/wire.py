@@ -16,6 +16,7 @@ from runs.engine.facts import ErrorClass
 from runs.execution.egress import Guard
 from runs.execution.failures import AnswerLost, Failure, transient
 from runs.execution.fetch import CONNECT_SECONDS, MAX_BYTES, session_for
+from runs.execution.statuses import seconds_after
 
 MOST_REQUESTS = 60
 GOODBYE_SECONDS = 2.0
@@ -28,7 +29,8 @@ _DROPPED = {"content-encoding", "content-length", "transfer-encoding"}
 class Wire(httpx2.AsyncBaseTransport):
     """Sends one session's requests. `failure` is the first thing that went wrong, `called` that the call is out.
 
-    `status` is what the call was answered with; `bytes_left` counts over all answers of the session.
+    `status` is what the newest question was answered with, and `retry_after` when it may be asked again; `bytes_left`
+    counts over all answers of the session.
     """
 
     guard: Guard
@@ -36,6 +38,7 @@ class Wire(httpx2.AsyncBaseTransport):
     failure: Failure | None = None
     called: bool = False
     status: int = 200
+    retry_after: float | None = None
     requests: int = 0
     bytes_left: int = MAX_BYTES
     session: aiohttp.ClientSession | None = None
@@ -51,8 +54,8 @@ class Wire(httpx2.AsyncBaseTransport):
         body = await request.aread()
         is_call = _method_of(body) == CALL
         response = await self._sent(request, body, is_call=is_call)
-        if is_call:
-            self.status = response.status
+        if request.method == "POST":  # a goodbye's answer says nothing of what was asked before
+            self.status, self.retry_after = response.status, seconds_after(response.headers.get("Retry-After", ""))
         headers = [(name, value) for name, value in response.headers.items() if name.lower() not in _DROPPED]
         return httpx2.Response(response.status, headers=headers, stream=_Body(self, response), request=request)
 

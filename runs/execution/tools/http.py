@@ -1,4 +1,7 @@
-"""http.request@1: one guarded exchange. Answers of 400 and more are failures, so that a refused post is no success."""
+"""http.request@1: one guarded exchange. Answers of 400 and more are failures, so that a refused post is no success.
+
+What such an answer says of a request that changes something is `statuses`' to tell.
+"""
 
 import json
 from collections.abc import Mapping
@@ -8,20 +11,21 @@ from pipelines.graph.tools import names_another_method
 from runs.engine.facts import ErrorClass
 from runs.execution.context import ToolCall
 from runs.execution.egress import tool_guard
-from runs.execution.failures import Failure, transient
+from runs.execution.failures import Failure
 from runs.execution.fetch import Answer, Exchange, fetch
+from runs.execution.statuses import Refusal, failure_of, seconds_after
 from runs.execution.tools import secret_headers
 from runs.execution.tools.secret_headers import without
 
 SAFE = ("GET", "HEAD")
-_RETRYABLE = {408, 425, 429, 500, 502, 503, 504}
 _MOST_SHOWN = 500
 
 
 async def request(args: Mapping[str, Json], call: ToolCall) -> Json:
     """Return {status, headers, json or text}; only reading follows redirects.
 
-    Raise a transient Failure for an answer that asks to come again, where the call may be repeated.
+    Raise a transient Failure for an answer that asks to come again, where the call may be repeated, and AnswerLost for
+    one that does not say whether a call that changes something was done.
     """
     method = str(args["method"]).upper()
     reads = method in SAFE and not names_another_method(args)
@@ -33,7 +37,7 @@ async def request(args: Mapping[str, Json], call: ToolCall) -> Json:
     exchange = Exchange(method, str(args["url"]), {**headers, **secret}, body, follow=reads)
     answer = without(await fetch(tool_guard(call.egress), exchange), secret.values())
     if answer.status >= 400:
-        raise _refused(method, answer, repeatable=reads or bool(named))
+        raise failure_of(_refusal(method, answer), changes=not reads, repeatable=reads or bool(named))
     return _result(answer)
 
 
@@ -69,14 +73,7 @@ def _charset(answer: Answer) -> str:
     return "latin-1" if named.split(";")[0].strip(" \"'") in ("latin-1", "iso-8859-1") else "utf-8"
 
 
-def _refused(method: str, answer: Answer, *, repeatable: bool) -> Failure:
+def _refusal(method: str, answer: Answer) -> Refusal:
     said = answer.body[:_MOST_SHOWN].decode("utf-8", "replace").strip()
     message = f"{method} {answer.url} answered {answer.status}{': ' + said if said else '.'}"
-    if repeatable and answer.status in _RETRYABLE:
-        return transient(f"http_{answer.status}", message, _retry_after(answer))
-    return Failure(ErrorClass.TOOL_ERROR, f"http_{answer.status}", message)
-
-
-def _retry_after(answer: Answer) -> float | None:
-    value = answer.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() and len(value) < 7 else None
+    return Refusal(answer.status, message, seconds_after(answer.headers.get("Retry-After", "")))
