@@ -1,6 +1,7 @@
 """What lies between runs, as a test plays it: topics at which steps wait, kept events, and locks with their lines."""
 
 from collections import defaultdict
+from datetime import timedelta
 from typing import Any
 
 from runs.engine.decision import Decision
@@ -26,9 +27,9 @@ class Meeting(Player):
             self._note_all(super().tell(self.post.pop(0)))
         return decision
 
-    def send(self, topic: str, payload: Any = None, name: str = "") -> None:
-        """Send an event from outside."""
-        self._hand_out(topic, payload, name)
+    def send(self, topic: str, payload: Any = None, name: str = "", ago: float = 0.0) -> None:
+        """Send an event from outside, or hand out one that was kept since so many seconds ago."""
+        self._hand_out(topic, payload, name, ago)
         self.tell()
 
     def _note_all(self, decision: Decision) -> None:
@@ -57,9 +58,10 @@ class Meeting(Player):
         if self.lines[lock] and not was:
             self.post.append(LockGranted(self.lines[lock][0]))
 
-    def _hand_out(self, topic: str, payload: Any, name: str) -> None:
+    def _hand_out(self, topic: str, payload: Any, name: str, ago: float = 0.0) -> None:
         self.sent += 1
-        event = {"id": str(self.sent), "name": name, "topic": topic, "payload": payload, "by": "eve", "at": "now"}
+        at = (self.now - timedelta(seconds=ago)).isoformat()
+        event = {"id": str(self.sent), "name": name, "topic": topic, "payload": payload, "by": "eve", "at": at}
         for request, topics in self.waits.items():
             if topic in topics:
                 self.post.append(EventArrived(request, event))

@@ -123,7 +123,7 @@ def test_an_event_is_least_trusted_and_never_a_template() -> None:
 
 def test_a_fact_about_another_wait_changes_nothing() -> None:
     player = a_wait(event=PAID)
-    event = {"id": "1", "name": "", "topic": "orders/17", "payload": 1, "by": "", "at": ""}
+    event = {"id": "1", "name": "", "topic": "orders/17", "payload": 1, "by": "", "at": NOON.isoformat()}
     for request in ("hold!2", "start!1", "nobody!1", "hold"):
         assert not player.tell(EventArrived(request, event)).events
     player.tell(EventArrived("hold!1", event))
@@ -169,6 +169,24 @@ def test_what_was_kept_is_asked_for_from_the_moment_the_author_chose() -> None:
     player = a_wait(event=[{**PAID, "keep": "P1D"}, CANCELLED])
     (waiting,) = [event.payload for event in player.events if event.type == "step_waiting"]
     assert [entry["since"] for entry in waiting["events"]] == ["2026-11-19T12:00:00+00:00", "2026-11-20T12:00:00+00:00"]
+
+
+def test_of_two_events_at_one_topic_each_looks_back_as_far_as_its_own_keep() -> None:
+    both = [{**PAID, "keep": "P1D"}, CANCELLED]
+    player = a_wait(event=both)
+    player.send("orders/17", name="cancelled", ago=3_600)
+    player.send("orders/17", name="paid", ago=90_000)
+    assert player.state("hold") == "waiting"
+    player.send("orders/17", name="paid", ago=3_600)
+    assert went_by(player) == "event_paid"
+
+    player = a_wait(event=both[::-1])
+    player.send("orders/17", ago=3_600)
+    assert went_by(player) == "event_paid", "one without a name counts for whoever looks back to it"
+
+    player = a_wait(event=both)
+    player.send("orders/17", name="cancelled")
+    assert went_by(player) == "event_cancelled"
 
 
 def test_items_wait_each_for_its_own_event() -> None:

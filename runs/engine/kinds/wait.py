@@ -87,8 +87,13 @@ def _awaited(move: Move, step: Step, entry: Mapping[str, Json]) -> dict[str, Jso
 
 
 def _is_meant(move: Move, step: Step, number: int, entry: Mapping[str, Json], event: Mapping[str, Json]) -> bool:
-    """Tell whether an event is one that this entry waits for; a `match` that cannot be answered of it is a no."""
+    """Tell whether an event is one that this entry waits for; a `match` that cannot be answered of it is a no.
+
+    It is delivered to all entries of its topic from the earliest moment that one of them looks back to.
+    """
     if event["topic"] != entry["topic"] or event["name"] not in ("", entry["name"]):
+        return False
+    if datetime.fromisoformat(event["at"]) < datetime.fromisoformat(entry["since"]):
         return False
     match = step.node.events[number]["match"] if number < len(step.node.events) else None
     if match is None:
