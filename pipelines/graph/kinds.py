@@ -87,7 +87,7 @@ _EACH = {
     "result": Field(Template(inner=True), means="value of one item (the last step's output)"),
 }
 _COMBINE = {
-    "min_ok": Field(Whole(1, 10_000), 1, means="branches that must arrive"),
+    "min_ok": Field(Whole(1, 10_000), 1, means="branches that must have arrived when no more can come"),
     "wait_timeout": Field(Duration(), means="longest wait after the first arrival"),
     "on_timeout": Field(Choice(("use_arrived", "fail")), "use_arrived", means="what happens then"),
     "cancel_rest": Field(Flag(), True, means="first, k: stop the branches that lost"),

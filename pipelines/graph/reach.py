@@ -94,8 +94,10 @@ def _needs_all(node: Node, edges: int) -> bool:
         return False
     if node.wait_for == "all":
         return True
-    least = node.wait_for if isinstance(node.wait_for, int) else node.config.get("min_ok", 1)
-    return bool(least >= edges)
+    least = int(node.config.get("min_ok", 1))
+    if node.wait_for != "settled":  # it runs at its k-th branch, or with fewer once so many cannot come any more
+        least = min(least, 1 if node.wait_for == "first" else int(node.wait_for))
+    return least >= edges
 
 
 def _any(masks: Iterable[int]) -> int:

@@ -19,8 +19,8 @@ def verdict(node: Node, counts: list[int]) -> Verdict:
     if not any(counts):
         return Verdict.RUN
     early = early_count(node)
-    if early is not None:
-        return _early(node, counts, early)
+    if early is not None and counts[EdgeState.TAKEN] >= early:
+        return Verdict.RUN
     if counts[EdgeState.OPEN]:
         return Verdict.WAIT
     if counts[EdgeState.FAILED] and node.on_failed_input == "propagate":
@@ -31,7 +31,10 @@ def verdict(node: Node, counts: list[int]) -> Verdict:
 
 
 def early_count(node: Node) -> int | None:
-    """Return k when the step runs at its k-th taken edge, None when it waits for all edges to settle."""
+    """Return k when the step runs at its k-th taken edge, None when it waits for all edges to settle.
+
+    Where k have become impossible, it waits for all of them too, and what has come then decides.
+    """
     if node.wait_for == "first":
         return 1
     return node.wait_for if isinstance(node.wait_for, int) else None
@@ -59,14 +62,3 @@ def feeding_only(graph: Graph, node: str) -> frozenset[str]:
                 escaping.add(source)
                 stack.append(source)
     return graph.ancestors(node) - escaping
-
-
-def _early(node: Node, counts: list[int], early: int) -> Verdict:
-    if counts[EdgeState.TAKEN] >= early:
-        return Verdict.RUN
-    still_possible = counts[EdgeState.TAKEN] + counts[EdgeState.OPEN] >= early
-    if still_possible or (counts[EdgeState.OPEN] and not counts[EdgeState.FAILED]):
-        return Verdict.WAIT
-    if not counts[EdgeState.FAILED]:
-        return Verdict.SKIP
-    return Verdict.SKIP_FAILED if node.on_failed_input == "propagate" else Verdict.NOT_ENOUGH

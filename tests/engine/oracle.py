@@ -37,11 +37,16 @@ def _became(row: dict[str, Any], port: str) -> str:
 
 
 def _is_right(node: Node, row: dict[str, Any], edges: Counter[str], *, are_agents: bool) -> bool:
-    """Tell whether a step did what its settled edges say it does."""
+    """Tell whether a step did what its settled edges say it does.
+
+    An early join runs at its k-th arrival, and as any other where so many did not come. Agents end one at a time; other
+    steps may end together.
+    """
     total = edges.total()
     early = {"first": 1}.get(str(node.wait_for), node.wait_for if isinstance(node.wait_for, int) else 0)
-    if early:
-        return _is_right_race(early, row, edges, are_agents=are_agents)
+    won = len(row["memo"].get("winners", ()))
+    if early and (edges["taken"] >= early or won >= early):
+        return _has_run(row) and (won == early if are_agents else won >= early)
     least = total if node.wait_for == "all" else int(node.config.get("min_ok", 1))
     if edges["failed"] and node.on_failed_input == "propagate":
         return row["state"] == "skipped" and bool(row["memo"].get("failed_input"))
@@ -50,14 +55,6 @@ def _is_right(node: Node, row: dict[str, Any], edges: Counter[str], *, are_agent
     if edges["failed"]:
         return not _has_run(row) and row["state"] != "skipped"
     return row["state"] == "skipped" and not row["memo"].get("failed_input")
-
-
-def _is_right_race(early: int, row: dict[str, Any], edges: Counter[str], *, are_agents: bool) -> bool:
-    """Tell whether an early join ran at its k-th arrival. Agents end one at a time; other steps may end together."""
-    if not _has_run(row):
-        return edges["taken"] < early
-    won = len(row["memo"].get("winners", ()))
-    return won == early if are_agents else won >= early
 
 
 def _has_run(row: dict[str, Any]) -> bool:

@@ -40,7 +40,17 @@ def a_join(kind: Kind = Kind.COMBINE, **more: Any) -> Node:
         (a_join(wait_for="first"), [0, 0, 1, 1], Verdict.SKIP_FAILED),
         (a_join(wait_for=2), [1, 1, 0, 0], Verdict.WAIT),
         (a_join(wait_for=2), [1, 2, 0, 0], Verdict.RUN),
-        (a_join(wait_for=2, on_failed_input="tolerate"), [0, 1, 1, 1], Verdict.NOT_ENOUGH),
+        (a_join(wait_for="first"), [1, 0, 0, 1], Verdict.WAIT),
+        (a_join(wait_for=2, on_failed_input="tolerate"), [1, 0, 1, 1], Verdict.WAIT),
+        (a_join(wait_for=2, on_failed_input="tolerate"), [0, 1, 1, 1], Verdict.RUN),
+        (a_join(wait_for=2, on_failed_input="tolerate"), [0, 0, 2, 1], Verdict.NOT_ENOUGH),
+        (a_join(wait_for=2, on_failed_input="tolerate", min_ok=2), [0, 1, 1, 1], Verdict.NOT_ENOUGH),
+        (a_join(wait_for=2), [0, 1, 1, 1], Verdict.SKIP_FAILED),
+        (a_join(wait_for=2), [0, 1, 2, 0], Verdict.RUN),
+        (a_join(wait_for=2, min_ok=2), [0, 1, 2, 0], Verdict.SKIP),
+        (a_join(wait_for=3, on_failed_input="tolerate", min_ok=2), [1, 1, 0, 2], Verdict.WAIT),
+        (a_join(wait_for=3, on_failed_input="tolerate", min_ok=2), [0, 2, 0, 2], Verdict.RUN),
+        (a_join(Kind.AGENT, wait_for=2), [0, 1, 1, 0], Verdict.RUN),
         (a_join(Kind.AGENT), [0, 1, 1, 0], Verdict.RUN),
     ],
 )
@@ -121,6 +131,23 @@ def test_losers_go_on_where_the_join_does_not_cancel_them() -> None:
         player.finish(name)
     assert player.row("join")["output"] == {"a": "a", "c": "c"}
     assert player.play().state("b") == "succeeded"
+
+
+@pytest.mark.parametrize("wait_timeout", [None, "PT10M"])
+def test_a_join_of_two_that_cannot_come_any_more_goes_on_with_what_its_minimum_asks(wait_timeout: str | None) -> None:
+    join = {"kind": "combine", "wait_for": 2, **({"wait_timeout": wait_timeout} if wait_timeout else {})}
+    drawing, script = "start >> a, b, c >> join >> result", {"a": Fails(), "b": Fails()}
+    quiet = {"a": FAILS_QUIETLY, "b": FAILS_QUIETLY}
+    player = a_run(drawing, script, join=join, **quiet)
+    player.begin()
+    for name in ("a", "b"):
+        player.finish(name)
+    assert player.run.state == "running", "the third may still come"
+    player.finish("c")
+    assert player.row("join")["output"] == {"c": "c"}
+    assert player.row("join")["meta"] == {"missing": ["a", "b"]}
+    wanting = a_run(drawing, script, join={**join, "min_ok": 2}, **quiet).play()
+    assert wanting.run.error["code"] == "not_enough_inputs"
 
 
 @pytest.mark.parametrize(("on_timeout", "state"), [("use_arrived", "succeeded"), ("fail", "failed")])

@@ -159,6 +159,7 @@ def test_the_gallery_has_no_problem() -> None:
         (an_agent(conversation="session"), ("error", "missing_session", "a/session")),
         (an_agent(conversation="session", session="${input.nope}"), ("error", "unknown_input", "a/session")),
         ({"kind": "combine", "min_ok": 2}, ("error", "impossible_join", "a/min_ok")),
+        ({"kind": "combine", "wait_for": "first", "min_ok": 2}, ("warning", "unused_minimum", "a/min_ok")),
         ({"kind": "combine", "merge": "prefer", "prefer": ["result"]}, ("error", "unknown_step", "a/prefer/0")),
     ],
 )
@@ -338,6 +339,11 @@ SURE = {
         ["start > z", "z > r", "r.yes > a", "r.no > b", "a > use", "b > use"],
     ),
     "all branches": ("a", {"r": ROUTE, "a": an_agent()}, ["start > r", "r.yes > a", "a > use", "r.no > use"]),
+    "two of two that both must come": (
+        "a",
+        {"a": an_agent(), "b": an_agent(), "two": {"kind": "combine", "wait_for": 2, "min_ok": 2}},
+        ["start > a", "start > b", "a > two", "b > two", "two > use"],
+    ),
     "a step with a default output": (
         "a",
         {"a": an_agent(on_error={"then": "use_default"})},
@@ -359,6 +365,16 @@ UNSURE = {
         "a",
         {"a": an_agent(), "b": an_agent(), "all": {"kind": "combine"}},
         ["start > a", "start > b", "a > all", "b > all", "all > use"],
+    ),
+    "one of two, where one is enough when no more can come": (
+        "a",
+        {"a": an_agent(), "b": an_agent(), "two": {"kind": "combine", "wait_for": 2}},
+        ["start > a", "start > b", "a > two", "b > two", "two > use"],
+    ),
+    "the slower of two in a combine whose minimum never counts": (
+        "a",
+        {"a": an_agent(), "b": an_agent(), "two": {"kind": "combine", "wait_for": "first", "min_ok": 2}},
+        ["start > a", "start > b", "a > two", "b > two", "two > use"],
     ),
     "a step that failed on the way here": (
         "a",

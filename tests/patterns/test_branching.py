@@ -228,9 +228,9 @@ def test_explicit_termination() -> None:
 
 
 def test_a_branch_that_fails_leaves_a_partial_join_what_it_needs() -> None:
-    """Where the third fails, the two that are left are enough; where two fail, the join says so."""
+    """Where the third fails, the two that are left are enough; where two fail and both are needed, the join says so."""
     quiet = {"on_error": {"then": "skip"}}
-    join = {"kind": "combine", "wait_for": 2}
+    join = {"kind": "combine", "wait_for": 2, "min_ok": 2}
     one = a_run("start >> a, b, c >> join >> result", {"a": Fails()}, join=join, a=quiet, b=quiet, c=quiet).play()
     assert one.row("join")["output"] == {"b": "b", "c": "c"}
     script = {"a": Fails(), "b": Fails()}

@@ -77,6 +77,10 @@ def _join(place: Place) -> Iterator[Problem]:
         if isinstance(wanted, int) and wanted > max(edges, 1):
             message = f"{named(place)} waits for {wanted} branches, but {edges} lead to it."
             yield problem(place, "error", "impossible_join", message, field)
+    early = 1 if node.wait_for == "first" else node.wait_for
+    if isinstance(early, int) and node.config.get("min_ok", 1) > early:
+        message = f"{named(place)} goes on with {early} of its branches, so that more must arrive never counts."
+        yield problem(place, "warning", "unused_minimum", message, "min_ok")
 
 
 def _ports(place: Place) -> Iterator[Problem]:
