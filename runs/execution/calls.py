@@ -139,7 +139,8 @@ class Calls:
         async def carried_out() -> _Settled:
             left = self._deadline - self._loop.time()
             context = self.context
-            call = ToolCall(context.run_id, context.workspace_id, intent.idempotency_key, left, order.egress)
+            key = intent.idempotency_key
+            call = ToolCall(context.run_id, context.workspace_id, key, left, context.now(), order.egress)
             return _Settled(self._clean(await run(call)))
 
         told = spans.tool(order.spec.id, order.call_id, order.args)

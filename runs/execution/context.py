@@ -164,7 +164,8 @@ class StepContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """What a tool may know about the call it carries out. `timeout` is the seconds left of the attempt.
+    """What a tool may know about the call it carries out. `timeout` is the seconds left of the attempt, `asked_at` the
+    database's time when it began.
 
     `egress` are the only hosts it may reach; none listed: any that the operator allows.
     """
@@ -173,4 +174,5 @@ class ToolCall:
     workspace_id: str
     idempotency_key: str
     timeout: float
+    asked_at: datetime
     egress: tuple[str, ...] = ()

@@ -7,13 +7,17 @@ that it did not get, a 500 of a server that broke on the way, and gateways say 5
 request.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from runs.engine.facts import ErrorClass
 from runs.execution.failures import AnswerLost, Failure
 
 _COME_AGAIN = frozenset({408, 425, 429})
 _NOT_SERVED = frozenset({501, 505, 511})
+_LONGEST = 1_000_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,26 @@ def failure_of(refusal: Refusal, *, changes: bool, repeatable: bool) -> Failure:
     return Failure(cls, code, refusal.message, retry_after=refusal.retry_after)
 
 
-def seconds_after(value: str) -> float | None:
-    """Return the seconds that a Retry-After asks for, None where it says none."""
-    return float(value) if value.isascii() and value.isdigit() and len(value) < 7 else None
+def seconds_after(headers: Mapping[str, str], asked_at: datetime | None = None) -> float | None:
+    """Return the seconds that a Retry-After (RFC 9110, 10.2.3) asks for, as number or date; None where it says none.
+
+    A date counts from the answer's own Date, since both are of the other side's clock; without one, from `asked_at`.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        seconds = float(value[:8])
+    else:
+        until, said = _moment(value), _moment(headers.get("Date", "")) or asked_at
+        if until is None or said is None:
+            return None
+        seconds = max(0.0, (until - said).total_seconds())
+    return seconds if seconds < _LONGEST else None
+
+
+def _moment(value: str) -> datetime | None:
+    """Return the moment that an HTTP date names, in any of its three forms."""
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

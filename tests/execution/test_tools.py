@@ -4,9 +4,12 @@ import asyncio
 import base64
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
@@ -16,6 +19,7 @@ from pipelines.graph import gates
 from pipelines.library.tools import TOOLS
 from runs.engine.facts import ErrorClass, StepBlocked, StepError, StepFailed, StepSucceeded
 from runs.execution.post import message_id
+from runs.execution.statuses import seconds_after
 from runs.execution.steps import carry_out
 from runs.models import Note
 from tests.execution.contexts import WORKSPACE, MemoryContext, a_tool_step
@@ -108,6 +112,49 @@ async def test_a_keyed_post_may_be_sent_again_whether_or_not_it_was_done(sink: S
 
     assert {effect["key"] for effect in sink.effects} == {"run-1/send/1"}
     assert len(sink.effects) == 2
+
+
+NOVEMBER = "Mon, 30 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "seconds"),
+    [
+        ("2", "", 2.0),
+        (" 120 ", "", 120.0),
+        ("Mon, 30 Nov 2026 12:00:30 GMT", NOVEMBER, 30.0),
+        ("Monday, 30-Nov-26 12:01:00 GMT", NOVEMBER, 60.0),
+        ("Mon Nov 30 12:00:05 2026", NOVEMBER, 5.0),
+        ("Mon, 30 Nov 2026 11:00:00 GMT", NOVEMBER, 0.0),
+        ("Mon, 30 Nov 2026 13:00:10 GMT", "", 10.0),
+        ("Mon, 30 Nov 2026 13:00:10 GMT", "soon", 10.0),
+        ("Sun, 30 Nov 2036 12:00:00 GMT", NOVEMBER, None),
+        ("9" * 400, "", None),
+        ("-1", "", None),
+        ("1.5", "", None),
+        ("soon", NOVEMBER, None),
+        ("Mon, 99 Nov 2026 12:00:30 GMT", NOVEMBER, None),
+        ("Mon, 30 Nov 99999999999999999999 12:00:30 GMT", NOVEMBER, None),
+        ("\u0662", "", None),
+        ("", NOVEMBER, None),
+    ],
+)
+def test_retry_after_is_a_number_of_seconds_or_a_date_of_the_servers_clock(
+    value: str, date: str, seconds: float | None
+) -> None:
+    asked_at = datetime(2026, 11, 30, 13, tzinfo=UTC)
+    assert seconds_after({"Retry-After": value, "Date": date}, asked_at) == seconds
+
+
+async def test_a_server_that_names_a_date_is_asked_again_then(sink: Sink) -> None:
+    in_a_minute = quote(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True))
+    args = {"method": "GET", "url": f"{sink.url}/status?code=503&after={in_a_minute}"}
+
+    error = await error_of(a_tool_step("http.request@1", args))
+
+    assert error.cls is ErrorClass.TRANSIENT
+    assert error.retry_after is not None
+    assert 50 < error.retry_after <= 60
 
 
 @pytest.mark.parametrize("status", [500, 501, 502, 503, 504])

@@ -55,7 +55,7 @@ class Wire(httpx2.AsyncBaseTransport):
         is_call = _method_of(body) == CALL
         response = await self._sent(request, body, is_call=is_call)
         if request.method == "POST":  # a goodbye's answer says nothing of what was asked before
-            self.status, self.retry_after = response.status, seconds_after(response.headers.get("Retry-After", ""))
+            self.status, self.retry_after = response.status, seconds_after(response.headers)
         headers = [(name, value) for name, value in response.headers.items() if name.lower() not in _DROPPED]
         return httpx2.Response(response.status, headers=headers, stream=_Body(self, response), request=request)
 

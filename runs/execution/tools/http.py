@@ -37,7 +37,7 @@ async def request(args: Mapping[str, Json], call: ToolCall) -> Json:
     exchange = Exchange(method, str(args["url"]), {**headers, **secret}, body, follow=reads)
     answer = without(await fetch(tool_guard(call.egress), exchange), secret.values())
     if answer.status >= 400:
-        raise failure_of(_refusal(method, answer), changes=not reads, repeatable=reads or bool(named))
+        raise failure_of(_refusal(method, answer, call), changes=not reads, repeatable=reads or bool(named))
     return _result(answer)
 
 
@@ -73,7 +73,7 @@ def _charset(answer: Answer) -> str:
     return "latin-1" if named.split(";")[0].strip(" \"'") in ("latin-1", "iso-8859-1") else "utf-8"
 
 
-def _refusal(method: str, answer: Answer) -> Refusal:
+def _refusal(method: str, answer: Answer, call: ToolCall) -> Refusal:
     said = answer.body[:_MOST_SHOWN].decode("utf-8", "replace").strip()
     message = f"{method} {answer.url} answered {answer.status}{': ' + said if said else '.'}"
-    return Refusal(answer.status, message, seconds_after(answer.headers.get("Retry-After", "")))
+    return Refusal(answer.status, message, seconds_after(answer.headers, call.asked_at))
