@@ -23,6 +23,7 @@ from hypothesis import settings as hypothesis_settings
 from orchestrator_site.processes import Child, Program
 from tests.emptying import empties_after_a_test
 from tests.migrated import Turn
+from playwright.sync_api import expect
 from tests.order import spread_waiting
 from tests.web_role import as_the_web
 
@@ -48,6 +49,7 @@ REFUSED = "Refused by the policy: "
 WATCH_POLICY = f"""document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`{REFUSED}${{event.violatedDirective}} ${{event.blockedURI}} at ${{event.sourceFile}}`))"""
 
+PATIENCE_MS = 15_000  # for whatever a page comes to by itself, on a busy machine
 
 def browser_path() -> str | None:
     return os.environ.get("CHROMIUM") or next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -194,8 +196,29 @@ def new_context(new_context: Callable[..., Any]) -> Iterator[Callable[..., Any]]
 
 class LiveStack:
     """The web server and one worker, as processes, on the test database; each acts as its database role."""
+def bound(page: Any) -> None:
+    """Wait until all scripts of a page listen; before that keys and clicks go nowhere."""
+    page.locator("html[data-bound]").wait_for(state="attached", timeout=PATIENCE_MS)
+
+
+def _then_bound(page: Any, bring: Callable[..., Any]) -> Callable[..., Any]:
+    def brought(*asked: Any, **wishes: Any) -> Any:
+        answer = bring(*asked, **wishes)
+        bound(page)
+        return answer
+
+    return brought
+
+
+def _comes_bound(page: Any) -> None:
+    """Let all that brings a page return when its scripts listen: `load` does not wait for what they import."""
+    for name in ("goto", "reload", "go_back", "wait_for_url"):
+        setattr(page, name, _then_bound(page, getattr(page, name)))
+
+
 
     left: ClassVar["LiveStack | None"] = None
+    expect.set_options(timeout=PATIENCE_MS)
     """The one of this session, running or not."""
 
     def __init__(self, folder: Path) -> None:
@@ -209,6 +232,8 @@ class LiveStack:
             "BATON_LEASE_SECONDS": "3",
             "BATON_DEMO_LATENCY_MS": "300",
             "PYTHONWARNINGS": "ignore",
+        if wishes.get("java_script_enabled", True):
+            context.on("page", _comes_bound)
             "DJANGO_ALLOW_ASYNC_UNSAFE": "",  # this thread's licence, not theirs
         }
         self.web = self._child("web", ["orchestrator_site.web"])

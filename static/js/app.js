@@ -30,5 +30,8 @@ for (const start of [
   start(document, htmx);
 }
 
-if (document.querySelector("[data-canvas]")) import("./canvas/run.js").then(({ start }) => start(document));
-if (document.querySelector("[data-editor]")) import("./editor/index.js").then(({ start }) => start(document, htmx));
+const later = [];
+if (document.querySelector("[data-canvas]")) later.push(import("./canvas/run.js").then(({ start }) => start(document)));
+if (document.querySelector("[data-editor]")) later.push(import("./editor/index.js").then(({ start }) => start(document, htmx)));
+// Says to whoever drives the page that all of it listens: the browser's `load` waits for no import.
+Promise.all(later).then(() => document.documentElement.setAttribute("data-bound", ""));

@@ -10,10 +10,17 @@ from playwright.sync_api import Locator, Page, expect
 
 from pipelines.models import Draft, DraftEdit, Pipeline
 from runs.models import Run
-from tests.conftest import LiveStack
+from tests.conftest import LiveStack, bound
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 Spot = tuple[float, float]
+BURST = """all => {
+  for (const one of all) {
+    const [key, shiftKey] = [one.replace("Shift+", ""), one.startsWith("Shift+")];
+    const how = { key, shiftKey, bubbles: true, cancelable: true };
+    document.activeElement.dispatchEvent(new KeyboardEvent("keydown", how));
+  }
+}"""
 
 
 def a_canvas_document(slug: str = "desk") -> dict[str, Any]:
@@ -62,12 +69,14 @@ class Canvas:
         return self.page.locator(f'[id="node-{place}"]')
 
     def middle(self, place: str) -> Spot:
+        bound(self.page)
         found = self.box(place).bounding_box()
         assert found
         return found["x"] + found["width"] / 2, found["y"] + min(found["height"] / 2, 20)
 
     def at(self, place: str) -> list[int]:
         """Return where a box stands on the picture: left, top, width, height."""
+        bound(self.page)
         found = self.box(place).evaluate("b => [b.offsetLeft, b.offsetTop, b.offsetWidth, b.offsetHeight]")
         return [round(value) for value in found]
 
@@ -133,6 +142,10 @@ class Canvas:
 
     def press(self, keys: str) -> None:
         self.page.keyboard.press(keys)
+
+    def press_in_one_breath(self, *keys: str) -> None:
+        """Press keys, some with Shift, with no time between them in which what they do could be saved."""
+        self.page.evaluate(BURST, list(keys))
 
     @property
     def draft(self) -> Draft:

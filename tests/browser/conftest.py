@@ -49,7 +49,7 @@ def open_canvas(
         session = signed_in_as(user or team.alice).cookies[settings.SESSION_COOKIE_NAME].value
         browser.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
         page = browser.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(20_000)
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(f"{live_server.url}{path}")

@@ -15,7 +15,7 @@ from tests.conftest import LiveStack
 from tests.people import Team, a_team, acting, signed_in_as
 from tests.pipelines.builders import a_pipeline, a_writer
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 AXE = MODULES / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

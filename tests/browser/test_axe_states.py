@@ -9,7 +9,7 @@ from tests.browser.canvas import Canvas, Open, OpenDesk, start_run
 from tests.conftest import LiveStack, wait_for
 from tests.people import Team
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 AXE = MODULES / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

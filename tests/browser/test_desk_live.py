@@ -16,7 +16,7 @@ from tests.conftest import LiveStack, wait_for
 from tests.evals.builders import an_echo
 from tests.people import Team, a_member, a_team, acting
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 ASK = {"kind": "human", "mode": "approve", "title": "Say hello to Ana?", "roles": ["reviewer"]}
 Follow = Callable[[User, str], Page]
 

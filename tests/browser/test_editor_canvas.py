@@ -10,7 +10,7 @@ from tests.browser.canvas import Canvas, Open, until
 from tests.pages.builders import a_run_of, a_step
 from tests.people import Team, acting
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.browser
 
 AXE = MODULES / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -96,8 +96,7 @@ def test_a_box_is_moved_by_keys_and_a_drag_is_broken_off_by_escape(open_canvas: 
     canvas = open_canvas()
     before = canvas.at("write")
     canvas.choose("write")
-    canvas.press("ArrowRight")
-    canvas.press("Shift+ArrowRight")
+    canvas.press_in_one_breath("ArrowRight", "Shift+ArrowRight")
     canvas.edits(1)
     assert canvas.at("write")[0] == before[0] + 60
     x, y = canvas.middle("check")

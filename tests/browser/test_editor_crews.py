@@ -12,7 +12,7 @@ from tests.browser.canvas import Canvas, Open, Spot, a_canvas_document, until
 from tests.browser.holding import hold, let_go
 from tests.people import Team, acting
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.browser
 
 TEAM = {
     "kind": "team",
@@ -210,6 +210,7 @@ def test_the_whole_list_is_never_marked_for_a_member_that_the_form_does_not_have
     canvas.edits(1)
     expect(mate(canvas, "members/1")).to_have_attribute("aria-current", "true")
     expect(canvas.page.locator("#inspector .at-member")).to_have_count(0)
+    until(lambda: canvas.page.wait_for_timeout(10) is None and bool(held))
     for route in held:
         let_go(route)
     expect(canvas.page.locator("#inspector .at-member select")).to_have_value("critic@1")

@@ -13,7 +13,7 @@ from tests.browser.canvas import Canvas, Open, Spot, a_canvas_document, until
 from tests.browser.holding import hold, let_go
 from tests.people import Team, acting, signed_in_as
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.browser
 SMALL = {"width": 1100, "height": 480}
 Send = Callable[..., None]
 

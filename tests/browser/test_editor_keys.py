@@ -9,7 +9,7 @@ from tests.browser.canvas import Canvas, Open, a_canvas_document, until
 from tests.browser.holding import hold, let_go
 from tests.people import Team, acting
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.browser
 
 
 def focused(canvas: Canvas) -> str | None:
@@ -70,11 +70,9 @@ def test_a_step_that_is_moved_on_before_the_answer_has_come_goes_on_from_where_i
     canvas.choose("write")
     before = canvas.at("write")
     moves = hold(canvas.page, "**/change/")
-    for _ in range(3):
-        canvas.press("ArrowRight")
+    canvas.press_in_one_breath(*["ArrowRight"] * 3)
     until(lambda: canvas.page.wait_for_timeout(10) is None and len(moves) == 1)
-    for _ in range(2):
-        canvas.press("ArrowRight")
+    canvas.press_in_one_breath(*["ArrowRight"] * 2)
     let_go(moves[0])
     until(lambda: canvas.page.wait_for_timeout(10) is None and len(moves) == 2)
     let_go(moves[1])
@@ -172,11 +170,7 @@ def test_a_step_goes_into_a_container_that_is_there_and_out_by_the_menu_alone(op
 def test_a_menu_opened_and_closed_in_one_breath_leaves_what_is_chosen(open_canvas: Open) -> None:
     canvas = open_canvas()
     canvas.choose("check")
-    canvas.page.evaluate("""() => {
-      for (const key of ["o", "Escape"]) {
-        document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-      }
-    }""")
+    canvas.press_in_one_breath("o", "Escape")
     expect(canvas.page.locator(".cvbar [data-group-menu]")).not_to_have_attribute("open", "")
     assert canvas.chosen() == ["check"]
 

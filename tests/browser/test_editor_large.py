@@ -17,7 +17,7 @@ from pipelines.models import Pipeline
 from pipelines.views.editor import LARGE
 from tests.people import a_team, acting, signed_in_as
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
 STEPS = LARGE + 10
 ODD = """It's <b onclick="x">odd</b> & "more" &amp; 'all' &#39; of it"""

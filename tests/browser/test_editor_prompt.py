@@ -4,10 +4,10 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from pipelines import drafts
-from tests.browser.canvas import Canvas, Open, a_canvas_document
+from tests.browser.canvas import Canvas, Open, a_canvas_document, until
 from tests.people import Team, acting
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.browser
 
 PROMPT = "Check ${steps.write.output} against ${input.topic | default('tea')}."
 
@@ -61,7 +61,7 @@ def test_a_value_typed_by_hand_becomes_a_pill_and_an_undo_takes_it_back(open_can
     canvas.press("Control+End")
     canvas.page.keyboard.type("${steps.write.output} and $${this}")
     expect(canvas.pills).to_have_count(1)
-    canvas.edits(2)
+    until(lambda: canvas.node("check")["prompt"] == "About ${steps.write.output} and $${this}")
     assert read(prompt) == "About Write a draft and $${this}"
     for _ in range(3):
         canvas.press("Control+z")

@@ -21,7 +21,7 @@ from runs.models import Call, LedgerEntry, Note, Run, Span, Step
 from tests.conftest import LiveStack, wait_for
 from tests.faults.stage import books_balance, finished_twice, has_no_gap
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 PASSWORD = "a long enough sentence"
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}

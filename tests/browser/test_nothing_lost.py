@@ -12,7 +12,7 @@ from tests.browser.canvas import Canvas, OpenDesk, a_canvas_document, start_run,
 from tests.conftest import LiveStack, wait_for
 from tests.people import Team, acting
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180), pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 HIDE = """hidden => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
   const state = () => (hidden ? "hidden" : "visible");

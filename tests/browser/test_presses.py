@@ -14,7 +14,7 @@ from tests.pages.builders import World, a_step
 from tests.people import Team, acting
 from tests.pipelines.builders import a_writer
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 def posts(held: list[Route]) -> list[Route]:

@@ -12,7 +12,7 @@ from tests.browser.test_main_job import SignIn, press_run, sign_in, stack
 from tests.conftest import LiveStack, wait_for
 from tests.people import Team
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 __all__ = ["sign_in", "stack"]
 
 
@@ -58,10 +58,10 @@ def test_it_plays_to_the_end_by_itself(stack: LiveStack, sign_in: SignIn) -> Non
     run = press_run(alice, stack, "one-agent")
     expect(alice.locator("#strip")).to_contain_text("Done", timeout=40_000)
     last = Run.objects.get(pk=run.pk).seq
-    alice.get_by_role("button", name="Speed").click()
     alice.get_by_role("button", name="Play", exact=True).click()
     expect(alice.get_by_role("button", name="Pause the replay")).to_be_visible()
     expect(alice.locator("#moment")).not_to_contain_text(f"Event {last} of {last}")
+    alice.get_by_role("button", name="Speed").click()
     expect(alice.locator("#moment")).to_contain_text(f"Event {last} of {last}", timeout=20_000)
     expect(alice.get_by_role("button", name="Play", exact=True)).to_be_visible()
 

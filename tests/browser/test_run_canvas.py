@@ -42,7 +42,7 @@ def open_run(live_server: LiveServer, world: World, new_context: Callable[..., B
         page.goto(f"{live_server.url}/runs/{world.run.pk}/")
         page.locator("[data-stage].placed").wait_for(state="attached")
         page.locator("#asks .ask").first.wait_for()  # above the canvas: it takes room, and the picture is fitted again
-        page.wait_for_timeout(150)
+        until(lambda: at(page) == [page.wait_for_timeout(150), at(page)][1])
         return page
 
     yield opened

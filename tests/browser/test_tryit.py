@@ -12,7 +12,7 @@ from tests.conftest import LiveStack, wait_for
 from tests.pages.builders import a_run_of, a_step
 from tests.people import Team, acting
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 
 def a_failed_run(team: Team, canvas: Canvas) -> Run:

@@ -17,7 +17,7 @@ from tests.conftest import LiveStack
 from tests.people import Team, a_team, acting, signed_in_as
 from tests.pipelines.builders import a_pipeline, a_writer
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180), pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 DESK = {"width": 1440, "height": 900}
 
 

@@ -19,7 +19,7 @@ from tests.evals.shown import two_evaluations
 from tests.pages.test_browser import AXE, PHONE, RULES, WIDE
 from tests.people import Team, acting, signed_in_as
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 Open = Callable[..., Page]
 
