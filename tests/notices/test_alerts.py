@@ -21,7 +21,7 @@ from tests.notices.builders import alert, named, spread
 from tests.people import Team, a_team, acting, signed_in_as
 from tests.runs.builders import a_run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_day]
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from tests.approvals.builders import Desk, approve
 from tests.notices.builders import ask, letters, send, spread
 from tests.sink import Sink
 
+pytestmark = pytest.mark.one_day
+
 BERLIN = ZoneInfo("Europe/Berlin")
 
 

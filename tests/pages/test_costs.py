@@ -17,6 +17,8 @@ from runs.timeline import waterfall
 from tests.pages.builders import World, a_model_call, a_run_of, a_step, an_event
 from tests.people import signed_in_as
 
+pytestmark = pytest.mark.one_day
+
 
 def board_of(workspace: Workspace, now: dt.datetime | None = None, **given: str) -> dashboards.Board:
     now = now or timezone.now()

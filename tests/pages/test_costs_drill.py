@@ -18,6 +18,8 @@ from runs.views import costs
 from tests.pages.builders import World, a_model_call, a_run_of
 from tests.people import signed_in_as
 
+pytestmark = pytest.mark.one_day
+
 _LINK = re.compile(r'href="(/costs/runs/[^"]+)"[^>]* data-(?:micros|count)="(-?\d+)"')
 _BEYOND = re.compile(r'href="(/costs/beyond/[^"]+)" data-micros="(-?\d+)"')
 _REASON = re.compile(r'data-part="(-?\d+)"><a class="amount" href="(/costs/reasons/[^"]+)"')

@@ -17,7 +17,7 @@ from runs.spending import Spending, booking
 from tests.pages.builders import World
 from tests.people import acting, bearer, signed_in_as
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_day]
 TYPED = {"model": "local/tiny", "input": "1", "output": "$2", "reason": "New list"}
 
 

@@ -12,6 +12,8 @@ from runs.spending import booking
 from tests.pages.builders import World, a_model_call, a_run_of
 from tests.people import signed_in_as
 
+pytestmark = pytest.mark.one_day
+
 
 def paid(world: World, micros: int, at: dt.datetime, **fields: object) -> Run:
     run = a_run_of(world.pipeline, world.team, state="succeeded", finished_at=at, cost_micros=micros, **fields)

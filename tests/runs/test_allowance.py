@@ -15,7 +15,7 @@ from runs.models import BudgetCounter, BudgetHold, Call, Run, Span
 from tests.people import a_workspace
 from tests.runs.builders import AT, a_commit, a_connection, a_run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_day]
 
 
 @sync_to_async

@@ -16,7 +16,7 @@ from runs.models import LedgerEntry, Run, Span
 from tests.people import Team, a_team, bearer
 from tests.runs.builders import a_run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_day]
 NOON = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 NOVEMBER = {"from": "2026-11-01", "to": "2026-11-30"}
 

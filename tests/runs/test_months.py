@@ -17,7 +17,7 @@ from tests.people import a_workspace
 from tests.runs.builders import AT, a_run, test_conninfo
 from tests.web_role import as_the_web
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_day]
 MOVE = import_module("runs.migrations.0024_months_of_events_and_spans")
 
 
