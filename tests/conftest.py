@@ -3,12 +3,15 @@
 import gc
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -18,20 +21,21 @@ from asgiref.sync import SyncToAsync
 from django.db import connection, connections
 from django.test import TransactionTestCase
 from django.test.client import ClientHandler
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from playwright.sync_api import expect
 
 from orchestrator_site.processes import Child, Program
 from tests.emptying import empties_after_a_test
 from tests.migrated import Turn
-from playwright.sync_api import expect
 from tests.order import spread_waiting
 from tests.web_role import as_the_web
 
 # The browser's driver keeps an event loop in this thread, which Django takes for asynchronous code.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
 
-# How long an example takes says how busy the machine is.
-hypothesis_settings.register_profile("untimed", deadline=None)
+# How long an example takes, or takes to be made, says how busy the machine is.
+hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,11 +49,11 @@ BROWSER_FLAGS = [
     "--no-first-run",
 ]
 START_SECONDS = 60
+PATIENCE_MS = 15_000  # for whatever a page comes to by itself, on a busy machine
 REFUSED = "Refused by the policy: "
 WATCH_POLICY = f"""document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`{REFUSED}${{event.violatedDirective}} ${{event.blockedURI}} at ${{event.sourceFile}}`))"""
 
-PATIENCE_MS = 15_000  # for whatever a page comes to by itself, on a busy machine
 
 def browser_path() -> str | None:
     return os.environ.get("CHROMIUM") or next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -105,10 +109,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-# The database
-
-
-@pytest.fixture(autouse=True)
 # Midnight
 
 QUARTER_SECONDS = 15 * 60
@@ -122,6 +122,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         time.sleep((left + 2) % QUARTER_SECONDS)
 
 
+# The database
+
+
+@pytest.fixture(autouse=True)
 def _no_connection_of_an_earlier_test() -> None:
     """Forget the connection of the thread in which asynchronous code asks Django: an earlier test may have cut it."""
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
@@ -140,16 +144,25 @@ def _turn() -> Turn:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings: None, django_db_blocker: Any, _turn: Turn) -> None:
+def _time_left() -> float:
+    """Stop the time limit of the test that happens to be the first: the database it waits for is made for all."""
+    return signal.setitimer(signal.ITIMER_REAL, 0)[0]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    _time_left: float, django_db_modify_db_settings: None, django_db_blocker: Any, _turn: Turn
+) -> None:
     with django_db_blocker.unblock():
         _turn.take()
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any, _turn: Turn) -> Iterator[None]:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any, _turn: Turn, _time_left: float) -> Iterator[None]:
     """End what still holds the database before it is dropped: threads of asynchronous tests keep their connections."""
     with django_db_blocker.unblock():
         _turn.end()
+    signal.setitimer(signal.ITIMER_REAL, _time_left)
     yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
@@ -183,32 +196,6 @@ def database_url() -> str:
 # The browser
 
 
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return {**browser_type_launch_args, "executable_path": browser_path(), "args": [*BROWSER_FLAGS, *sandbox]}
-
-
-@pytest.fixture
-def new_context(new_context: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
-    """Return a function that opens a browser; whatever a page's policy has refused by the end fails the test."""
-    refused: list[str] = []
-
-    def opened(**wishes: Any) -> Any:
-        context = new_context(**wishes)
-        context.on("console", lambda said: refused.append(said.text) if said.text.startswith(REFUSED) else None)
-        context.add_init_script(WATCH_POLICY)
-        return context
-
-    yield opened
-    assert refused == []
-
-
-# Baton's own processes
-
-
-class LiveStack:
-    """The web server and one worker, as processes, on the test database; each acts as its database role."""
 def bound(page: Any) -> None:
     """Wait until all scripts of a page listen; before that keys and clicks go nowhere."""
     page.locator("html[data-bound]").wait_for(state="attached", timeout=PATIENCE_MS)
@@ -229,9 +216,37 @@ def _comes_bound(page: Any) -> None:
         setattr(page, name, _then_bound(page, getattr(page, name)))
 
 
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    expect.set_options(timeout=PATIENCE_MS)
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return {**browser_type_launch_args, "executable_path": browser_path(), "args": [*BROWSER_FLAGS, *sandbox]}
+
+
+@pytest.fixture
+def new_context(new_context: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens a browser; whatever a page's policy has refused by the end fails the test."""
+    refused: list[str] = []
+
+    def opened(**wishes: Any) -> Any:
+        context = new_context(**wishes)
+        context.on("console", lambda said: refused.append(said.text) if said.text.startswith(REFUSED) else None)
+        context.add_init_script(WATCH_POLICY)
+        if wishes.get("java_script_enabled", True):
+            context.on("page", _comes_bound)
+        return context
+
+    yield opened
+    assert refused == []
+
+
+# Baton's own processes
+
+
+class LiveStack:
+    """The web server and one worker, as processes, on the test database; each acts as its database role."""
 
     left: ClassVar["LiveStack | None"] = None
-    expect.set_options(timeout=PATIENCE_MS)
     """The one of this session, running or not."""
 
     def __init__(self, folder: Path) -> None:
@@ -245,8 +260,6 @@ def _comes_bound(page: Any) -> None:
             "BATON_LEASE_SECONDS": "3",
             "BATON_DEMO_LATENCY_MS": "300",
             "PYTHONWARNINGS": "ignore",
-        if wishes.get("java_script_enabled", True):
-            context.on("page", _comes_bound)
             "DJANGO_ALLOW_ASYNC_UNSAFE": "",  # this thread's licence, not theirs
         }
         self.web = self._child("web", ["orchestrator_site.web"])
@@ -294,10 +307,9 @@ def _live_stack(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(autouse=True)
 def _nobody_else_works_here(request: pytest.FixtureRequest) -> None:
-    """Stop what an earlier test left running before a test whose rows it would see: it would act on what is due."""
-    marked = request.node.get_closest_marker("django_db")
-    committed = "transactional_db" in request.fixturenames or (marked and marked.kwargs.get("transaction"))
-    if committed and "live_stack" not in request.fixturenames and LiveStack.left is not None:
+    """Stop what an earlier test left running before a test with rows: it would act on what is due, and hold locks."""
+    rows = request.node.get_closest_marker("django_db") or {"db", "transactional_db"} & set(request.fixturenames)
+    if rows and "live_stack" not in request.fixturenames and LiveStack.left is not None:
         LiveStack.left.stop()
 
 
@@ -308,10 +320,17 @@ def live_stack(transactional_db: None, _live_stack: LiveStack) -> LiveStack:
     return _live_stack
 
 
+# Below the ports that the system itself hands out (32768 and more), so that no connection takes one between its choice
+# and its use; of each process its own hundred, so that no other one of the tests does.
+_PORTS = cycle(range(12_000 + os.getpid() % 200 * 100, 12_100 + os.getpid() % 200 * 100))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in islice(_PORTS, 100):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no port of this process's own is free")
 
 
 def wait_for(settled: Callable[[], bool], seconds: float, explain: Callable[[], str] = str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import sys
 import time
 from urllib.request import Request, urlopen
@@ -14,6 +13,7 @@ from pipelines.library.models import ModelRoute
 from runs.engine.facts import ErrorClass, StepFailed, StepSucceeded
 from runs.execution.models import registry
 from runs.execution.steps import carry_out
+from tests.conftest import free_port
 from tests.execution.contexts import an_agent, an_agent_step
 from tests.model_server import ModelServer, Reply
 
@@ -66,21 +66,19 @@ async def test_a_model_that_does_not_finish_in_time_times_out_and_its_answer_cou
     model_server: ModelServer, reply: Reply
 ) -> None:
     model_server.script(reply)
-    step = an_agent_step(an_agent("stub/m"), timeout=0.3)
+    step = an_agent_step(an_agent("stub/m"), timeout=2.0)
     began = time.monotonic()
 
     fact = await carry_out(step)
 
     assert isinstance(fact, StepFailed)
     assert (fact.error.cls, fact.error.code) == (ErrorClass.TIMEOUT, "timeout")
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10
     assert step.outcomes[0].lost
 
 
 async def test_nobody_listening_is_transient_and_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+    url = f"http://127.0.0.1:{free_port()}/v1"
     route = ModelRoute("stub/m", "m", "openai", "stub", url, trusted_address=True)
     monkeypatch.setattr(library, "route", lambda *_: route)
     step = an_agent_step(an_agent("stub/m"))
