@@ -7,6 +7,7 @@ from pytest_django.fixtures import Settings
 
 from runs.execution import background
 from runs.execution.worker import Worker
+from tests.own_worker import a_worker_here
 from tests.people import Team, a_team
 
 
@@ -19,7 +20,5 @@ def team(transactional_db: None) -> Team:
 def worker(team: Team, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     settings.DEMO_LATENCY_MS = 0
     monkeypatch.setattr(background, "POLL_SECONDS", 0.1)
-    worker = Worker("here@localhost")
-    worker.start()
-    yield worker
-    worker.stop()
+    with a_worker_here() as worker:
+        yield worker

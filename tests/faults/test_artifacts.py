@@ -19,6 +19,7 @@ from runs.models import Artifact, CacheEntry, Call, Inbox, Run, Step
 from runs.services import Order, start_run
 from tests.conftest import wait_for
 from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
+from tests.own_worker import a_worker_here
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -29,10 +30,8 @@ TEXT = {"type": "object", "properties": {"text": {"type": "string"}, "run": {"ty
 @pytest.fixture
 def worker(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     monkeypatch.setattr(background, "POLL_SECONDS", 0.2)
-    worker = Worker("here@localhost")
-    worker.start()
-    yield worker
-    worker.stop()
+    with a_worker_here() as worker:
+        yield worker
 
 
 def a_wide_pipeline(stage: Stage, ms: int = 0) -> Pipeline:

@@ -22,6 +22,7 @@ from runs.execution.worker import Worker
 from runs.models import Call, Run, Step
 from tests.conftest import wait_for
 from tests.faults.stage import Stage, books_balance, has_no_gap
+from tests.own_worker import a_worker_here
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(90)]
 
@@ -33,10 +34,8 @@ class Panic(BaseException):
 @pytest.fixture
 def worker(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     monkeypatch.setattr(background, "POLL_SECONDS", 0.2)
-    worker = Worker("here@localhost")
-    worker.start()
-    yield worker
-    worker.stop()
+    with a_worker_here() as worker:
+        yield worker
 
 
 def a_note(stage: Stage, slug: str = "note", **node: Any) -> Pipeline:
@@ -170,7 +169,7 @@ def test_an_inbox_that_cannot_be_read_does_not_cost_the_run_its_owner(
     async def no_inbox(*_: Any) -> Any:
         raise psycopg.OperationalError("away")
 
-    run = stage.start(stage.chain(2, 1500))
+    run = stage.start(stage.chain(3, 1500))
     stage.wait_for_call("a1")
     with monkeypatch.context() as patch:
         patch.setattr(worker, "read_inbox", no_inbox)
@@ -186,12 +185,8 @@ def test_an_inbox_that_cannot_be_read_does_not_cost_the_run_its_owner(
 def test_a_run_started_and_cancelled_before_any_worker_came_makes_no_call(stage: Stage) -> None:
     run = stage.start(stage.chain(2, 0))
     services.cancel(stage.composer, run, "changed my mind")
-    worker = Worker("here@localhost")
-    worker.start()
-    try:
+    with a_worker_here():
         run = stage.wait(run)
-    finally:
-        worker.stop()
     assert run.state == "cancelled"
     assert not Call.objects.filter(run=run).exists()
     assert not Step.objects.filter(run=run).exclude(state__in=("succeeded", "cancelled", "skipped")).exists()

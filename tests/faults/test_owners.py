@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from runs.execution.worker import Worker
 from runs.models import Call, Run, Step
 from tests.conftest import wait_for
 from tests.faults.stage import Stage, books_balance, has_no_gap
+from tests.own_worker import a_worker_here
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(90)]
 
@@ -29,19 +29,9 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "POLL_SECONDS", 0.2)
 
 
-@contextmanager
-def a_worker() -> Iterator[Worker]:
-    worker = Worker("here@localhost")
-    worker.start()
-    try:
-        yield worker
-    finally:
-        worker.stop()
-
-
 @pytest.fixture
 def worker(stage: Stage) -> Iterator[Worker]:
-    with a_worker() as worker:
+    with a_worker_here() as worker:
         yield worker
 
 
@@ -101,7 +91,7 @@ def test_a_worker_whose_loop_stands_still_renews_no_lease_until_it_moves_again(
     assert heartbeat.STALLED_AFTER == 20
     settings.LEASE_SECONDS = 6
     monkeypatch.setattr(heartbeat, "STALLED_AFTER", 1.0)
-    with a_worker() as worker:
+    with a_worker_here() as worker:
         taking(monkeypatch, 14)
         run = stage.start(a_note(stage))
         worker.wake(str(run.pk), forwarded=True)
@@ -157,7 +147,7 @@ def test_a_worker_passes_a_bell_for_somebody_elses_run_on_to_its_owner_once(stag
     run = stage.start(a_note(stage))
     owned_elsewhere(run, 60)
     bells.clear()
-    with a_worker() as worker:
+    with a_worker_here() as worker:
         worker.wake(str(run.pk), forwarded=False)
         wait_for(lambda: bool(bells), 10, stage.logs)
         assert bells == [(str(run.pk), "baton.there@localhost", True)]
@@ -171,7 +161,7 @@ def test_after_eight_crashes_a_run_is_failed_unread(stage: Stage, crashes: int, 
     pipeline = a_note(stage)
     run = stage.start(pipeline)
     Run.objects.filter(pk=run.pk).update(crashes=crashes)
-    with a_worker():
+    with a_worker_here():
         run = stage.wait(run, seconds=30)
         assert run.state == state
         assert Call.objects.filter(run=run).count() == calls

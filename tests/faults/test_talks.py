@@ -10,6 +10,7 @@ from runs.execution import background, owned
 from runs.execution.worker import Worker
 from runs.models import Call, Run, Summary, Turn
 from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
+from tests.own_worker import a_worker_here
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
@@ -33,10 +34,8 @@ def asked(stage: Stage) -> list[list[dict[str, Any]]]:
 @pytest.fixture
 def worker(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     monkeypatch.setattr(background, "POLL_SECONDS", 0.2)
-    worker = Worker("here@localhost")
-    worker.start()
-    yield worker
-    worker.stop()
+    with a_worker_here() as worker:
+        yield worker
 
 
 def test_a_session_goes_on_in_the_next_run_and_stays_with_its_name(stage: Stage, worker: Worker) -> None:

@@ -1,0 +1,17 @@
+"""A worker in the tests' own process, of which no thread is left behind at work in the next test's database."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runs.execution.worker import Worker
+
+
+@contextmanager
+def a_worker_here() -> Iterator[Worker]:
+    worker = Worker("here@localhost")
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        worker.loop.run_until_complete(worker.loop.shutdown_default_executor())  # a job of the poll may be under way
