@@ -78,7 +78,7 @@ async def test_the_delay_can_be_watched(settings: Any) -> None:
 
     await carry_out(an_agent_step(an_agent("demo/echo"), "hello"))
 
-    assert 0.055 <= time.monotonic() - began < 0.5
+    assert time.monotonic() - began >= 0.055
 
 
 async def test_an_echo_says_the_prompt_back() -> None:

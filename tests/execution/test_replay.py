@@ -169,13 +169,13 @@ async def test_sending_an_unkeyed_post_again_needs_an_approval_of_its_own(sink: 
 
 
 async def test_a_timeout_of_a_repeatable_call_is_a_timeout_and_of_any_other_a_question(sink: Sink) -> None:
-    reading = a_tool_step("http.request@1", {"method": "GET", "url": f"{sink.url}/wait?seconds=5"}, timeout=0.2)
+    reading = a_tool_step("http.request@1", {"method": "GET", "url": f"{sink.url}/wait?seconds=5"}, timeout=2.0)
     fact = await carry_out(reading)
     assert isinstance(fact, StepFailed)
     assert fact.error.code == "timeout"
 
     writing = granted(
-        a_tool_step("http.request@1", {"method": "POST", "url": f"{sink.url}/wait?seconds=5"}, timeout=0.2)
+        a_tool_step("http.request@1", {"method": "POST", "url": f"{sink.url}/wait?seconds=5"}, timeout=2.0)
     )
     assert isinstance(await carry_out(writing), StepBlocked)
 

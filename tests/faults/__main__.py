@@ -4,6 +4,8 @@
 """
 
 import json
+import os
+import random
 import sys
 import time
 from collections import Counter, defaultdict
@@ -59,12 +61,13 @@ def main(names: list[str]) -> int:
     rows = [known[name] for name in names] or list(known.values())
     checks = list(dict.fromkeys(check for row in rows for check in row.checks))
     report = Report(rows)
+    seed = os.environ.setdefault("BATON_CHAOS_SEED", str(random.SystemRandom().randrange(10**6)))
     began = time.monotonic()
     status = pytest.main(["-q", "-s", "-p", "no:cacheprovider", *checks], plugins=[report])
     print()
     report.print_lines()
     report.print_table()
-    print(f"{time.monotonic() - began:.0f} seconds.")
+    print(f"{time.monotonic() - began:.0f} seconds; BATON_CHAOS_SEED={seed} repeats the faults.")
     return int(status)
 
 

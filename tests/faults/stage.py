@@ -28,6 +28,8 @@ from tests.faults.forked import Forked
 from tests.people import Team, a_member, a_team, acting
 
 LEASE_SECONDS = 3
+NOBODY_DIES = {"BATON_LEASE_SECONDS": "30"}
+"""For workers of which none dies or stands still: a busy machine takes no run away from its owner."""
 
 
 class Outside:

@@ -314,7 +314,7 @@ def test_a_planted_secret_is_in_no_dump_log_span_frame_export_or_error_page(
     plant(planted)
     for name in ("new-secret", "unknown-token", "wrong-password", "new-password"):
         planted.values[name] = a_canary(name)
-    planted.values["short"] = random.token_hex(4)
+    planted.values["short"] = random.token_urlsafe(8)  # eleven characters, one too few
     content = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
     planted.stage.worker("w1", OTEL_EXPORTER_OTLP_ENDPOINT=planted.collector.url, **{content: "true"})
     runs = run_all(planted)

@@ -1,11 +1,10 @@
 """A minute of everything: workers die and freeze, connections are cut, bells lost, while runs of many shapes go on.
 
-BATON_CHAOS_SEED repeats a sequence of faults. The long form, with a database that stops, is the figure R1 of `make
-faults`.
+The sequence of faults is always the same in `make test`, a new one in `make faults`, and as BATON_CHAOS_SEED says. The
+long form, with a database that stops, is the figure R1 of `make faults`.
 """
 
 import os
-import random
 
 import pytest
 
@@ -18,5 +17,4 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(int(SECONDS + SETTLE_SECON
 
 
 def test_a_minute_of_kills_cuts_freezes_and_lost_bells_loses_nothing(stage: Stage) -> None:
-    seed = int(os.environ.get("BATON_CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))
-    weather(stage, Plan(SECONDS, runs=42, waves=6, seed=seed))
+    weather(stage, Plan(SECONDS, runs=42, waves=6, seed=int(os.environ.get("BATON_CHAOS_SEED", "1"))))

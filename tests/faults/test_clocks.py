@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from approvals.models import Approval
 from runs.models import Event
-from tests.faults.stage import Stage, books_balance, has_no_gap
+from tests.faults.stage import NOBODY_DIES, Stage, books_balance, has_no_gap
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -27,10 +27,11 @@ def test_a_worker_with_a_wrong_clock_keeps_the_databases_time(stage: Stage, hour
         "end": {"kind": "output", "value": "${steps.ask.output}"},
     }
     pipeline = stage.pipeline("clock", nodes, ["start>a1", "a1>a2", "a2>ask", "ask:approved>end"])
-    stage.worker("wrong", oddity=f"clock{hours * 3600:+d}")
+    stage.worker("wrong", oddity=f"clock{hours * 3600:+d}", **NOBODY_DIES)
     started = [stage.start(pipeline, f"r{k}") for k in range(4)]
     stage.wait_for_call("a2", "r0")
-    stage.worker("as-wrong", oddity=f"clock{-hours * 3600:+d}")  # would take over whatever looked abandoned to it
+    # Another one, that would take over whatever looked abandoned to it.
+    stage.worker("as-wrong", oddity=f"clock{-hours * 3600:+d}", **NOBODY_DIES)
     runs = [stage.wait(run, "waiting", seconds=60) for run in started]
     for run in runs:
         assert (run.epoch, run.crashes) == (1, 0), "nobody took a living worker's lease for over"

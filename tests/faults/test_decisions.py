@@ -168,6 +168,7 @@ def _post_and_lose(address: str, body: Mapping[str, Any], headers: Mapping[str, 
 
 def _somebody_waits_for_a_row() -> bool:
     with connection.cursor() as cursor:
+        cursor.execute("select pg_stat_clear_snapshot()")  # a transaction sees them as they were at its first look
         cursor.execute(
             "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
         )

@@ -8,7 +8,7 @@ from django.db import connection
 from runs.models import Run
 from tests.conftest import wait_for
 from tests.faults.proxy import Proxy
-from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
+from tests.faults.stage import NOBODY_DIES, Stage, books_balance, finished_twice, has_no_gap
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -25,7 +25,7 @@ def proxy(transactional_db: None) -> Iterator[Proxy]:
 def test_a_database_two_hundred_milliseconds_away_only_costs_time(stage: Stage, proxy: Proxy) -> None:
     proxy.delay = 0.1  # each way
     chain = stage.chain(3, 200)
-    stage.worker("far", DATABASE_URL=proxy.url)
+    stage.worker("far", DATABASE_URL=proxy.url, **NOBODY_DIES)
     runs = [stage.start(chain, f"r{k}") for k in range(2)]
     for k, run in enumerate(runs):
         now = stage.wait(run, seconds=90)

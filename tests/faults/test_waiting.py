@@ -10,7 +10,7 @@ from runs import services, topics
 from runs.models import BoardEntry, Call, Event, EventWait, Run, Step, StepLock
 from runs.topics import NewEvent
 from tests.conftest import wait_for
-from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
+from tests.faults.stage import NOBODY_DIES, Stage, books_balance, finished_twice, has_no_gap
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -143,7 +143,7 @@ def printing(stage: Stage, slug: str) -> Pipeline:
 
 def test_steps_of_several_runs_and_workers_hold_a_lock_one_after_the_other(stage: Stage) -> None:
     for name in ("w1", "w2"):
-        stage.worker(name)
+        stage.worker(name, **NOBODY_DIES)
     runs = [stage.start(printing(stage, f"p{n}")) for n in range(4)]
     runs = [stage.wait(run, seconds=60) for run in runs]
     assert [run.state for run in runs] == ["succeeded"] * 4

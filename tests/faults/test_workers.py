@@ -12,7 +12,7 @@ from approvals.policy import Decision
 from runs.models import Call, Run
 from runs.tasks import wake
 from tests.conftest import wait_for
-from tests.faults.stage import LEASE_SECONDS, Stage, books_balance, finished_twice, has_no_gap
+from tests.faults.stage import LEASE_SECONDS, NOBODY_DIES, Stage, books_balance, finished_twice, has_no_gap
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -84,8 +84,8 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_when_it_wakes(stage: 
 
 
 def test_the_same_bell_many_times_and_late_changes_nothing(stage: Stage) -> None:
-    stage.worker("w1")
-    stage.worker("w2")
+    stage.worker("w1", **NOBODY_DIES)
+    stage.worker("w2", **NOBODY_DIES)
     run = stage.start(stage.chain(3, 200))
     for _ in range(20):
         wake.delay(str(run.pk))
@@ -110,8 +110,8 @@ def test_bells_in_the_reverse_order_of_what_they_tell_of_change_nothing(stage: S
     app.control.purge()
     for run in (second, first, first, second, first):
         wake.delay(str(run.pk))
-    stage.worker("w1")
-    stage.worker("w2")
+    stage.worker("w1", **NOBODY_DIES)
+    stage.worker("w2", **NOBODY_DIES)
     first, second = stage.wait(first), stage.wait(second)
     assert (first.state, second.state) == ("cancelled", "succeeded")
     assert stage.asked() == {}

@@ -24,7 +24,7 @@ from tests.collector import Collector
 from tests.conftest import ROOT, database_url, free_port, wait_for
 from tests.runs.builders import AT, a_run, test_conninfo
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 SENDER = """
 import time, django
@@ -59,9 +59,12 @@ def a_span(run: Run, name: str, parent: str | None = trace.ROOT, **fields: Any) 
 
 
 def settle() -> None:
-    """Wait until no transaction, of whatever else the database server is used for, can bring a span before these."""
+    """Wait until no transaction, of whatever else the database server is used for, can bring a span before these.
+
+    Other processes of the session test on the same server, and some of their tests are one long transaction.
+    """
     newest = Span.objects.aggregate(newest=Max("pk"))["newest"] or 0
-    wait_for(lambda: (found := sending._horizon.safe()) is not None and found >= newest, 60)
+    wait_for(lambda: (found := sending._horizon.safe()) is not None and found >= newest, 200)
 
 
 def send() -> int:

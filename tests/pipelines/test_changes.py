@@ -127,10 +127,10 @@ def test_what_is_too_large_to_be_read_is_not_drawn() -> None:
 
 
 def test_two_long_texts_are_compared_in_less_than_a_second() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     pieces("to be or not " * 4_000, "to be and not " * 4_000)
     pieces("\n".join(f"{n} to be" for n in range(1_100)), "\n".join(f"{n} or not" for n in range(1_100)))
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 WORDS = st.lists(st.sampled_from(["one ", "two", "three ", ".", "${input.a}", "\n"]), max_size=20).map("".join)

