@@ -84,6 +84,19 @@ def test_what_is_written_while_an_answer_is_on_its_way_is_kept(open_canvas: Open
     assert canvas.node("check")["prompt"] == "First. ${input.topic}"
 
 
+def test_what_is_typed_before_the_editor_listens_is_kept(open_canvas: Open) -> None:
+    canvas = open_canvas(path="/pipelines/desk/?node=write")
+    scripts = hold(canvas.page, "**/dist/**/*.js*")
+    canvas.page.evaluate("setTimeout(() => location.reload())")
+    until(lambda: canvas.page.wait_for_timeout(20) is None and bool(scripts))
+    canvas.page.locator("#step-title").fill("Written early")
+    canvas.page.unroute("**/dist/**/*.js*")
+    for script in scripts:
+        let_go(script)
+    canvas.edits(1)
+    assert canvas.node("write")["title"] == "Written early"
+
+
 def gathered(canvas: Canvas, held: list[Route], count: int) -> Route:
     """Wait until so many requests are held; return the newest."""
     until(lambda: canvas.page.wait_for_timeout(20) is None and len(held) == count)

@@ -134,6 +134,9 @@ function saving(root, aside, draft) {
     event.preventDefault();
     save(event.target, draft, event.submitter);
   });
+  // What somebody is typing since before this listened counts too; what other fields hold may be the browser's doing.
+  const field = aside.contains(root.activeElement) && root.activeElement;
+  if (field && "defaultValue" in field && field.value !== field.defaultValue) field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 function flush(root, draft) {
