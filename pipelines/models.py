@@ -197,7 +197,7 @@ class Circuit(models.Model):
     failures = ArrayField(models.DateTimeField(), default=list)
     opened_at = models.DateTimeField(null=True, blank=True)
     retry_at = models.DateTimeField(null=True, blank=True)
-    probe = models.CharField(max_length=480, blank=True, default="")
+    probe = models.TextField(blank=True, default="")
     probe_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:

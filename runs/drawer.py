@@ -14,6 +14,7 @@ from accounts.access import Actor
 from accounts.errors import NotFound
 from pipelines.canvas import spoken
 from pipelines.graph.model import Json, Kind
+from pipelines.graph.places import LONGEST_PATH
 from runs import artifacts, delegations, family, forks, health, live
 from runs.attempts import Attempt, Compared, attempts_of, compared_of
 from runs.engine import paths
@@ -142,7 +143,7 @@ def step_view(actor: Actor, run_id: UUID, path: str, options: Mapping[str, str] 
     """Return one step with its calls; raise NotFound for an unknown path. Seven queries, one more for a
     container and for each large value; `options` ask for its lineage ("from") and which attempts are compared."""
     run = run_of(actor, run_id)
-    step = Step.objects.filter(run=run, path=path[:400]).first() if "\0" not in path else None
+    step = Step.objects.filter(run=run, path=path[:LONGEST_PATH]).first() if "\0" not in path else None
     if step is None:
         raise NotFound
     calls = list(Call.objects.filter(run=run, path=path).order_by("id")[:100])

@@ -25,6 +25,7 @@ PERSONAL = ("email", "phone", "card", "iban")
 
 NAME = Text(63, 1, NAME_PATTERN, "a name of small letters, digits and _ that begins with a letter")
 REFERENCE = Text(200)
+MODEL = Text(128)
 PROMPT = Template(text=True)
 SCHEMA = Anything(object_only=True)
 
@@ -44,7 +45,10 @@ REPAIR = Record(
     }
 )
 FALLBACK = Record(
-    {kind: Field(Text(200, 1), ABSENT, means=f"{kind} to use instead") for kind in ("model", "agent", "pipeline")},
+    {
+        kind: Field(Text(most, 1), ABSENT, means=f"{kind} to use instead")
+        for kind, most in (("model", MODEL.max), ("agent", 200), ("pipeline", 200))
+    },
     one_only=True,
 )
 ON_ERROR = Record(
@@ -110,7 +114,7 @@ RULE = Record(
         "find": Field(Listing(Choice(PERSONAL), 4, 1), means="pii: what to look for (all)"),
         "rubric": Field(PROMPT, means="ai_rubric: what a judge asks"),
         "agent": Field(REFERENCE, means="ai_rubric: who judges"),
-        "model": Field(REFERENCE, means="ai_rubric: which model judges"),
+        "model": Field(MODEL, means="ai_rubric: which model judges"),
         "min_score": Field(Number(0, 1), 0.7, means="ai_rubric: least score"),
         "message": Field(Text(500), "", means="what a person reads when it fails"),
     },

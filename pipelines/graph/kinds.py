@@ -6,7 +6,7 @@ What a field holds after parsing: durations are seconds, money is micro-dollars,
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pipelines.graph.common import BUDGET, CACHE, NAME, ON_ERROR, PROMPT, REFERENCE, RULE, SCHEMA, VALUE
+from pipelines.graph.common import BUDGET, CACHE, MODEL, NAME, ON_ERROR, PROMPT, REFERENCE, RULE, SCHEMA, VALUE
 from pipelines.graph.composite import Either, Field, Listing, OneOrMore, Record, Table, Within
 from pipelines.graph.model import Kind
 from pipelines.graph.shape import ABSENT, Anything, Choice, Duration, Expression, Flag, Number, Template, Text, Whole
@@ -40,7 +40,7 @@ _AGENT = {
     **_HISTORY,
     "max_turns": Field(Whole(1, 100), 10, means="model calls within one attempt"),
     "tools": Field(Listing(REFERENCE, 100), means="which of the agent's tools (all)"),
-    "model": Field(REFERENCE, means="instead of the agent's own"),
+    "model": Field(MODEL, means="instead of the agent's own"),
 }
 _ROUTE = Record(
     {
@@ -55,7 +55,7 @@ _DECIDE = {
     "otherwise": Field(NAME, required=True, means="the port when no route fits"),
     "multi": Field(Flag(), False, means="take every route that fits"),
     "agent": Field(REFERENCE, means="ai: who decides"),
-    "model": Field(REFERENCE, means="ai: which model decides"),
+    "model": Field(MODEL, means="ai: which model decides"),
     "value": Field(Template(), means="ai: what to decide about"),
     "min_confidence": Field(Number(0, 1), 0.6, means="ai: below this, `otherwise`"),
 }

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 from pipelines.graph.model import Document, Graph, Node
 
+# What ran is named by its place and by which item, round, turn or task it was in. In containers five deep, with
+# supervisors five deep in the innermost, and every name as long as it may be, that has fewer characters.
+LONGEST_PATH = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

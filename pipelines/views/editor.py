@@ -15,7 +15,7 @@ from pipelines.editor import changing, history, inspector, news, settings, view
 from pipelines.editor.acts import acts_of
 from pipelines.editor.boxes import box_html, card_html
 from pipelines.editor.presets import PRESETS
-from pipelines.graph.places import places
+from pipelines.graph.places import LONGEST_PATH, places
 from pipelines.models import Pipeline
 from pipelines.views import plain
 
@@ -106,7 +106,7 @@ def _opened_from(request: HttpRequest) -> Answer:
         run = UUID(request.GET.get("run", ""))
     except ValueError:
         return {}
-    return {"from_run": run, "from_path": request.GET.get("path", "")[:400]}
+    return {"from_run": run, "from_path": request.GET.get("path", "")[:LONGEST_PATH]}
 
 
 @require_POST

@@ -11,6 +11,7 @@ from accounts.access import Actor, Capability, actor_of, get, require, scoped
 from accounts.paging import page
 from accounts.schemas import Body
 from pipelines.graph.canonical import canonical_json
+from pipelines.graph.places import LONGEST_PATH
 from pipelines.models import Pipeline
 from runs import artifacts, boards, forks, receipt, services, veil
 from runs.api import shapes
@@ -33,7 +34,7 @@ class StartBody(Body):
 
 class ForkBody(Body):
     from_path: str | None = Field(
-        default=None, max_length=400, description="the step that runs anew, and all that follows it"
+        default=None, max_length=LONGEST_PATH, description="the step that runs anew, and all that follows it"
     )
     overrides: dict[str, Any] = Field(
         default_factory=dict, max_length=100, description="outputs by path that stand instead of what the step came to"
@@ -43,7 +44,9 @@ class ForkBody(Body):
 
 class StopBody(Body):
     path: str = Field(
-        min_length=1, max_length=400, description="a step's, or an item's or a round's, as research[3] or write#2"
+        min_length=1,
+        max_length=LONGEST_PATH,
+        description="a step's, or an item's or a round's, as research[3] or write#2",
     )
     reason: str = Field(default="", max_length=500)
 

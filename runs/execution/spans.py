@@ -63,33 +63,39 @@ DEMO_PROVIDER = "baton.demo"
 
 CHAT, INVOKE_AGENT, EXECUTE_TOOL, INVOKE_WORKFLOW = "chat", "invoke_agent", "execute_tool", "invoke_workflow"
 RETRIEVAL = "retrieval"
+# What the name of a span may have: a title or an argument in it may be longer.
+LONGEST_NAME = 200
 # Tools that look something up, with the argument that says where.
 _SOURCES: Mapping[str, str] = {"knowledge.search": "collection"}
 
 
 def chat_name(model: str) -> str:
     """Return the span name of a model call; `model` is provider/model."""
-    return f"{CHAT} {model.partition('/')[2] or model}"
+    return _named(CHAT, model.partition("/")[2] or model)
 
 
 def agent_name(agent_id: str) -> str:
-    return f"{INVOKE_AGENT} {agent_id.partition('@')[0]}"
+    return _named(INVOKE_AGENT, agent_id.partition("@")[0])
 
 
 def tool_name(tool_id: str, request: Json = None) -> str:
     """Return the span name of a tool call; of one that looks something up, with where, as its request says."""
     name = tool_id.partition("@")[0]
     if (argument := _SOURCES.get(name)) is None:
-        return f"{EXECUTE_TOOL} {name}"
-    return f"{RETRIEVAL} {((request or {}).get('args') or {}).get(argument) or name}"
+        return _named(EXECUTE_TOOL, name)
+    return _named(RETRIEVAL, ((request or {}).get("args") or {}).get(argument) or name)
 
 
 def workflow_name(name: str) -> str:
-    return f"{INVOKE_WORKFLOW} {name}"
+    return _named(INVOKE_WORKFLOW, name)
 
 
 def step_name(node: str) -> str:
-    return f"step {node}"
+    return _named("step", node)
+
+
+def _named(operation: str, what: Json) -> str:
+    return f"{operation} {what}"[:LONGEST_NAME]
 
 
 def chat(request: ModelRequest) -> dict[str, Json]:

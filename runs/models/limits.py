@@ -33,7 +33,7 @@ class BudgetHold(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False, db_index=False)
-    call = models.CharField(max_length=440)
+    call = models.TextField()
     budget = models.ForeignKey("pipelines.Budget", on_delete=models.CASCADE, db_constraint=False)
     period_start = models.DateField()
     amount_micros = models.BigIntegerField()
@@ -52,7 +52,7 @@ class ConnectionUse(models.Model):
     id = models.BigAutoField(primary_key=True)
     connection = models.ForeignKey("pipelines.Connection", on_delete=models.CASCADE, db_constraint=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False, db_index=False)
-    call = models.CharField(max_length=440)
+    call = models.TextField()
     owner = models.CharField(max_length=128)
     tokens = models.BigIntegerField(help_text="reserved, and once the call has answered what it used")
     asked_at = models.DateTimeField()

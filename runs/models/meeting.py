@@ -15,13 +15,13 @@ class BoardEntry(models.Model):
     id = models.BigAutoField(primary_key=True)
     board_id = models.UUIDField()
     run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False)
-    path = models.CharField(max_length=400)
+    path = models.TextField()
     key = models.CharField(max_length=200)
     version = models.BigIntegerField()
     op = models.CharField(max_length=8, choices=[("write", "write"), ("append", "append")])
     value = models.JSONField(null=True)
     at = models.DateTimeField()
-    request = models.CharField(max_length=440, null=True, help_text="of a shared board: path@attempt that changed it")
+    request = models.TextField(null=True, help_text="of a shared board: path@attempt that changed it")
 
     class Meta:
         constraints = [
@@ -44,7 +44,7 @@ class SentEvent(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, db_index=False)
-    key = models.CharField(max_length=480)
+    key = models.TextField()
     topic = models.CharField(max_length=200)
     name = models.CharField(max_length=63, blank=True)
     payload = models.JSONField(null=True)
@@ -71,7 +71,7 @@ class EventWait(models.Model):
     id = models.BigAutoField(primary_key=True)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, db_constraint=False, db_index=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False, db_index=False)
-    request = models.CharField(max_length=420)
+    request = models.TextField()
     topic = models.CharField(max_length=200)
     since = models.DateTimeField()
     looked_at = models.DateTimeField(null=True, blank=True)
@@ -106,7 +106,7 @@ class StepLock(models.Model):
     id = models.BigAutoField(primary_key=True)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, db_constraint=False, db_index=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False, db_index=False)
-    request = models.CharField(max_length=420)
+    request = models.TextField()
     name = models.CharField(max_length=200)
     asked_at = models.DateTimeField()
     granted_at = models.DateTimeField(null=True, blank=True)

@@ -83,7 +83,7 @@ class Run(models.Model):
         related_name="child_runs",
         help_text="who started it",
     )
-    parent_path = models.CharField(max_length=400, null=True, blank=True, help_text="the step that started it")
+    parent_path = models.TextField(null=True, blank=True, help_text="the step that started it")
     parent_count = models.PositiveIntegerField(null=True, blank=True, help_text="which of that step's children it is")
     origin = models.JSONField(default=dict, help_text="of a child: ancestors, labels, editors; see engine.origin")
     children = models.PositiveIntegerField(default=0, help_text="how many runs its steps have started")
@@ -188,7 +188,7 @@ class Step(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False, db_index=False)
-    path = models.CharField(max_length=400)
+    path = models.TextField()
     node = models.CharField(max_length=63)
     kind = models.CharField(max_length=16)
     title = models.CharField(max_length=200, blank=True)
@@ -196,7 +196,7 @@ class Step(models.Model):
     wait_reason = models.CharField(max_length=32, null=True, blank=True)
     attempt = models.IntegerField(default=0)
     flags = ArrayField(models.CharField(max_length=16), default=list)
-    port = models.CharField(max_length=63, null=True, blank=True)
+    port = models.TextField(null=True, blank=True, help_text="several of a Route are joined by commas")
     input = models.JSONField(null=True, blank=True)
     output = models.JSONField(null=True, blank=True)
     meta = models.JSONField(null=True, blank=True)
@@ -220,7 +220,7 @@ class Event(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False, db_index=False)
     seq = models.BigIntegerField()
     type = models.CharField(max_length=32)
-    path = models.CharField(max_length=400, null=True, blank=True)
+    path = models.TextField(null=True, blank=True)
     at = models.DateTimeField()
     payload = models.JSONField(default=dict)
 

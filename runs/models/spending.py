@@ -126,7 +126,7 @@ class StepDay(models.Model):
     node = models.CharField(max_length=63)
     kind = models.CharField(max_length=16)
     state = models.CharField(max_length=16)
-    port = models.CharField(max_length=63, null=True)
+    port = models.TextField(null=True)
     part = models.CharField(max_length=8)
     bucket = models.SmallIntegerField()
     is_sealed = models.BooleanField(default=False, help_text="of runs whose events are gone")

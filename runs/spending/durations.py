@@ -29,6 +29,8 @@ _NODE = (
     "case when t.path = t.node then t.node else"
     r" regexp_replace(regexp_replace(t.path, '[~>]\d+\..*$', ''), '^.*\.', '') end"
 )
+# All ports that a Route took; an index takes no more of them.
+_PORT = "left(t.port, 1000)"
 _MS = "(1000 * extract(epoch from {}))"
 
 
@@ -64,7 +66,7 @@ def _of_steps(runs: str, zone: str) -> str:
     )
     return (
         f"select r.id as run_id, r.workspace_id, (t.finished_at at time zone {zone})::date as day, r.pipeline_id,"
-        f" {_NODE} as node, t.kind, t.state, t.port, t.finished_at - t.started_at as took,"
+        f" {_NODE} as node, t.kind, t.state, {_PORT} as port, t.finished_at - t.started_at as took,"
         " coalesce(w.people, interval '0') as people, coalesce(w.outside, interval '0') as outside"
         " from runs_run r join runs_step t on t.run_id = r.id"
         f" left join ({waited}) w on w.run_id = t.run_id and w.path = t.path"

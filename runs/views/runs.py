@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts import paging
 from accounts.access import Actor, actor_of, get, scoped, signed_in
+from pipelines.graph.places import LONGEST_PATH
 from runs import drawer, health, inspection, live, rehearsals, services, tallies, unread, veil
 from runs.engine.status import RunState
 from runs.models import Run
@@ -123,7 +124,7 @@ def rehearsed(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @signed_in
 def fix(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Open the editor at a step of the run, with what the step had and came to there."""
-    run, path = inspection.run_of(actor_of(request), run_id), request.GET.get("path", "")[:400]
+    run, path = inspection.run_of(actor_of(request), run_id), request.GET.get("path", "")[:LONGEST_PATH]
     around = run.origin.get("place", "")
     place = tallies.place_of(path)
     query = urlencode({"node": f"{around}.{place}" if around else place, "run": str(run.pk), "path": path})
@@ -145,6 +146,6 @@ def act(request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
 def stop_part(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Stop one step, or one item, round or turn of a container."""
     actor = actor_of(request)
-    services.stop_step(actor, get(Run, actor, pk=run_id), request.POST.get("path", "")[:400])
+    services.stop_step(actor, get(Run, actor, pk=run_id), request.POST.get("path", "")[:LONGEST_PATH])
     messages.success(request, "It was told to stop. The rest of the run goes on.")
     return redirect("run", run_id)

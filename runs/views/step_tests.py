@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import Capability, actor_of, require, signed_in
 from accounts.errors import NotFound, Refused
+from pipelines.graph.places import LONGEST_PATH
 from runs import last_values, step_results, step_tests
 
 
@@ -18,7 +19,7 @@ def step_test(request: HttpRequest, slug: str) -> HttpResponse:
     """The form that tries a step of the draft; a POST starts a test, and without script opens its run."""
     actor = actor_of(request)
     asked = {name: request.GET.get(name, "") for name in ("node", "data", "path")}
-    found = step_tests.bench(actor, slug, asked["node"], asked["data"], asked["path"][:400])
+    found = step_tests.bench(actor, slug, asked["node"], asked["data"], asked["path"][:LONGEST_PATH])
     context: dict[str, object] = {"may_run": actor.can(Capability.RUN), "slug": slug}
     is_fragment, status = bool(getattr(request, "htmx", False)), 200
     if request.method == "POST":
@@ -59,7 +60,9 @@ def seen(request: HttpRequest, slug: str) -> HttpResponse:
         run_id = UUID(asked.get("run", ""))
     except ValueError:
         raise NotFound from None
-    found = step_results.seen(actor_of(request), slug, asked.get("node", ""), run_id, asked.get("path", "")[:400])
+    found = step_results.seen(
+        actor_of(request), slug, asked.get("node", ""), run_id, asked.get("path", "")[:LONGEST_PATH]
+    )
     return render(request, "runs/_step_seen.html", {"seen": found})
 
 

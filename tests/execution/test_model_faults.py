@@ -12,6 +12,7 @@ from pipelines.library import models as library
 from pipelines.library.models import ModelRoute
 from runs.engine.facts import ErrorClass, StepFailed, StepSucceeded
 from runs.execution.models import registry
+from runs.execution.models.providers import MOST_TOKENS
 from runs.execution.steps import carry_out
 from tests.conftest import free_port
 from tests.execution.contexts import an_agent, an_agent_step
@@ -112,6 +113,17 @@ async def test_sixteen_calls_share_one_client_and_run_at_once(model_server: Mode
 
     assert all(isinstance(fact, StepSucceeded) for fact in facts)
     assert model_server.most_in_flight == 16
+
+
+async def test_a_provider_that_counts_beyond_reason_is_written_down_as_far_as_the_books_go(
+    model_server: ModelServer,
+) -> None:
+    model_server.script(Reply(input_tokens=10**30, output_tokens=-7, text="hello"))
+    step = an_agent_step(an_agent("stub/m"))
+
+    assert isinstance(await carry_out(step), StepSucceeded)
+
+    assert (step.outcomes[0].input_tokens, step.outcomes[0].output_tokens) == (MOST_TOKENS, 0)
 
 
 async def test_a_defect_of_our_own_is_internal_and_does_not_escape(

@@ -22,10 +22,10 @@ class Stand:
         self.make_world: Callable[[int | None], World] = World
         self.world = World(None)
 
-    def play(self, graph: Mapping[str, Any], luck: int | None, *deaths: Death) -> tuple[Run, MortalHost]:
-        """Carry a new run of this graph to its end through these deaths."""
+    def play(self, graph: Mapping[str, Any], luck: int | None, *deaths: Death, **fields: Any) -> tuple[Run, MortalHost]:
+        """Carry a new run of this graph to its end through these deaths. `fields` are the document's."""
         self.world = self.make_world(luck)
-        run, pinned = a_pinned_run(self.team.workspace, graph)
+        run, pinned = a_pinned_run(self.team.workspace, graph, **fields)
         host = live_through(run, pinned, self.world, self.bob, deaths)
         return Run.objects.get(pk=run.pk), host
 

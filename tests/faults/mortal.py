@@ -40,6 +40,7 @@ from runs.models import Event, Run
 from runs.store import Commit, Fenced
 from tests.engine.building import a_document, a_lock
 from tests.runs.builders import a_connection
+from tests.widths import misfits
 
 ENDED = ("succeeded", "failed", "cancelled")
 MOST_LIVES = 200
@@ -150,6 +151,7 @@ class MortalHost:
         return None
 
     async def commit(self, commit: Commit) -> bool:
+        assert misfits(commit) == []
         death = self._deaths[0] if self._deaths else None
         dies = death is not None and death.commit <= (self.commits if death.of_the_run else self._in_this_life)
         if dies and death and not death.after:
@@ -193,10 +195,11 @@ class MortalHost:
         raise AssertionError("No call here has a limit or a circuit.")
 
 
-def a_pinned_run(workspace: Any, graph: Mapping[str, Any]) -> tuple[Run, Pinned]:
+def a_pinned_run(workspace: Any, graph: Mapping[str, Any], **fields: Any) -> tuple[Run, Pinned]:
     """Insert a run of this graph as `start_run` does, with a version that no rule of publishing has seen."""
     document = a_document(graph)
-    raw = {"format": "baton.pipeline", "format_version": "1.0", "id": "test", "name": "Test", "graph": graph}
+    head = {"format": "baton.pipeline", "format_version": "1.0", "id": "test", "name": "Test"}
+    raw = {**head, **fields, "graph": graph}
     lock = a_lock(document).as_json()
     with transaction.atomic():
         pipeline = Pipeline.objects.create(workspace=workspace, slug=f"p{new_id().hex[-12:]}", name="Pipeline")

@@ -1,5 +1,7 @@
 """What people and operators change while runs are under way: the pipeline, its agents, and the tables themselves."""
 
+from importlib import import_module
+
 import pytest
 from django.db import connection
 
@@ -9,6 +11,7 @@ from pipelines.library.agents import AgentFields
 from pipelines.models import Agent
 from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
 
+WIDENED = import_module("runs.migrations.0025_paths_and_ports_of_any_length")
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 
@@ -60,6 +63,24 @@ def test_tables_that_grow_and_shrink_in_the_middle_of_runs_disturb_nobody(
         for run in (slow, *(stage.start(chain, f"r{number}-{k}") for k in range(8))):
             now = stage.wait(run, seconds=60)
             assert (now.state, now.epoch) == ("succeeded", 1), stage.explain(run)
+            assert has_no_gap(now)
+            assert books_balance(now)
+    assert "cached plan" not in worker.log.read_text()
+
+
+def test_columns_that_widen_while_workers_read_them_disturb_nobody(stage: Stage) -> None:
+    chain = stage.chain(2, 200)
+    worker = stage.worker("w1")
+    widened = [WIDENED._altered(table) for table in WIDENED.READ]
+    for number, changes in enumerate(((), [one.reverse_sql for one in widened], [one.sql for one in widened])):
+        slow = stage.start(chain, f"slow-{number}")
+        stage.wait_for_call("a1", f"slow-{number}")
+        for change in changes:
+            with connection.cursor() as cursor:
+                cursor.execute(change)
+        for run in (slow, *(stage.start(chain, f"r{number}-{k}") for k in range(8))):
+            now = stage.wait(run, seconds=60)
+            assert now.state == "succeeded", stage.explain(run)
             assert has_no_gap(now)
             assert books_balance(now)
     assert "cached plan" not in worker.log.read_text()

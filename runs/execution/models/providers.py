@@ -38,6 +38,8 @@ from runs.execution.models.values import Message, ModelAnswer, ModelRequest, Too
 
 PROVIDER_NAMES = {"openai": "openai", "anthropic": "anthropic", "google": "gcp.gemini"}
 NO_KEY = "none"
+# What a provider says of its answer must not be more than the books can hold.
+MOST_TOKENS = 10**12
 _FINISHES = {"stop": "stop", "length": "length", "content_filter": "content_filter", "tool_call": "tool_call"}
 
 
@@ -87,7 +89,8 @@ class ProviderModel:
         uses = tuple(self._tool_use(part) for part in response.parts if isinstance(part, ToolCallPart))
         text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
         usage = response.usage
-        counted = Usage(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.output_reasoning_tokens)
+        parts = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.output_reasoning_tokens)
+        counted = Usage(*(min(max(tokens, 0), MOST_TOKENS) for tokens in parts))
         details = response.provider_details or {}
         return ModelAnswer(
             text=self._redacted(text or str(details.get("refusal", ""))),
