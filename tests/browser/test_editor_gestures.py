@@ -291,6 +291,7 @@ def test_a_slow_answer_shows_the_shape_of_what_comes(open_canvas: Open) -> None:
     canvas.page.mouse.click(*canvas.middle("write"))
     inspector = canvas.page.locator("#inspector")
     expect(inspector).to_have_attribute("aria-busy", "true")
+    until(lambda: canvas.page.wait_for_timeout(10) is None and bool(held))
     held[0].continue_()
     expect(inspector).not_to_have_attribute("aria-busy", "true")
     expect(canvas.page.locator("#step-title")).to_have_value("Write a draft")
@@ -299,6 +300,7 @@ def test_a_slow_answer_shows_the_shape_of_what_comes(open_canvas: Open) -> None:
     canvas.press("Control+k")
     places = canvas.page.locator("[data-palette-list]")
     expect(places).to_have_attribute("aria-busy", "true")
+    until(lambda: canvas.page.wait_for_timeout(10) is None and bool(asked))
     asked[0].continue_()
     expect(places.get_by_text("Runs").first).to_be_visible()
 
