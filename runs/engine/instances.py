@@ -31,9 +31,10 @@ def prefix_of(step: Step, index: int) -> str:
 def too_many_steps(run: Execution, step: Step, instances: int) -> StepError | None:
     """Return a `limit` error when this many more instances would make the run larger than a run may be.
 
-    Of a container without a graph it is so many more steps.
+    Of a container without a graph it is so many more steps. What open containers, and the pipeline's own graph, are
+    still to bring counts as if it was there.
     """
-    if run.step_count + instances * (len(graph_of(step).nodes) or 1) <= MAX_STEPS:
+    if run.step_count + run.promised + instances * (len(graph_of(step).nodes) or 1) <= MAX_STEPS:
         return None
     message = f"{step.path} would bring the run to more than {MAX_STEPS:,} steps."
     return StepError(ErrorClass.LIMIT, "too_many_steps", message)
@@ -49,6 +50,8 @@ def begin(run: Execution, container: Container, prefix: str = "") -> Scope:
     container.scopes[index] = scope
     container.next += 1
     container.active += 1
+    if step.node.kind is not Kind.EACH:  # its items were promised together
+        run.promise(container, len(scope.graph.nodes))
     run.scopes[scope.prefix] = scope
     return scope
 

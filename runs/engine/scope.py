@@ -145,12 +145,14 @@ class Outcome:
 class Container:
     """A container that is under way: `scopes` are the instances of its graph that may still be read, by index.
 
-    `next` is the first that has not begun; `active` counts those with unfinished steps.
+    `next` is the first that has not begun; `active` counts those with unfinished steps. `promised` counts the steps
+    that its instances are still to bring.
     """
 
     step: Step
     next: int = 0
     active: int = 0
+    promised: int = 0
     scopes: dict[int, Scope] = field(default_factory=dict)
 
 

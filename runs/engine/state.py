@@ -73,6 +73,7 @@ class Execution:
     has_edits: bool = False
     is_in_doubt: bool = False
     step_count: int = 0
+    promised: int = 0
     position: int = 0
     board: Board = field(default_factory=Board)
     shares_board: bool = False
@@ -91,6 +92,7 @@ class Execution:
         execution.board = Board() if execution.shares_board else Board.of(document.board)
         execution.caps[RUN] = budget
         execution.scopes[""] = root
+        execution.promised = len(root.graph.nodes)
         return execution
 
     @classmethod
@@ -127,12 +129,30 @@ class Execution:
         self.live[step.path] = step
         step.scope.steps[step.node.id] = step
         self.step_count += 1
+        around = step.scope.container
+        if around is None:
+            self.promised -= 1
+        elif (container := self.containers.get(around.path)) and container.promised:
+            container.promised -= 1
+            self.promised -= 1
+
+    def open(self, container: Container) -> None:
+        """Make a container known that begins, or begins anew."""
+        if before := self.containers.get(container.step.path):
+            self.promised -= before.promised
+        self.containers[container.step.path] = container
+
+    def promise(self, container: Container, steps: int) -> None:
+        """Count steps that a container is still to bring."""
+        container.promised += steps
+        self.promised += steps
 
     def forget(self, container: Container) -> None:
         """Drop what ran in a finished container; its rows stay in the database."""
         for scope in container.scopes.values():
             self.forget_scope(scope)
-        self.containers.pop(container.step.path, None)
+        if self.containers.pop(container.step.path, None):
+            self.promised -= container.promised
 
     def forget_scope(self, scope: Scope) -> None:
         """Drop the steps of a finished item or round, and what ran in them."""

@@ -64,6 +64,41 @@ def test_more_steps_than_a_run_may_have_are_refused_before_the_first() -> None:
     assert not player.started
 
 
+def test_what_open_containers_are_still_to_bring_counts() -> None:
+    each = {"kind": "each", "over": list(range(5_000)), "max_items": 5_000, "graph": a_graph("dig")}
+    player = a_run("start >> a, b, c >> last >> result", a=each, b=each, c=each).play()
+    assert player.run.error["code"] == "too_many_steps"
+    assert not player.started
+
+
+def test_what_a_container_did_not_bring_is_given_back() -> None:
+    each = {"kind": "each", "over": list(range(4_000)), "max_items": 5_000, "max_parallel": 1, "graph": a_graph("dig")}
+    early = {**each, "require": {"at_least": 1}, "stop_early": True}
+    player = a_run("start >> a >> b >> c >> result", a=early, b=early, c=early).play()
+    assert player.run.state == "succeeded", player.run.error
+    assert player.run.promised == 0
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_items_and_rounds_within_each_other_bring_what_they_promised(*, crashes: bool) -> None:
+    inner = {"kind": "repeat", "until": "round.n >= 2", "graph": a_graph("dig >> two")}
+    each = {"kind": "each", "over": [1, 2, 3], "max_parallel": 2, "graph": a_graph("loop", loop=inner)}
+    player = a_run("start >> all >> result", all=each)
+
+    def look(now: Any) -> None:
+        if crashes and not now.run.state.is_terminal:
+            now.crash(crashed=False)
+        assert 0 <= now.run.promised <= 3 + 3 + 2 * 2
+        assert now.run.promised == sum(one.promised for one in now.run.containers.values()) + sum(
+            name not in now.run.root.steps for name in now.run.root.graph.nodes
+        )
+
+    player.play(each_time=look)
+    assert player.run.state == "succeeded"
+    assert player.run.promised == 0
+    assert player.run.step_count == 3 + 3 + 3 * 2 * 2
+
+
 def test_a_failed_item_stops_a_container_that_needs_all() -> None:
     player = an_each("a", "b", "c", "d", max_parallel=2, script={"research[1].dig": Fails()})
     player.begin()

@@ -47,7 +47,9 @@ def _limit_time(move: Move, step: Step) -> None:
 def reopen(run: Execution, step: Step) -> None:
     """Begin the bookkeeping of a container whose list is in its record."""
     found = step.record.input["over"]
-    run.containers[step.path] = Items(step=step, values=found, needed=_needed(step.node.config, len(found)))
+    items = Items(step=step, values=found, needed=_needed(step.node.config, len(found)))
+    run.open(items)
+    run.promise(items, len(found) * len(instances.graph_of(step).nodes))
 
 
 def feed(move: Move, step: Step) -> None:

@@ -30,7 +30,7 @@ def open_container(move: Move, step: Step) -> None:
 
 def reopen(run: Execution, step: Step) -> None:
     """Begin the bookkeeping of a container."""
-    run.containers[step.path] = Rounds(step=step)
+    run.open(Rounds(step=step))
 
 
 def feed(move: Move, step: Step) -> None:
