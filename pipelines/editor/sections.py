@@ -137,6 +137,7 @@ ONLY_FOR: Mapping[tuple[Kind, str], tuple[str, frozenset[str]]] = {
     **{(Kind.TEAM, name): ("mode", frozenset({"moderator"})) for name in ("max_stalls", "max_resets")},
     (Kind.TEAM, "agent"): ("mode", frozenset(CALLED_ON)),
     (Kind.TEAM, "topics"): ("mode", frozenset({"bus"})),
+    (Kind.HUMAN, "min_approvals"): ("mode", frozenset({"approve", "edit"})),
     (Kind.SUPERVISOR, "review_plan"): ("mode", frozenset({"plan"})),
     (Kind.HUMAN, "escalate_to"): ("on_expire", frozenset({"escalate"})),
     (Kind.HUMAN, "guards"): ("mode", frozenset({"approve", "edit"})),

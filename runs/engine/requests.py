@@ -106,7 +106,7 @@ def who_of(step: Step) -> Who:
     who = Who(
         roles=tuple(config["roles"]),
         people=tuple(config["people"]),
-        min_approvals=config["min_approvals"],
+        min_approvals=config["min_approvals"] if config["mode"] != "answer" else 1,
         not_starter=config["not_starter"] or config["mode"] != "answer",
         expires=config["expires"],
         on_expire=config["on_expire"],

@@ -147,6 +147,7 @@ def test_the_gallery_has_no_problem() -> None:
             ("error", "nobody_can_answer", "a/roles"),
         ),
         ({"kind": "human", "not_starter": False}, ("error", "self_approval", "a/not_starter")),
+        ({"kind": "human", "mode": "answer", "min_approvals": 2}, ("error", "one_answer", "a/min_approvals")),
         ({"kind": "human", "on_expire": "escalate"}, ("error", "nobody_can_answer", "a/escalate_to")),
         ({"kind": "human", "guards": "start"}, ("error", "bad_guard", "a/guards")),
         ({"kind": "human", "mode": "answer", "form": {"type": 1}}, ("error", "bad_schema", "a/form/type")),

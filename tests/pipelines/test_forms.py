@@ -9,7 +9,7 @@ from pipelines.editor import forms, picking
 from pipelines.editor.conditions import Conditions
 from pipelines.editor.forms import Input
 from pipelines.editor.policy import sentence
-from pipelines.editor.sections import LABELS, plan_of
+from pipelines.editor.sections import LABELS, is_relevant, plan_of
 from pipelines.graph.common import COMMON
 from pipelines.graph.kinds import FIELDS
 from pipelines.graph.model import Kind
@@ -292,3 +292,11 @@ def test_what_is_chosen_for_a_worker_takes_the_place_of_what_it_was(posted: dict
     step = workers({"agent": "writer@1"})
     sent = {"f.workers": [""], **{f"f.workers.0.{name}": [value] for name, value in posted.items()}}
     assert forms.read(node_record(Kind.SUPERVISOR), step, sent)["workers"] == [kept]
+
+
+def test_how_many_must_agree_is_not_asked_of_an_answer() -> None:
+    asked = {
+        mode: is_relevant(Kind.HUMAN, "min_approvals", {"mode": mode}, False) for mode in ("approve", "edit", "answer")
+    }
+    assert asked == {"approve": True, "edit": True, "answer": False}
+    assert is_relevant(Kind.HUMAN, "min_approvals", {"mode": "answer"}, True), "what is set can be seen"

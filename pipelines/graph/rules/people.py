@@ -29,6 +29,9 @@ def check_people(subject: Subject) -> Iterator[Problem]:
         if config["mode"] != "answer" and not config["not_starter"]:
             message = "Nobody approves what they started themselves. Only an answer may come from the starter."
             yield problem(place, "error", "self_approval", message, "not_starter")
+        if config["mode"] == "answer" and config["min_approvals"] > 1:
+            message = f"{named(place)} asks for an answer, and the first one counts. Ask for an approval, or want one."
+            yield problem(place, "error", "one_answer", message, "min_approvals")
         if config["on_expire"] == "escalate" and not config["escalate_to"]:
             message = f"Say whom {named(place)} is passed on to when nobody answers in time."
             yield problem(place, "error", "nobody_can_answer", message, "escalate_to")
