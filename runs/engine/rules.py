@@ -1,7 +1,7 @@
 """The rules that an output or a checked value must pass, one function each: what it finds, in sentences."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 from pipelines.graph import schemas
@@ -36,10 +36,11 @@ def misfits(schema: Json, value: Json) -> Iterator[str]:
 
 
 def masked(value: Json, kinds: Collection[str]) -> Json:
-    """Return a value whose texts have their personal data masked."""
+    """Return a value whose texts, and names of fields, have their personal data masked."""
     match value:
         case dict():
-            return {key: masked(item, kinds) for key, item in value.items()}
+            names = _masked_names(value, kinds)
+            return {names[key]: masked(item, kinds) for key, item in value.items()}
         case list():
             return [masked(item, kinds) for item in value]
         case str() | int() if not isinstance(value, bool):
@@ -47,6 +48,23 @@ def masked(value: Json, kinds: Collection[str]) -> Json:
             return pii.masked(str(value), found) if found else value
         case _:
             return value
+
+
+def _masked_names(named: Iterable[str], kinds: Collection[str]) -> dict[str, str]:
+    """Return what each field is called once it is masked: where that is another's name, with a number after it."""
+    found = {name: pii.masked(name, pii.found_in(name, kinds)) for name in named}
+    taken = {name for name, new in found.items() if name == new}
+    counts = Counter[str]()
+    for name, new in found.items():
+        if name == new:
+            continue
+        counts[new] += 1
+        found[name] = new if counts[new] == 1 else f"{new} ({counts[new]})"
+        while found[name] in taken:
+            counts[new] += 1
+            found[name] = f"{new} ({counts[new]})"
+        taken.add(found[name])
+    return found
 
 
 def kinds_of(rule: Rule) -> Collection[str]:
@@ -116,10 +134,11 @@ def _left_to_judges(_run: Execution, _step: Step, _rule: Rule, _value: Json) -> 
 
 
 def _texts(value: Json) -> Iterator[str]:
-    """Yield every text and whole number in a value."""
+    """Yield every text, whole number and name of a field in a value."""
     match value:
         case dict():
-            for item in value.values():
+            for name, item in value.items():
+                yield name
                 yield from _texts(item)
         case list():
             for item in value:
