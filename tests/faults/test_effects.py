@@ -84,6 +84,31 @@ def test_a_keyed_post_cut_off_by_a_crash_is_sent_again_under_the_same_key(stage:
     assert Approval.objects.filter(run=run).count() == 1
 
 
+def test_a_post_that_was_done_and_answered_502_is_asked_about_and_done_by_nobody_else(stage: Stage) -> None:
+    ends = {"start": {"kind": "input"}, "end": {"kind": "output", "value": "done by the spare"}}
+    stage.pipeline("spare", ends, ["start>end"], inputs={"type": "object"})
+    request = {"method": "POST", "url": f"{stage.sink_url}/status?code=502"}
+    stands_in = {"retry": {"max_attempts": 1}, "fallback": [{"pipeline": "spare"}], "then": "stop_run"}
+    nodes = {
+        "start": {"kind": "input"},
+        "post": {"kind": "tool", "tool": "http.request@1", "args": request, "on_error": stands_in},
+        "end": {"kind": "output", "value": "${steps.post.output}"},
+    }
+    stage.worker("w1")
+    run = stage.start(stage.pipeline("post", nodes, ["start>post", "post>end"]))
+    stage.wait(run, "waiting")
+    approve(stage, run)
+    wait_for(lambda: Approval.objects.filter(run=run, kind="outcome_unknown").exists(), 20, stage.logs)
+    assert len(stage.effects()) == 1
+    lost = Approval.objects.get(run=run, state="open")
+    services.decide(stage.bob, lost.pk, Decision("stop", reason="Nobody can tell."))
+    run = stage.wait(run)
+    assert (run.state, run.error["code"]) == ("failed", "outcome_unknown")
+    assert len(stage.effects()) == 1
+    assert not Run.objects.filter(parent=run).exists(), "no pipeline does once more what may have been done"
+    assert has_no_gap(run)
+
+
 def test_a_rejected_post_is_never_sent(stage: Stage) -> None:
     stage.worker("w1")
     run = stage.start(a_post(stage, "/order"))
