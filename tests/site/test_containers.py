@@ -2,6 +2,7 @@
 
 import re
 from configparser import RawConfigParser
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,21 @@ def arguments(command: list[str]) -> set[str]:
     return {part for part in options.split() if part.startswith("--") and not part.startswith("--hostname")}
 
 
+def is_in_the_image(path: str) -> bool:
+    """Return whether a file of this folder is sent to the build, of which `COPY . .` takes everything."""
+    lines = [line.strip() for line in (ROOT / ".dockerignore").read_text().splitlines()]
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert not any(rule.startswith("!") for rule in rules), "this reads no exceptions"
+    return not any(re.fullmatch(_as_docker_reads(rule), path) for rule in rules)
+
+
+def _as_docker_reads(rule: str) -> str:
+    """Return a rule as a regular expression: from the top, `*` within one name; a folder stands for all below it."""
+    parts = re.split(r"(\*\*/|\*)", rule.strip("/"))
+    said = {"**/": "(?:.*/)?", "*": "[^/]*"}
+    return "".join(said.get(part, re.escape(part)) for part in parts) + "(?:/.*)?"
+
+
 def supervised(name: str) -> Any:
     place = up.Place(Path("/nowhere"), "127.0.0.1", 8000, "http://127.0.0.1:8000", False, False)
     return next(one for one in up.Supervisor(place)._wanted_programs() if one.name == name)
@@ -63,6 +79,27 @@ def test_what_compose_asks_of_the_operator_stands_in_the_example() -> None:
     wanted = set(re.findall(r"\$\{([A-Z_]+):\?", text))
     example = set(re.findall(r"^([A-Z_]+)=", (DOCKER / "baton.env.example").read_text(), re.MULTILINE))
     assert wanted <= example <= set(re.findall(r"\$\{([A-Z_]+)", text))
+
+
+@pytest.mark.parametrize(
+    "path", ["docker/baton.env", ".env", "docker/other.env", "docker/baton.env.old", ".data/secret-key", ".git/config"]
+)
+def test_no_secret_of_the_operator_is_built_into_the_image_or_committed(path: str) -> None:
+    assert not is_in_the_image(path)
+    kept_out = [rule.rstrip("/") for rule in (ROOT / ".gitignore").read_text().splitlines()] + [".git"]
+    assert any(fnmatch(part, rule) for part in Path(path).parts for rule in kept_out)
+
+
+def test_what_the_image_runs_is_in_it() -> None:
+    for path in (
+        "requirements.lock",
+        "orchestrator_site/web.py",
+        "orchestrator_site/env.py",
+        "manage.py",
+        "package.json",
+    ):
+        assert is_in_the_image(path), path
+    assert not is_in_the_image("accounts/__pycache__/models.cpython-312.pyc")
 
 
 def test_containers_have_no_rights_and_no_scheduler(compose: dict[str, Any]) -> None:
