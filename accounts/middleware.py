@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from allauth.core.exceptions import ReauthenticationRequired
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect, render
 
-from accounts import content, second_line, sessions
+from accounts import again, content, second_line, sessions
 from accounts.access import session_actor
 from accounts.errors import Forbidden, Insecure, Invalid, NotFound, NotSignedIn, Refused, SecondFactorNeeded
 
@@ -76,6 +77,8 @@ class WorkspaceMiddleware:
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        if isinstance(exception, ReauthenticationRequired) and request.user.is_authenticated:
+            return again.lead(request)  # before AccountMiddleware hears of it
         return refusal(request, exception) if isinstance(exception, Refused) else None
 
 

@@ -1,7 +1,13 @@
 """A person changes their password with the one of before, and nobody who only found their session does."""
 
+import time
+from importlib import import_module
+
 import pytest
+from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY
 from allauth.mfa.models import Authenticator
+from django.apps import apps
+from django.contrib.sessions.models import Session
 from django.test import Client
 
 from accounts import attempts, second_factor
@@ -84,6 +90,54 @@ def test_with_a_second_factor_the_password_of_before_is_not_enough(team: Team) -
     key = second_factor.Adapter().encrypt("JBSWY3DPEHPK3PXP")
     Authenticator.objects.create(user=team.alice, type=Authenticator.Type.TOTP, data={"secret": key})
     led = here.post(PAGE, {"current": OLD, "password": NEW})
-    assert (led.status_code, led["Location"][:13]) == (302, "/login/again/")
+    assert (led.status_code, led["Location"]) == (302, "/login/again/code/?next=%2Faccount%2Fpassword%2F")
     team.alice.refresh_from_db()
     assert team.alice.check_password(OLD)
+
+
+def rested(client: Client) -> Client:
+    """Have the person come in longer ago than a change of how they sign in may be."""
+    session = client.session
+    for one in session[AUTHENTICATION_METHODS_SESSION_KEY]:
+        one["at"] = time.time() - 600
+    session.save()
+    return client
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [
+        (PAGE, {"current": OLD, "password": NEW}),
+        ("/account/app/", {"code": "123456", "x": NEW}),
+        ("/account/codes/new/", {"x": NEW}),
+        ("/account/passkeys/new/", {"credential": NEW}),
+        ("/account/passkeys/1/remove/", {"x": NEW}),
+    ],
+)
+@pytest.mark.parametrize("factor", [True, False])
+def test_no_session_keeps_what_was_sent_where_one_shows_again_who_one_is(
+    team: Team, address: str, sent: dict[str, str], factor: bool
+) -> None:
+    here = rested(signed_in())
+    if factor:
+        key = second_factor.Adapter().encrypt("JBSWY3DPEHPK3PXP")
+        Authenticator.objects.create(user=team.alice, type=Authenticator.Type.TOTP, data={"secret": key})
+    elif address == PAGE:
+        return  # the password of before is asked for there, and enough
+    led = here.post(address, sent)
+    assert led.status_code == 302
+    assert led["Location"].startswith("/login/again/")
+    kept = str([row.get_decoded() for row in Session.objects.all()])
+    for secret in (OLD, NEW, here.cookies["sessionid"].value, "HTTP_COOKIE", "123456"):
+        assert secret not in kept
+
+
+def test_what_sessions_kept_before_is_removed_by_the_migration(team: Team) -> None:
+    here, there = signed_in(), signed_in()
+    session = here.session
+    session["account_reauthentication_state"] = {"request": f"current={OLD}"}
+    session.save()
+    import_module("accounts.migrations.0014_no_requests_kept_in_sessions").remove(apps, None)
+    assert OLD not in str([row.get_decoded() for row in Session.objects.all()])
+    assert inside(here)
+    assert inside(there)

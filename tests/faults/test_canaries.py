@@ -20,6 +20,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 import requests
 from allauth.mfa.models import Authenticator
+from django.contrib.sessions.models import Session
 from websockets.sync.client import connect
 
 from accounts import passwords, second_factor, secrets, tokens
@@ -275,6 +276,15 @@ def forget_the_password(planted: Planted) -> None:
     planted.keep(person.get(address, timeout=30))
 
 
+def change_the_password_late(planted: Planted) -> None:
+    """Send a change of a password where the second factor has to be shown first."""
+    address = f"{planted.web.url}/account/password/"
+    carol = planted.browser(User.objects.get(pk=planted.stage.team.carol.pk))  # with the new password
+    assert "Is it you?" in carol.get(address, timeout=30).text
+    form = {"csrfmiddlewaretoken": carol.cookies["csrftoken"], "current": planted.values["new-password"]}
+    planted.keep(carol.post(address, form | {"password": planted.values["late-password"]}, timeout=30))
+
+
 def fail(planted: Planted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Gather the answer to a fault of ours while it has a secret in hand, and the traceback that the log gets."""
 
@@ -312,7 +322,7 @@ def test_a_planted_secret_is_in_no_dump_log_span_frame_export_or_error_page(
     planted: Planted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     plant(planted)
-    for name in ("new-secret", "unknown-token", "wrong-password", "new-password"):
+    for name in ("new-secret", "unknown-token", "wrong-password", "new-password", "late-password"):
         planted.values[name] = a_canary(name)
     planted.values["short"] = random.token_urlsafe(8)  # eleven characters, one too few
     content = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -322,6 +332,7 @@ def test_a_planted_secret_is_in_no_dump_log_span_frame_export_or_error_page(
     for run in runs:
         listen(planted, run)
     forget_the_password(planted)
+    change_the_password_late(planted)
     be_refused(planted)
     call_the_hook(planted)
     tell_the_channel(planted)
@@ -340,6 +351,7 @@ def gather_what_stays(planted: Planted) -> None:
     stays = planted.gathered
     stays["dump"] = keeping._run("pg_dump", ["--format=plain", "--enable-row-security"]).encode()
     assert b"COPY public.accounts_secret" in stays["dump"], "it is a dump of these tables"
+    stays["sessions"] = json.dumps([row.get_decoded() for row in Session.objects.all()]).encode()
     stays["web.log"] = (planted.web.folder / "web.log").read_bytes()
     stays["worker.log"] = b"\n".join(worker.log.read_bytes() for worker in planted.stage.workers)
     assert b"/login/" in stays["web.log"] or b"/api/v1" in stays["web.log"], "it is the log of these requests"
