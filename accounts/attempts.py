@@ -1,11 +1,13 @@
-"""The sign-in throttle: ten failures per email and address in fifteen minutes, counted in the database, then told.
+"""The sign-in throttle: ten failures per email and address in fifteen minutes, a hundred per address, then told.
 
+They are counted in the database, for all servers together.
 A failure is told to the audit log by a worker: were it written at once, the time of the answer would say whether the
 email is somebody's.
 """
 
 import logging
 from datetime import timedelta
+from typing import NoReturn
 
 from django.db import transaction
 from django.db.models import Q
@@ -18,8 +20,19 @@ from accounts.models import LoginAttempt, User
 log = logging.getLogger("baton.sign_in")
 
 MOST = 10
+MOST_OF_CLIENT = 100
+"""Of all emails together: whoever tries a list of other people's emails and passwords tries each once."""
 WINDOW = timedelta(minutes=15)
 AT_ONCE = 500
+
+
+def sign_in(email: str, address: str) -> LoginAttempt:
+    """Count one attempt to sign in, of the email and of the client whatever emails it tries; as `begin`."""
+    since = timezone.now() - WINDOW
+    tried = LoginAttempt.objects.filter(address=address, at__gte=since, forgiven=False)
+    if address and tried[:MOST_OF_CLIENT].count() >= MOST_OF_CLIENT:
+        _refuse()
+    return begin(email, address)
 
 
 def begin(email: str, address: str) -> LoginAttempt:
@@ -33,9 +46,13 @@ def begin(email: str, address: str) -> LoginAttempt:
     counted = LoginAttempt.objects.filter(email=email, address=address, at__gte=since, forgiven=False)
     if counted.count() > MOST:
         mine.delete()
-        seconds = int(WINDOW.total_seconds())
-        raise TooMany(f"Too many failed sign-ins. Wait {seconds // 60} minutes, then try again.", seconds)
+        _refuse()
     return mine
+
+
+def _refuse() -> NoReturn:
+    seconds = int(WINDOW.total_seconds())
+    raise TooMany(f"Too many failed sign-ins. Wait {seconds // 60} minutes, then try again.", seconds)
 
 
 def failed(attempt: LoginAttempt) -> None:

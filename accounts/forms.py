@@ -6,7 +6,7 @@ from django import forms
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 
-from accounts import attempts
+from accounts import attempts, hashing
 from accounts.access import may_come_in
 from accounts.clients import client_of
 from accounts.errors import TooMany
@@ -22,7 +22,8 @@ class LoginForm(forms.Form):
     password = forms.CharField(
         max_length=1024, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
     )
-    status = 200
+    refused: TooMany | None = None
+    """Why nothing was looked at, where too much is asked."""
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -32,17 +33,20 @@ class LoginForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         if self.errors:
             return self.cleaned_data
-        email = self.cleaned_data["email"].lower()
-        address = client_of(self.request)
         try:
-            tried = attempts.begin(email, address)
+            with hashing.turn():
+                self.user = self._who()
         except TooMany as refused:
-            self.status = refused.status
+            self.refused = refused
             raise forms.ValidationError(refused.message, code=refused.code) from None
-        # an unknown email costs one password hash too, so that time does not tell who has an account
+        return self.cleaned_data
+
+    def _who(self) -> User:
+        """Return whose email and password these are; an unknown email costs a hash too, so that time tells nothing."""
+        email = self.cleaned_data["email"].lower()
+        tried = attempts.sign_in(email, client_of(self.request))
         user = authenticate(self.request, username=email, password=self.cleaned_data["password"])
-        if user is None or not may_come_in(user):
+        if not isinstance(user, User) or not may_come_in(user):
             attempts.failed(tried)
             raise forms.ValidationError("That email and password do not fit together.", code="bad_login")
-        self.user = user
-        return self.cleaned_data
+        return user

@@ -220,6 +220,7 @@ class LoginAttempt(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["email", "address", "at"], name="attempts_by_who"),
+            models.Index(fields=["address", "at"], name="attempts_by_client"),
             models.Index(fields=["at"], name="attempts_by_time"),
         ]
 

@@ -24,12 +24,11 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return redirect(there)
     form = LoginForm(request, request.POST or None)
     if not form.is_valid() or form.user is None:
-        return render(
-            request,
-            "accounts/login.html",
-            {"form": form, "next": there, "sso": settings.OIDC_ISSUER and settings.OIDC_NAME},
-            status=form.status,
-        )
+        context = {"form": form, "next": there, "sso": settings.OIDC_ISSUER and settings.OIDC_NAME}
+        page = render(request, "accounts/login.html", context, status=form.refused.status if form.refused else 200)
+        for name, value in form.refused.headers.items() if form.refused else ():
+            page[name] = value
+        return page
     login = Login(user=form.user, redirect_url=there, email=form.user.email)
     next_step: HttpResponse = perform_password_login(request, {"email": form.user.email}, login)
     return next_step

@@ -1,5 +1,6 @@
 """Signing in: the same answer for every failure, ten of them, a new session key, and only our own pages after."""
 
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 from unittest import mock
@@ -10,7 +11,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
-from accounts import attempts
+from accounts import attempts, hashing
 from accounts.models import AuditEntry, LoginAttempt, User
 from tests.people import Team, a_person, a_team, signed_in_as
 
@@ -99,6 +100,38 @@ def test_ten_failures_and_the_right_password_waits_too(team: Team) -> None:
     assert "Wait 15 minutes" in refused.context["form"].non_field_errors()[0]
     unknown = [sign_in(Client(), "nobody@example.com", "wrong").status_code for _ in range(11)]
     assert unknown == [200] * 10 + [429]
+    assert int(refused["Retry-After"]) == 900
+
+
+def test_a_client_that_tries_a_list_of_emails_once_each_waits_too(team: Team) -> None:
+    tried = [LoginAttempt(email=f"{n}@example.com", address="127.0.0.1", failed=True) for n in range(98)]
+    LoginAttempt.objects.bulk_create(tried)
+    answers = [sign_in(Client(), f"{name}@example.com", "wrong").status_code for name in ("bob", "nobody", "carol")]
+    assert answers == [200, 200, 429]
+    for email in ("alice@example.com", "nobody@example.com"):
+        refused = sign_in(Client(), email, PASSWORD)
+        assert (refused.status_code, refused["Retry-After"]) == (429, "900")
+    assert sign_in(Client(REMOTE_ADDR="192.0.2.7"), "alice@example.com", PASSWORD).status_code == 302
+    assert LoginAttempt.objects.filter(address="127.0.0.1").count() == attempts.MOST_OF_CLIENT
+
+
+def test_people_behind_one_address_who_get_in_do_not_use_up_its_attempts(team: Team) -> None:
+    for _ in range(3):
+        sign_in(Client(), "alice@example.com", "wrong")
+        assert sign_in(Client(), "alice@example.com", PASSWORD).status_code == 302
+    assert not LoginAttempt.objects.filter(forgiven=False).exists()
+
+
+def test_who_finds_no_room_is_told_when_to_come_back_and_nothing_is_counted(team: Team) -> None:
+    with ExitStack() as others:
+        for _ in range(hashing.AT_ONCE + hashing.WAITING):
+            assert hashing._room.acquire(blocking=False)
+            others.callback(hashing._room.release)
+        refused = sign_in(Client(), "alice@example.com", PASSWORD)
+    assert (refused.status_code, refused["Retry-After"]) == (429, "2")
+    assert "Too many people" in refused.content.decode()
+    assert not LoginAttempt.objects.exists()
+    assert sign_in(Client(), "alice@example.com", PASSWORD).status_code == 302
 
 
 def test_the_throttle_is_per_email_and_address(team: Team) -> None:
