@@ -9,7 +9,7 @@ from orchestrator_site import api
 ROOT = Path(__file__).resolve().parents[2]
 _ROW = re.compile(r"^\| `(\w+)` \| (\d{3}) \|", re.MULTILINE)
 _SAID = re.compile(r"""code(?:, status)? ?= ?["'](\w+)["']|else ["'](forbidden)["']""")
-_FORM_ONLY = {"bad_login", "used_code", "password_of_this_place"}
+_FORM_ONLY = {"bad_login", "used_code", "password_of_this_place", "password_known"}
 
 
 def documented() -> dict[str, int]:

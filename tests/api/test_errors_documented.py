@@ -20,7 +20,7 @@ METHODS = {"problem": 1, "__init__": 1}
 _CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+|[a-z]{4,}")
 _LISTED = re.compile(r"^\| ((?:`[\w]+`(?:, )?)+) \|", re.MULTILINE)
 # Of a form's field, which the page shows as a sentence.
-FORM_ONLY = {"bad_login", "used_code", "password_of_this_place"}
+FORM_ONLY = {"bad_login", "used_code", "password_of_this_place", "password_known"}
 
 
 @cache
