@@ -1,8 +1,9 @@
 """Signed webhooks: who may start a run by a call from outside, and that each call does so once.
 
-A call carries `X-Baton-Timestamp` (Unix seconds), `X-Baton-Nonce` and `X-Baton-Signature`: `v1=` and the hex of
-HMAC-SHA256(secret, timestamp + "." + nonce + "." + workspace + "/" + trigger + "." + raw body). The trigger is signed
-too, so that a call which was seen on its way is none to another trigger with the same secret, where its nonce is new.
+A call carries `X-Baton-Timestamp` (Unix seconds), `X-Baton-Nonce` and `X-Baton-Signature`, the hex of an HMAC-SHA256
+under the secret, in one of two forms (adr/0021). `v2=` signs timestamp + "." + nonce + "." + workspace + "/" + trigger
++ "." + raw body: a call which was seen on its way is none to another trigger with the same secret, where its nonce is
+new. `v1=` signs timestamp + "." + nonce + "." + raw body, and is taken where the secret is one trigger's alone.
 """
 
 import hashlib
@@ -46,7 +47,8 @@ class NotLetIn(Refused):
     def __init__(self) -> None:
         super().__init__(
             "No trigger takes this call. Check the address, that the trigger is on, the headers X-Baton-Timestamp, "
-            "X-Baton-Nonce and X-Baton-Signature, and that workspace, trigger and body were signed as they were sent."
+            "X-Baton-Nonce and X-Baton-Signature, and that the body was signed as it was sent: with workspace and trigger "
+            "(v2=), as it must be where several triggers have the secret, or without (v1=)."
         )
 
 
@@ -114,9 +116,11 @@ def take(call: Call) -> Run:
 
 
 def signature(secret: str, to: str, timestamp: str, nonce: str, body: bytes) -> str:
-    """Return what the header X-Baton-Signature has to say in a call `to` workspace/trigger."""
-    said = f"{timestamp}.{nonce}.{to}.".encode() + body
-    return f"v1={hmac.new(secret.encode(), said, hashlib.sha256).hexdigest()}"
+    """Return what the header X-Baton-Signature has to say in a call: `to` workspace/trigger, or "" for the form that
+    does not say whom it is for."""
+    said = f"{timestamp}.{nonce}.{to}." if to else f"{timestamp}.{nonce}."
+    mac = hmac.new(secret.encode(), said.encode() + body, hashlib.sha256)
+    return f"{'v2' if to else 'v1'}={mac.hexdigest()}"
 
 
 @second_line.everywhere()
@@ -125,14 +129,27 @@ def _signed_for(call: Call) -> Trigger | None:
     if not (_SECONDS.fullmatch(call.timestamp) and _NONCE.fullmatch(call.nonce)):
         return None
     meant: Iterable[Trigger] = _meant(call)
-    found = None
+    named, unnamed = [], []
     for trigger, secret in [*((one, _secret(one)) for one in meant), (None, _NOBODYS)]:
         to = f"{trigger.workspace.slug if trigger else ''}/{call.slug}"
-        wanted = signature(secret or _NOBODYS, to, call.timestamp, call.nonce, call.body)
-        fits = hmac.compare_digest(wanted.encode(), call.signature.encode("utf-8", "replace"))
-        if fits and secret is not None and trigger is not None:
-            found = found or trigger
-    return found
+        fits = [_is_signed(call, secret or _NOBODYS, form) for form in (to, "")]
+        if trigger is not None and secret is not None:
+            named += [trigger] * fits[0]
+            unnamed += [trigger] * fits[1]
+    if named:
+        return named[0]
+    return unnamed[0] if len(unnamed) == 1 and _has_its_secret_alone(unnamed[0]) else None
+
+
+def _is_signed(call: Call, secret: str, to: str) -> bool:
+    wanted = signature(secret, to, call.timestamp, call.nonce, call.body)
+    return hmac.compare_digest(wanted.encode(), call.signature.encode("utf-8", "replace"))
+
+
+def _has_its_secret_alone(trigger: Trigger) -> bool:
+    """Tell whether no other webhook of the workspace is opened by the secret, so that a call can only be meant for it."""
+    hooks = Trigger.objects.filter(workspace=trigger.workspace_id, kind=Trigger.Kind.WEBHOOK, secret=trigger.secret)
+    return not hooks.exclude(pk=trigger.pk).exists()
 
 
 def _meant(call: Call) -> list[Trigger]:

@@ -69,13 +69,16 @@ def firings(trigger: Trigger) -> list[Firing]:
     return list(Firing.objects.filter(trigger=trigger).order_by("id"))
 
 
-def call(slug: str, body: Any, *, key: str = KEY, path: str = "", to: str = "", **changed: Any) -> Any:
-    """Call a webhook as a program does; what is `changed` was not signed: timestamp, nonce, body, signature …"""
+def call(slug: str, body: Any, *, key: str = KEY, path: str = "", to: str | None = None, **changed: Any) -> Any:
+    """Call a webhook as a program does; what is `changed` was not signed: timestamp, nonce, body, signature …
+
+    The call is signed `to` workspace/trigger, its own by default, or to nobody in particular ("").
+    """
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"timestamp": str(int(time.time())), "nonce": new_id().hex} | {
         name: changed.pop(name) for name in ("timestamp", "nonce") if name in changed
     }
-    signature = hooks.signature(key, to or f"acme/{slug}", sent["timestamp"], sent["nonce"], raw)
+    signature = hooks.signature(key, f"acme/{slug}" if to is None else to, sent["timestamp"], sent["nonce"], raw)
     headers = {
         "X-Baton-Timestamp": changed.get("sent_timestamp", sent["timestamp"]),
         "X-Baton-Nonce": changed.get("sent_nonce", sent["nonce"]),

@@ -24,11 +24,11 @@ def test_the_guides_call_is_let_in() -> None:
     told = '; printf "%s\\n" "$KEY" "$BODY" "$TIME" "$NONCE" "$SIGNATURE"'
     answer = subprocess.run(["bash", "-c", lines.strip() + told], capture_output=True, text=True, check=True)
     key, body, time, nonce, signature = answer.stdout.splitlines()
-    assert hooks.signature(key, "sample/orders", time, nonce, body.encode()) == f"v1={signature}"
+    assert hooks.signature(key, "sample/orders", time, nonce, body.encode()) == f"v2={signature}"
     alice: Any = a_composer(workspace=a_workspace("sample"))
     secrets.put(alice.workspace, "orders-key", key)
     a_hook(alice, secret="orders-key", input={"topic": "${event.number}"})
-    given: dict[str, Any] = {"sent_timestamp": time, "sent_nonce": nonce, "signature": f"v1={signature}"}
+    given: dict[str, Any] = {"sent_timestamp": time, "sent_nonce": nonce, "signature": f"v2={signature}"}
     assert call("orders", body.encode(), **given).status_code == 202
-    for header in ("X-Baton-Timestamp: $TIME", "X-Baton-Nonce: $NONCE", "X-Baton-Signature: v1=$SIGNATURE"):
+    for header in ("X-Baton-Timestamp: $TIME", "X-Baton-Nonce: $NONCE", "X-Baton-Signature: v2=$SIGNATURE"):
         assert header in sent

@@ -15,7 +15,7 @@ from accounts import secrets
 from accounts.access import Actor
 from accounts.models import Membership
 from runs.engine.trust import TOOL
-from runs.models import Firing, HookAttempt, Run
+from runs.models import Firing, HookAttempt, Run, Trigger
 from runs.triggers import definitions, hooks, schedules
 from tests.people import a_workspace
 from tests.triggers.builders import KEY, a_composer, a_hook, a_schedule, call, firings, fresh, runs_of
@@ -91,6 +91,32 @@ def test_a_call_is_none_to_another_trigger_with_the_same_secret(alice: Actor) ->
     assert [len(firings(other)) for other in others] == [0, 0]
 
 
+def test_the_short_form_is_taken_where_the_secret_opens_one_trigger(alice: Actor) -> None:
+    trigger = a_hook(alice)
+    sent = {"nonce": "nonce-0001", "timestamp": str(int(time.time()))}
+    assert call("orders", BODY, to="", **sent).status_code == 202
+    assert call("orders", BODY, to="", **sent).json()["code"] == "replayed"
+    assert call("orders", BODY, **sent).json()["code"] == "replayed"
+    assert len(firings(trigger)) == 1
+
+
+def test_the_short_form_is_not_taken_where_another_trigger_has_the_secret(alice: Actor) -> None:
+    orders, refunds = a_hook(alice), a_hook(alice, "refunds", enabled=False)
+    assert call("orders", BODY, to="").status_code == 401
+    assert call("orders", BODY).status_code == 202
+    Trigger.objects.filter(pk=refunds.pk).update(secret="another")
+    assert call("orders", BODY, to="").status_code == 202
+    assert len(firings(orders)) == 2
+
+
+def test_the_short_form_is_not_taken_where_two_workspaces_could_be_meant(alice: Actor) -> None:
+    zoe = a_composer("zoe", a_workspace("globex"))
+    hooks = [a_hook(alice), a_hook(zoe)]
+    assert call("orders", BODY, to="").status_code == 401
+    assert call("orders", BODY, to="", path="/hooks/orders?workspace=globex").status_code == 202
+    assert [len(firings(hook)) for hook in hooks] == [0, 1]
+
+
 @pytest.mark.parametrize("seconds", [-301, 360, -(10**6)])
 def test_a_call_that_is_not_of_now_is_stale(alice: Actor, seconds: int) -> None:
     trigger = a_hook(alice)
@@ -107,7 +133,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "a changed nonce": {"sent_nonce": "nonce-of-another"},
     "no signature": {"signature": ""},
     "another version": {"signature": "v0=" + "0" * 64},
-    "a signature beyond ASCII": {"signature": "v1=ä"},
+    "a signature beyond ASCII": {"signature": "v2=ä"},
     "no timestamp": {"timestamp": ""},
     "a timestamp that is no number": {"timestamp": "now"},
     "a timestamp of other digits": {"timestamp": "١٧"},
