@@ -109,6 +109,30 @@ def test_verify_names_the_first_broken_entry(team: Team, sql: str, seq: int, why
     assert why in broken.why
 
 
+def test_a_database_that_hashes_as_its_owner_likes_is_not_believed(team: Team) -> None:
+    a_chain(team.workspace, 3)
+    tamper("UPDATE accounts_auditentry SET actor = 'mallory' WHERE seq = 2")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION audit_hash(prev bytea, seq bigint, at timestamptz, workspace uuid, actor text, "
+            "action text, target text, data jsonb) RETURNS bytea LANGUAGE sql STABLE AS $$ SELECT entry.hash FROM "
+            "accounts_auditentry AS entry WHERE entry.workspace_id = $4 AND entry.seq = $2 $$"
+        )
+    broken = audit.verify(team.workspace)
+    assert broken is not None
+    assert (broken.seq, broken.why) == (2, "it was changed after it was written")
+
+
+def test_a_long_chain_is_read_in_parts(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "_PAGE", 3)
+    a_chain(team.workspace, 7)
+    assert audit.verify(team.workspace) is None
+    tamper("UPDATE accounts_auditentry SET actor = 'mallory' WHERE seq = 6")
+    broken = audit.verify(team.workspace)
+    assert broken is not None
+    assert broken.seq == 6
+
+
 def test_the_command_says_what_is_whole_and_what_is_broken(team: Team) -> None:
     a_chain(team.workspace, 3)
     a_chain(team.elsewhere, 1)
