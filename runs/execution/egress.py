@@ -44,6 +44,14 @@ _DENIED_V4 = tuple(
 )
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _DENIED_V6 = tuple(ipaddress.IPv6Network(n) for n in ("2001::/23", "2001:db8::/32", "3fff::/20"))
+# Where a server of one's own may stand. Link-local is none of it, nor are the addresses at which clouds hand out keys.
+_PRIVATE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"),
+    )
+)
+_METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254", "fd20:ce::254")))
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
@@ -71,6 +79,12 @@ def is_denied(address: Address) -> bool:
     return address not in _GLOBAL_V6 or any(address in network for network in _DENIED_V6)
 
 
+def is_private(address: Address) -> bool:
+    """Say whether an address is of this machine or a private network, where a trusted server may stand."""
+    forms = wrapped_in(address) or (address,)
+    return all(form not in _METADATA and any(form in network for network in _PRIVATE) for form in forms)
+
+
 def wrapped_in(address: Address) -> tuple[ipaddress.IPv4Address, ...]:
     """Return the IPv4 addresses a mapped, NAT64, 6to4 or Teredo address carries; empty for any other."""
     if isinstance(address, ipaddress.IPv4Address):
@@ -89,12 +103,14 @@ def wrapped_in(address: Address) -> tuple[ipaddress.IPv4Address, ...]:
 class Guard:
     """What one kind of caller may reach: everything public, and the hosts and networks listed.
 
-    `only`, where it is not empty, narrows that to the hosts it lists.
+    `trusted` is a host that may stand in a private network as well. `only`, where it is not empty, narrows all that to
+    the hosts it lists.
     """
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
     only: tuple[str, ...] = ()
+    trusted: str = ""
 
     @classmethod
     def allowing(cls, entries: Iterable[str]) -> "Guard":
@@ -129,10 +145,12 @@ class Guard:
 
     def check(self, host: str, addresses: Iterable[Address]) -> None:
         """Raise EgressRefused unless the host is listed or every address is public or listed."""
-        if host.lower().rstrip(".") in self.hosts:
+        name = host.lower().rstrip(".")
+        if name in self.hosts:
             return
         for address in addresses:
-            if is_denied(address) and not self._is_listed(address):
+            may_stand_there = name == self.trusted and is_private(address)
+            if is_denied(address) and not may_stand_there and not self._is_listed(address):
                 raise EgressRefused(host, f"it leads to {address}, which is not a public address")
 
     def _is_listed(self, address: Address) -> bool:
@@ -152,9 +170,10 @@ def tool_guard(only: tuple[str, ...] = ()) -> Guard:
 
 
 def connection_guard(base_url: str, trusted: bool) -> Guard:
-    """Return the guard for a model connection; a trusted one may also reach the host it names."""
+    """Return the guard for a model connection; a trusted one may also reach the host it names in a private network."""
+    guard = _guard_of(tuple(settings.EGRESS_ALLOW))
     named = URL(base_url).raw_host if trusted and base_url else None
-    return _guard_of((*settings.EGRESS_ALLOW, *([named] if named else [])))
+    return replace(guard, trusted=named.lower().rstrip(".")) if named else guard
 
 
 class GuardedResolver(AbstractResolver):

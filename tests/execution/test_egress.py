@@ -15,7 +15,7 @@ from yarl import URL
 from pipelines.library import models as library
 from pipelines.library.models import ModelRoute
 from runs.engine.facts import ErrorClass, StepFailed, StepSucceeded
-from runs.execution.egress import EgressRefused, Guard, is_denied, wrapped_in
+from runs.execution.egress import EgressRefused, Guard, connection_guard, is_denied, wrapped_in
 from runs.execution.models import registry
 from runs.execution.steps import carry_out
 from tests.execution.contexts import a_tool_step, an_agent, an_agent_step
@@ -275,3 +275,33 @@ def test_a_listed_host_may_lead_to_a_private_address() -> None:
     guard.check("MODELS.internal.", [ipaddress.ip_address("10.0.0.1")])
     with pytest.raises(EgressRefused):
         guard.check("other.internal", [ipaddress.ip_address("10.0.0.1")])
+
+
+@pytest.mark.parametrize(
+    ("address", "reached"),
+    [
+        *((address, True) for address in ("10.0.0.1", "127.0.0.1", "::1", "100.64.0.1", "fd12::1", "::ffff:10.0.0.1")),
+        *((address, False) for address in ("169.254.169.254", "fe80::1", "0.0.0.0", "224.0.0.1", "240.0.0.1")),
+        *((address, False) for address in ("100.100.100.200", "fd00:ec2::254", "64:ff9b::a9fe:a9fe")),
+        *((address, False) for address in ("::ffff:169.254.169.254", "2002:a9fe:a9fe::1")),
+    ],
+)
+def test_a_trusted_name_leads_into_private_networks_and_to_no_other_special_address(
+    address: str, reached: bool, settings: Any
+) -> None:
+    settings.EGRESS_ALLOW = []
+    guard = connection_guard("http://Models.internal/v1", trusted=True)
+    if reached:
+        guard.check("models.internal.", [ipaddress.ip_address(address)])
+    else:
+        with pytest.raises(EgressRefused, match="not a public address"):
+            guard.check("models.internal.", [ipaddress.ip_address(address)])
+    with pytest.raises(EgressRefused):
+        guard.check("another.internal", [ipaddress.ip_address(address)])
+
+
+def test_what_an_operator_lists_a_trusted_name_may_lead_to_as_well(settings: Any) -> None:
+    settings.EGRESS_ALLOW = ["169.254.0.0/16"]
+    connection_guard("http://models.internal/v1", trusted=True).check(
+        "models.internal", [ipaddress.ip_address("169.254.1.1")]
+    )
