@@ -34,6 +34,7 @@ check: install-dev assets
 	.venv/bin/lint-imports
 	$(RUN) manage.py makemigrations --check --dry-run
 	BATON_ENV=production BATON_BASE_URL=https://baton.example SECRET_KEY=$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(60))') \
+	  BATON_ENCRYPTION_KEYS=$$($(RUN) -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())') \
 	  $(RUN) manage.py check --deploy --fail-level WARNING
 	$(RUN) -m pytest -q -p no:cacheprovider tests/site/test_templates.py
 

@@ -30,13 +30,15 @@ BEGIN
             ELSE 'SELECT, INSERT, UPDATE, DELETE' END;
         EXECUTE format('GRANT %s ON %I TO baton_web, baton_worker', may, item.relname);
     END LOOP;
-    -- What acts with the owner's rights is the workers' alone.
+    -- What acts with the owner's rights is the workers' alone, and finds no table that a worker made up for itself:
+    -- unless it is named last, a session's own temporary schema is looked into first.
     FOR item IN
         SELECT oid::regprocedure AS name FROM pg_proc
         WHERE pronamespace = current_schema()::regnamespace AND prosecdef AND pg_get_userbyid(proowner) = current_user
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', item.name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO baton_worker', item.name);
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', item.name, current_schema());
     END LOOP;
 END $$;
 """

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -64,6 +64,17 @@ class Api(NinjaAPI):
         return [*patterns, re_path("", _unknown_route)]
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        """Return the document, made once: anybody may ask for it, and it says the same to all."""
+        asked = repr(sorted(kwargs.items()))
+        if asked not in self._documents:
+            self._documents[asked] = self._document(**kwargs)
+        return self._documents[asked]
+
+    @cached_property
+    def _documents(self) -> dict[str, OpenAPISchema]:
+        return {}
+
+    def _document(self, **kwargs: Any) -> OpenAPISchema:
         document = super().get_openapi_schema(**kwargs)
         document["components"].setdefault("schemas", {})["Refusal"] = _REFUSAL
         for item in document["paths"].values():

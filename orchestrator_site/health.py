@@ -1,5 +1,6 @@
 """Liveness and readiness, for supervisors and load balancers."""
 
+import asyncio
 from collections.abc import Callable
 from functools import cache
 
@@ -15,6 +16,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from orchestrator_site.near import is_near
 
 PING_SECONDS = 1.5
+FRESH_SECONDS = 2.0
 
 
 class NotReady(Exception):
@@ -27,10 +29,34 @@ def alive(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "alive"})
 
 
+class _Look:
+    """One look for all who ask within two seconds: anybody may ask, and each look asks every worker."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[dict[str, str]] | None = None
+        self._fresh_until = 0.0
+
+    async def problems(self) -> dict[str, str]:
+        loop = asyncio.get_running_loop()
+        is_over = self._task is not None and self._task.done() and loop.time() >= self._fresh_until
+        if self._task is None or is_over or self._task.get_loop() is not loop:
+            self._task = loop.create_task(self._look(), name="readiness")
+        return await asyncio.shield(self._task)
+
+    async def _look(self) -> dict[str, str]:
+        try:
+            # Not on the thread that all synchronous views share: a dead broker would hold them up.
+            return await sync_to_async(find_problems, thread_sensitive=False)()
+        finally:
+            self._fresh_until = asyncio.get_running_loop().time() + FRESH_SECONDS
+
+
+_readiness = _Look()
+
+
 async def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when runs can be started and worked on, else 503 with what is missing."""
-    # Not on the thread that all synchronous views share: a dead broker would hold them up.
-    problems = await sync_to_async(find_problems, thread_sensitive=False)()
+    """Answer 200 when runs can be started and worked on, else 503 with what is missing; at most two seconds old."""
+    problems = await _readiness.problems()
     told = problems if is_near(request) else dict.fromkeys(problems, "")  # in words it may name hosts and logins
     body = {"status": "not ready" if problems else "ready", "problems": told}
     response = JsonResponse(body, status=503 if problems else 200)

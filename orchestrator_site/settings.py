@@ -7,7 +7,7 @@ from typing import Any
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from orchestrator_site import env
+from orchestrator_site import env, production
 from orchestrator_site.embedded import addresses
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -27,6 +27,8 @@ PORT = env.integer("PORT", 8000, 1, 65535)
 BASE_URL = env.url("BATON_BASE_URL", f"http://{HOST}:{PORT}", ("http", "https")).rstrip("/")
 ALLOWED_HOSTS = ["*"] if not PRODUCTION else [BASE_URL.split("://", 1)[1].split(":")[0].split("/")[0], "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
+if PRODUCTION:
+    production.refuse_weak(SECRET_KEY, ENCRYPTION_KEYS, BASE_URL)
 TRUSTED_PROXIES = env.networks("BATON_TRUSTED_PROXIES")
 
 WORKER_CONCURRENCY = env.integer("BATON_WORKER_CONCURRENCY", 200, 1, 5000)

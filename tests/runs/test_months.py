@@ -21,6 +21,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.one_day]
 MOVE = import_module("runs.migrations.0024_months_of_events_and_spans")
 
 
+FAR = datetime(2099, 1, 1, tzinfo=UTC)
+
+
 def an_id(moment: datetime) -> UUID:
     """Return a run's id as it would have been made at this moment."""
     return UUID(int=int(moment.timestamp() * 1000) << 80 | new_id().int & ((1 << 80) - 1))
@@ -153,6 +156,18 @@ def test_the_role_of_the_workers_may_sweep() -> None:
         months.sweep()
         cursor.execute("RESET ROLE")
     assert len(parts()) >= 4
+
+
+def test_a_worker_cannot_slip_a_table_of_its_own_under_what_acts_with_the_owners_rights() -> None:
+    """In the session's temporary schema, which is looked into first unless a search path names it last."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL ROLE baton_worker")
+        cursor.execute("CREATE TEMPORARY TABLE runs_event_other (LIKE runs_event) ON COMMIT DROP")
+        cursor.execute("INSERT INTO runs_event_other SELECT 1, 1, 'forged', NULL, now(), '{}', %s", [an_id(FAR)])
+        cursor.execute("SELECT runs_open_month('runs_event', %s)", [FAR])
+        cursor.execute("RESET ROLE")
+        assert asked("SELECT count(*) FROM pg_temp.runs_event_other") == [1], "it was moved with the owner's rights"
+        assert asked("SELECT count(*) FROM runs_event WHERE type = 'forged'") == [0]
 
 
 def test_moving_into_months_and_back_keeps_every_row_and_goes_on_counting() -> None:

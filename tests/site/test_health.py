@@ -1,11 +1,13 @@
 """Readiness names what is missing."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from celery import current_app
 from django.core.management import call_command
 from django.db import connection
+from django.test import AsyncClient
 from kombu import Connection
 from pytest_django.fixtures import Settings
 
@@ -33,6 +35,24 @@ def test_a_broker_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(current_app, "connection_for_write", lambda: away)
     with pytest.raises(health.NotReady, match="The broker does not answer"):
         health.check_broker()
+
+
+async def test_all_who_ask_within_two_seconds_share_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+
+    def find() -> dict[str, str]:
+        looks.append("look")
+        return {"worker": "away"}
+
+    monkeypatch.setattr(health, "find_problems", find)
+    ask = AsyncClient().get
+    answers = await asyncio.gather(*(ask("/readyz") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {503}
+    assert len(looks) == 1
+    monkeypatch.setattr(health, "FRESH_SECONDS", 0.0)
+    health._readiness._fresh_until = 0.0
+    await ask("/readyz")
+    assert len(looks) == 2
 
 
 def test_the_doctor_lists_every_check_and_fails_when_one_does(

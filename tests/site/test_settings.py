@@ -82,7 +82,29 @@ def test_production_refuses_to_start_without_a_secret_key() -> None:
     assert done.stderr == ("Settings: SECRET_KEY is required when BATON_ENV=production. Set 50 random characters.\n")
 
 
+STRONG = "kL9#vQ2m$Xw7&Tz4!Rb8^Yn3*Gc6@Hd1%Jf5(Ps0)Ua-We=Ei+Oq"
+FERNET = "c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBieXRlcyE="
+SOUND = {"SECRET_KEY": STRONG, "BATON_ENCRYPTION_KEYS": FERNET, "BATON_BASE_URL": "https://baton.example"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "complaint"),
+    [
+        ("SECRET_KEY", "x", "SECRET_KEY is too weak"),
+        ("SECRET_KEY", "ab" * 30, "SECRET_KEY is too weak"),
+        ("BATON_ENCRYPTION_KEYS", "", "BATON_ENCRYPTION_KEYS is required"),
+        ("BATON_ENCRYPTION_KEYS", f"{FERNET},nonsense", "Key 2 of BATON_ENCRYPTION_KEYS is no Fernet key"),
+        ("BATON_BASE_URL", "http://baton.example", "BATON_BASE_URL must be the https:// address"),
+        ("BATON_BASE_URL", "", "BATON_BASE_URL must be the https:// address"),
+    ],
+)
+def test_production_refuses_to_start_with_what_guards_nothing(setting: str, value: str, complaint: str) -> None:
+    done = manage("check", **{**SOUND, setting: value})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Settings: {complaint}")
+    assert "nonsense" not in done.stderr, "a key is repeated"
+
+
 def test_production_settings_pass_djangos_deployment_check() -> None:
-    key = "kL9#vQ2m$Xw7&Tz4!Rb8^Yn3*Gc6@Hd1%Jf5(Ps0)Ua-We=Ei+Oq"
-    done = manage("check --deploy --fail-level WARNING", SECRET_KEY=key, BATON_BASE_URL="https://baton.example")
+    done = manage("check --deploy --fail-level WARNING", **SOUND)
     assert done.returncode == 0, done.stderr
