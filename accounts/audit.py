@@ -17,8 +17,8 @@ _PAGE = 5_000
 # What was hashed, as the database writes it; the hash itself is not its word to give.
 _ENTRIES = """
     SELECT seq, prev, hash, pg_catalog.jsonb_build_array(
-        seq, pg_catalog.to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), workspace_id, actor, action, target,
-        data
+        seq, pg_catalog.to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), workspace_id, actor, action,
+        target, data
     )::text
     FROM accounts_auditentry WHERE workspace_id = %s AND seq > %s ORDER BY seq LIMIT %s
 """
@@ -78,9 +78,8 @@ def verify(workspace: Workspace) -> Broken | None:
     Hashed here and not by the database, whose owner can replace what hashes there. A chain cut off at its end is whole:
     compare `head` with one noted down earlier. One query for each 5,000 entries.
     """
-    place, before = 0, b"\0"
-    for seq, prev, found, said in _entries(workspace):
-        place += 1
+    before = b"\0"
+    for place, (seq, prev, found, said) in enumerate(_entries(workspace), 1):
         if seq != place:
             return Broken(seq, "an entry before it is missing")
         if prev != before:

@@ -12,7 +12,9 @@ SHORTEST_KEY, FEWEST_CHARACTERS = 50, 5
 def refuse_weak(secret_key: str, encryption_keys: Sequence[str], base_url: str) -> None:
     """Raise ImproperlyConfigured, naming the setting and what it should be, for one that guards nothing."""
     if len(secret_key) < SHORTEST_KEY or len(set(secret_key)) < FEWEST_CHARACTERS:
-        raise ImproperlyConfigured(f"SECRET_KEY is too weak for BATON_ENV=production. Set {SHORTEST_KEY} random characters.")
+        raise ImproperlyConfigured(
+            f"SECRET_KEY is too weak for BATON_ENV=production. Set {SHORTEST_KEY} random characters."
+        )
     if not encryption_keys:
         raise ImproperlyConfigured(
             "BATON_ENCRYPTION_KEYS is required when BATON_ENV=production: one made up and kept beside the data guards "

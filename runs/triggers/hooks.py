@@ -47,8 +47,8 @@ class NotLetIn(Refused):
     def __init__(self) -> None:
         super().__init__(
             "No trigger takes this call. Check the address, that the trigger is on, the headers X-Baton-Timestamp, "
-            "X-Baton-Nonce and X-Baton-Signature, and that the body was signed as it was sent: with workspace and trigger "
-            "(v2=), as it must be where several triggers have the secret, or without (v1=)."
+            "X-Baton-Nonce and X-Baton-Signature, and that the body was signed as it was sent: with workspace and "
+            "trigger (v2=), as it must be where several triggers have the secret, or without (v1=)."
         )
 
 
@@ -147,7 +147,7 @@ def _is_signed(call: Call, secret: str, to: str) -> bool:
 
 
 def _has_its_secret_alone(trigger: Trigger) -> bool:
-    """Tell whether no other webhook of the workspace is opened by the secret, so that a call can only be meant for it."""
+    """Tell whether no other webhook of the workspace is opened by the secret, so that no call is meant for another."""
     hooks = Trigger.objects.filter(workspace=trigger.workspace_id, kind=Trigger.Kind.WEBHOOK, secret=trigger.secret)
     return not hooks.exclude(pk=trigger.pk).exists()
 
