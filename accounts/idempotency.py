@@ -33,7 +33,8 @@ def once(actor: Actor, request: HttpRequest, act: Callable[[], HttpResponseBase]
 
     The key and all that `act` writes are committed together, so a crash leaves neither, and a second request with
     the key waits for the first. Refusals (status 400 and above) are rolled back and not kept. `act` must not wait
-    for another process to see what it wrote. Raises Conflict (`idempotency_conflict`, `in_progress`) or Invalid.
+    for another process to see what it wrote. Raises Conflict (`idempotency_conflict`, `in_progress`, `shown_once`)
+    or Invalid.
     """
     key = request.headers[HEADER]
     if not 1 <= len(key) <= 200:
@@ -41,7 +42,7 @@ def once(actor: Actor, request: HttpRequest, act: Callable[[], HttpResponseBase]
     try:
         with transaction.atomic():
             row, mine = _claim(actor, key, _fingerprint(request))
-            return _act(row, act) if mine else _replay(row, request)
+            return _act(row, request, act) if mine else _replay(row, request)
     except _Undone as undone:
         return undone.response
 
@@ -55,8 +56,15 @@ def rotate() -> None:
             row.save(update_fields=["sealed"])
 
 
+def show_once(request: HttpRequest) -> None:
+    """Have the answer to this request not kept: what it shows is not shown again."""
+    request.shown_once = True  # type: ignore[attr-defined]
+
+
 def _fingerprint(request: HttpRequest) -> str:
-    said = b"\n".join([str(request.method).encode(), request.get_full_path().encode(), request.body])
+    """Return what tells requests apart; a token is part of it, for another of the same person may do less."""
+    token = hashlib.sha256(request.headers.get("Authorization", "").encode()).digest()
+    said = b"\n".join([str(request.method).encode(), request.get_full_path().encode(), token, request.body])
     return "sha256:" + hashlib.sha256(said).hexdigest()
 
 
@@ -81,12 +89,15 @@ def _claim(actor: Actor, key: str, fingerprint: str) -> tuple[IdempotentResponse
         ) from None
 
 
-def _act(row: IdempotentResponse, act: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+def _act(row: IdempotentResponse, request: HttpRequest, act: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     response = act()
     if response.status_code >= 400:
         raise _Undone(response)
     if not isinstance(response, HttpResponse):
         row.delete()  # a stream cannot be kept
+    elif getattr(request, "shown_once", False):
+        row.status = response.status_code
+        row.save(update_fields=["status"])
     else:
         answer = {"headers": dict(response.items()), "body": response.content.decode()}
         row.status = response.status_code
@@ -101,6 +112,11 @@ def _replay(row: IdempotentResponse, request: HttpRequest) -> HttpResponse:
             "This Idempotency-Key was used for another request. Use a new key for a new request.",
             code="idempotency_conflict",
         )
-    answer = json.loads(secrets.unseal(bytes(row.sealed or b"")))
+    if row.sealed is None:
+        raise Conflict(
+            "This request was carried out, and its answer is shown once. Revoke what it made, and use a new key.",
+            code="shown_once",
+        )
+    answer = json.loads(secrets.unseal(bytes(row.sealed)))
     headers = answer["headers"] | {REPLAYED: "true"}
     return HttpResponse(answer["body"], status=row.status, headers=headers)

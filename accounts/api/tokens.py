@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router, Status
 
-from accounts import audit, tokens
+from accounts import audit, idempotency, tokens
 from accounts.access import Actor, Capability, actor_of, get, require, scoped
 from accounts.errors import Forbidden, Invalid
 from accounts.models import ApiToken
@@ -30,6 +30,7 @@ def list_tokens(request: HttpRequest, cursor: str | None = None, limit: int | No
 def create_token(request: HttpRequest, payload: NewToken) -> Any:
     """Make a token for oneself; the answer holds the bare token, which is not shown again."""
     actor = actor_of(request)
+    idempotency.show_once(request)
     require(actor, Capability.TOKENS)
     if actor.scopes is not None and not actor.scopes.issuperset(payload.scopes):
         raise Forbidden("A token cannot make another with scopes that it lacks itself.", where="/scopes")

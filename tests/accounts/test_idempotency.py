@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.http import HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from accounts import audit, idempotency
 from accounts.access import Actor
 from accounts.errors import Conflict
-from accounts.models import AuditEntry, IdempotentResponse
-from tests.people import a_team, acting
+from accounts.models import ApiToken, AuditEntry, IdempotentResponse
+from accounts.roles import Scope
+from tests.people import a_team, acting, bearer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,3 +79,28 @@ def test_a_crash_leaves_neither_the_key_nor_the_act() -> None:
         idempotency.once(actor, a_request(), crash)
     assert not IdempotentResponse.objects.exists()
     assert not AuditEntry.objects.exists()
+
+
+def make_a_token(headers: dict[str, str]) -> Any:
+    body, key = {"scopes": ["read", "edit"]}, {"Idempotency-Key": "k"}
+    return Client().post("/api/v1/tokens", body, "application/json", headers={**headers, **key})
+
+
+def test_a_weaker_token_of_the_same_person_is_not_answered_as_the_stronger_was() -> None:
+    team = a_team()
+    strong, weak = (bearer(team.alice, team.workspace, *scopes) for scopes in ([*Scope], [Scope.READ]))
+    assert make_a_token(strong).status_code == 201
+    refused = make_a_token(weak)
+    assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_conflict")
+    assert "token" not in refused.json()
+
+
+def test_a_token_that_was_made_is_neither_kept_nor_shown_again() -> None:
+    team = a_team()
+    headers = bearer(team.alice, team.workspace)
+    assert make_a_token(headers).status_code == 201
+    assert IdempotentResponse.objects.get().sealed is None
+    made = ApiToken.objects.count()
+    again = make_a_token(headers)
+    assert (again.status_code, again.json()["code"]) == (409, "shown_once")
+    assert ApiToken.objects.count() == made

@@ -35,19 +35,19 @@ def sealed_texts() -> list[bytes]:
     return rows + [data[name].encode() for data in kept for name in ("secret", "seed") if name in data]
 
 
-def make_a_token(team: Team) -> Any:
-    headers = bearer(team.dana, team.workspace) | {"Idempotency-Key": "drill"}
-    body = {"scopes": ["read"], "name": CANARY}
-    return Client().post("/api/v1/tokens", body, "application/json", headers=headers)
+def have_an_answer_kept(headers: dict[str, str]) -> Any:
+    body = {"name": "kept", "value": CANARY}
+    return Client().post("/api/v1/secrets", body, "application/json", headers=headers | {"Idempotency-Key": "drill"})
 
 
 def test_after_the_drill_the_old_key_opens_nothing_and_everything_can_be_read(team: Team, settings: Any) -> None:
+    headers = bearer(team.dana, team.workspace)
     secrets.put(team.workspace, "crm", CANARY)
     seal = second_factor.Adapter().encrypt
     Authenticator.objects.create(user=team.bob, type=Authenticator.Type.TOTP, data={"secret": seal(CANARY)})
     codes = RecoveryCodes.activate(team.bob)
-    before, shown = codes.get_unused_codes(), make_a_token(team).json()
-    assert len(sealed_texts()) == 4
+    before, shown = codes.get_unused_codes(), have_an_answer_kept(headers).json()
+    assert len(sealed_texts()) == 5
 
     settings.ENCRYPTION_KEYS = KEYS[::-1]
     call_command("rotate_secrets", stdout=StringIO())
@@ -63,13 +63,16 @@ def test_after_the_drill_the_old_key_opens_nothing_and_everything_can_be_read(te
     assert second_factor.Adapter().decrypt(app.data["secret"]) == CANARY
     again = Authenticator.objects.get(type=Authenticator.Type.RECOVERY_CODES)
     assert again.wrap().get_unused_codes() == before
-    assert make_a_token(team).json() == shown, "a kept answer is given again"
+    assert have_an_answer_kept(headers).json() == shown, "a kept answer is given again"
     assert keeping.unreadable() == []
 
 
 def test_no_row_holds_what_was_sealed(team: Team) -> None:
     secrets.put(team.workspace, "crm", CANARY)
-    made = make_a_token(team).json()["token"]
+    headers = bearer(team.dana, team.workspace)
+    have_an_answer_kept(headers)
+    body = {"scopes": ["read"], "name": "canary"}
+    made = Client().post("/api/v1/tokens", body, "application/json", headers=headers).json()["token"]
     with connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)
         for table in tables:
