@@ -26,6 +26,7 @@ class NewPasswordForm(forms.Form):
 
     name = forms.CharField(max_length=120, required=False)
     password = forms.CharField(max_length=1024, strip=False)
+    tokens_too = forms.BooleanField(required=False)
 
     def __init__(self, user: User, *args: Any) -> None:
         super().__init__(*args)
@@ -88,6 +89,6 @@ def new_password(request: HttpRequest, user_id: UUID, token: str) -> HttpRespons
     form = NewPasswordForm(user, request.POST or None)
     if request.method != "POST" or not form.is_valid():
         return render(request, "accounts/new_password.html", {"form": form, "user_email": user.email})
-    passwords.change(user, form.cleaned_data["password"])
+    passwords.change(user, form.cleaned_data["password"], tokens_too=form.cleaned_data["tokens_too"])
     messages.success(request, "Your password is changed. Sign in with it.")
     return redirect(settings.LOGIN_URL)

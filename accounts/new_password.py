@@ -51,7 +51,8 @@ def _change(request: HttpRequest) -> HttpResponse:
     form = ChangePasswordForm(user, request.POST or None)
     if request.method != "POST" or not form.is_valid():
         return render(request, "accounts/change_password.html", {"form": form})
-    passwords.change(user, form.cleaned_data["password"], "password_changed")
+    chosen = form.cleaned_data
+    passwords.change(user, chosen["password"], "password_changed", tokens_too=chosen["tokens_too"])
     update_session_auth_hash(request, user)
     sessions.opened(request, user)
     messages.success(request, "Your password is changed, and you are signed out everywhere else.")

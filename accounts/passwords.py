@@ -8,7 +8,7 @@ from django.contrib.auth.tokens import default_token_generator
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import attempts, audit
+from accounts import attempts, audit, tokens
 from accounts.access import may_come_in
 from accounts.errors import Gone
 from accounts.models import Letter, User
@@ -49,9 +49,11 @@ def holder(user_id: UUID, token: str) -> User:
     return user
 
 
-def change(user: User, password: str, act: str = "password_reset") -> None:
-    """Set the password. Every session of the person ends; their second factor stays."""
+def change(user: User, password: str, act: str = "password_reset", *, tokens_too: bool = False) -> None:
+    """Set the password. Every session of the person ends, and their API tokens if that is wished; no second factor."""
     with transaction.atomic():
         user.set_password(password)
         user.save(update_fields=["password"])
+        if tokens_too:
+            tokens.revoke_everywhere(user)
         audit.record_everywhere(user, act)

@@ -4,12 +4,15 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from django.db.models import Q
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from accounts import second_line
-from accounts.access import Actor, actor_for
+from accounts import audit, second_line
+from accounts.access import Actor, actor_for, get, scoped
 from accounts.errors import Invalid, NotFound
 from accounts.models import ApiToken, User, Workspace
 from accounts.roles import Scope
@@ -31,10 +34,56 @@ def create(
     name: str = "",
     expires_at: datetime | None = None,
 ) -> str:
-    """Return a new bare token, kept as its hash only; raises Invalid for an unknown scope or none."""
+    """Return a new bare token, kept as its hash only; raises Invalid for an unknown scope or none, or a bad end.
+
+    Without one it ends with the longest life that a token may have.
+    """
     bare = new()
-    keep(bare, user, workspace, scopes, name=name, expires_at=expires_at)
+    keep(bare, user, workspace, scopes, name=name, expires_at=_bounded(expires_at))
     return bare
+
+
+def make(actor: Actor, scopes: Iterable[str], name: str, expires_at: datetime | None) -> tuple[ApiToken, str]:
+    """Make a token for whoever acts, and write it down; return it and its bare text. Raises as `create`."""
+    with transaction.atomic():
+        bare = create(actor.user, actor.workspace, scopes, name, expires_at)
+        row = ApiToken.objects.select_related("user").get(digest=_digest(bare))
+        audit.record(actor.workspace, actor.user, "token_created", str(row.pk), {"scopes": row.scopes})
+    return row, bare
+
+
+def end(actor: Actor, rows: QuerySet[ApiToken], token_id: UUID | str) -> ApiToken:
+    """Revoke one of these tokens, and write it down; raises NotFound."""
+    with transaction.atomic():
+        row = get(rows, actor, pk=token_id)
+        revoke(row)
+        audit.record(actor.workspace, actor.user, "token_revoked", str(row.pk))
+    return row
+
+
+def of(actor: Actor) -> QuerySet[ApiToken]:
+    """Return the actor's own tokens of the workspace that are not revoked, newest first."""
+    return scoped(ApiToken, actor).filter(user=actor.user, revoked_at=None).order_by("-created_at")
+
+
+def longest_days() -> int:
+    days: int = settings.TOKEN_DAYS
+    return days
+
+
+def ends_in(days: int) -> datetime:
+    return timezone.now() + timedelta(days=days)
+
+
+def _bounded(expires_at: datetime | None) -> datetime:
+    last = ends_in(longest_days())
+    if expires_at is None:
+        return last
+    if expires_at <= timezone.now():
+        raise Invalid("expires_at must be in the future.", where="/expires_at")
+    if expires_at > last + timedelta(minutes=5):  # who reckons from a clock of their own
+        raise Invalid(f"A token lives for at most {longest_days()} days. Choose an earlier end.", where="/expires_at")
+    return expires_at
 
 
 def keep(
@@ -88,6 +137,15 @@ def revoke_all(user: User, workspace: Workspace) -> None:
     """Revoke the person's tokens of a workspace, for good: they do not come back with the person."""
     rows = ApiToken.objects.filter(user=user, workspace=workspace, revoked_at=None)
     rows.update(revoked_at=timezone.now())
+
+
+@second_line.everywhere()
+def revoke_everywhere(user: User) -> int:
+    """Revoke every token of the person, in all workspaces, and write it down; return how many. In a transaction."""
+    count = ApiToken.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())
+    if count:
+        audit.record_everywhere(user, "tokens_revoked", data={"count": count})
+    return count
 
 
 def _digest(bare: str) -> bytes:

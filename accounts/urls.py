@@ -7,7 +7,17 @@ from allauth.mfa.totp import views as app_codes
 from allauth.mfa.webauthn import views as passkeys
 from django.urls import path
 
-from accounts import account, arriving, audit_views, new_password, people, single_sign_on, views, violation_views
+from accounts import (
+    account,
+    arriving,
+    audit_views,
+    new_password,
+    people,
+    single_sign_on,
+    token_pages,
+    views,
+    violation_views,
+)
 
 urlpatterns = [
     path("login/", views.sign_in, name="account_login"),
@@ -34,6 +44,9 @@ urlpatterns = [
     path("people/invitations/<uuid:invitation_id>/withdraw/", people.withdraw, name="people-withdraw"),
     path("account/", account.page, name="mfa_index"),
     path("account/password/", new_password.change, name="change-password"),
+    path("account/tokens/", token_pages.page, name="tokens"),
+    path("account/tokens/new/", token_pages.new, name="new-token"),
+    path("account/tokens/<uuid:token_id>/revoke/", token_pages.revoke, name="revoke-token"),
     path("account/app/", app_codes.activate_totp, name="mfa_activate_totp"),
     path("account/app/off/", app_codes.deactivate_totp, name="mfa_deactivate_totp"),
     path("account/codes/", codes.view_recovery_codes, name="mfa_view_recovery_codes"),

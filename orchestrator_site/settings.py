@@ -231,6 +231,7 @@ STORAGES = {
 }
 
 SESSION_COOKIE_AGE = env.integer("BATON_SESSION_IDLE_HOURS", 336, 1, 8_760) * 3_600
+TOKEN_DAYS = env.integer("BATON_TOKEN_DAYS", 365, 1, 3_650)
 SESSION_DAYS = env.integer("BATON_SESSION_DAYS", 30, 1, 365)
 # The prefix has browsers take them over HTTPS alone, and from no other host below the same domain.
 _COOKIE_PREFIX = "__Host-" if PRODUCTION else ""

@@ -1,8 +1,10 @@
 """The people of every test: alice composes, bob reviews, carol manages, dana administers, erin audits; charlie is
 a stranger, who owns everything in a workspace of his own."""
 
+import time
 from dataclasses import dataclass
 
+from allauth.account.internal.userkit import user_id_to_str
 from django.test import Client
 
 from accounts import tokens
@@ -64,6 +66,15 @@ def signed_in_as(user: User, *, csrf: bool = False) -> Client:
     """Return a browser signed in as this person; with `csrf` it is held to CSRF tokens like a real one."""
     client = Client(enforce_csrf_checks=csrf)
     client.force_login(user)
+    return client
+
+
+def just_come_in(client: Client) -> Client:
+    """Have a browser's person shown just now who they are."""
+    session = client.session
+    session["account_authentication_methods_user"] = user_id_to_str(User.objects.get(pk=session["_auth_user_id"]))
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time(), "reauthenticated": True}]
+    session.save()
     return client
 
 

@@ -33,7 +33,7 @@ def _by_token(request: HttpRequest, header: str) -> Actor:
         raise NotSignedIn("The Authorization header must say Bearer, then an API token.")
     actor = tokens.resolve(bare.strip())
     if actor is None:
-        raise NotSignedIn("This token is unknown, expired or revoked. Make a new one under Settings, API tokens.")
+        raise NotSignedIn("This token is unknown, expired or revoked. Make a new one under Your sign-in, API tokens.")
     rates.admit(f"{actor.user.pk}:{actor.workspace.pk}")  # not the token: one can make many
     if request.GET.get("workspace", actor.workspace.slug) != actor.workspace.slug:
         raise NotFound

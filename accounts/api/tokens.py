@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from ninja import Router, Status
 
-from accounts import audit, idempotency, tokens
-from accounts.access import Actor, Capability, actor_of, get, require, scoped
-from accounts.errors import Forbidden, Invalid
+from accounts import again, idempotency, tokens
+from accounts.access import Actor, Capability, actor_of, require, scoped
+from accounts.errors import Forbidden
 from accounts.models import ApiToken
 from accounts.paging import page
 from accounts.schemas import FreshToken, NewToken, TokenList
@@ -28,20 +26,18 @@ def list_tokens(request: HttpRequest, cursor: str | None = None, limit: int | No
 
 @router.post("/tokens", response={201: FreshToken})
 def create_token(request: HttpRequest, payload: NewToken) -> Any:
-    """Make a token for oneself; the answer holds the bare token, which is not shown again."""
+    """Make a token for oneself; the answer holds the bare token, which is not shown again.
+
+    It ends at `expires_at`, or when a token's longest life is over. A browser's person has shown lately who they are.
+    """
     actor = actor_of(request)
     idempotency.show_once(request)
     require(actor, Capability.TOKENS)
-    if actor.scopes is not None and not actor.scopes.issuperset(payload.scopes):
+    if actor.scopes is None:
+        again.require(request)
+    elif not actor.scopes.issuperset(payload.scopes):
         raise Forbidden("A token cannot make another with scopes that it lacks itself.", where="/scopes")
-    if payload.expires_at is not None and payload.expires_at <= timezone.now():
-        raise Invalid("expires_at must be in the future.", where="/expires_at")
-    with transaction.atomic():
-        bare = tokens.new()
-        row = tokens.keep(
-            bare, actor.user, actor.workspace, payload.scopes, name=payload.name, expires_at=payload.expires_at
-        )
-        audit.record(actor.workspace, actor.user, "token_created", str(row.pk), {"scopes": row.scopes})
+    row, bare = tokens.make(actor, payload.scopes, payload.name, payload.expires_at)
     return Status(201, _show(row) | {"token": bare})
 
 
@@ -50,10 +46,7 @@ def revoke_token(request: HttpRequest, id: str) -> Any:
     """Revoke a token; requests with it are refused from now on."""
     actor = actor_of(request)
     require(actor, Capability.TOKENS)
-    with transaction.atomic():
-        row = get(_visible(actor), actor, pk=id)
-        tokens.revoke(row)
-        audit.record(actor.workspace, actor.user, "token_revoked", str(row.pk))
+    tokens.end(actor, _visible(actor), id)
     return Status(204, None)
 
 

@@ -74,7 +74,7 @@ def test_an_operator_signs_somebody_out_everywhere_or_everybody(team: Team) -> N
     here, there, bobs = signed_in(), signed_in_as(team.alice), signed_in("bob")
     said = StringIO()
     call_command("end_sessions", "Alice@example.com", stdout=said)
-    assert said.getvalue() == "1 person is signed out everywhere.\n"
+    assert said.getvalue() == "1 person is signed out everywhere, API tokens too.\n"
     assert [inside(client) for client in (here, there, bobs)] == [False, False, True]
     assert not follows(here)
     call_command("end_sessions", "--everybody", stdout=said)

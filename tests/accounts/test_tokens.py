@@ -13,7 +13,7 @@ from accounts import tokens
 from accounts.errors import Invalid
 from accounts.models import ApiToken, AuditEntry, Membership, User
 from accounts.roles import Role, Scope
-from tests.people import Team, bearer, signed_in_as
+from tests.people import Team, bearer, just_come_in, signed_in_as
 
 
 def test_a_token_acts_for_its_person_within_its_scopes(team: Team) -> None:
@@ -95,7 +95,7 @@ def test_the_command_refuses_who_is_no_member_and_scopes_that_do_not_exist(
 
 
 def test_a_person_makes_sees_and_revokes_their_own_token(team: Team) -> None:
-    browser = signed_in_as(team.alice)
+    browser = just_come_in(signed_in_as(team.alice))
     made = browser.post("/api/v1/tokens", {"scopes": ["read"], "name": "ci"}, content_type="application/json").json()
     (listed,) = browser.get("/api/v1/tokens").json()["items"]
     assert listed == {key: value for key, value in made.items() if key != "token"} | {"last_used_at": None}
@@ -127,5 +127,116 @@ def test_a_token_does_not_make_a_stronger_one(team: Team) -> None:
 
 def test_a_token_cannot_be_born_expired(team: Team) -> None:
     body = {"scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}
-    answer = signed_in_as(team.alice).post("/api/v1/tokens", body, content_type="application/json")
+    answer = just_come_in(signed_in_as(team.alice)).post("/api/v1/tokens", body, content_type="application/json")
     assert (answer.status_code, answer.json()["where"]) == (422, "/expires_at")
+
+
+def test_a_session_that_was_left_open_makes_no_token(team: Team) -> None:
+    team.alice.set_password("correct horse battery")
+    team.alice.save()
+    browser = signed_in_as(team.alice)
+    refused = browser.post("/api/v1/tokens", {"scopes": ["read"]}, content_type="application/json")
+    assert (refused.status_code, refused.json()["code"]) == (403, "show_again")
+    assert not ApiToken.objects.exists()
+
+
+def test_a_token_ends_within_a_year_and_older_ones_without_an_end_stay(team: Team, settings: Any) -> None:
+    tokens.create(team.alice, team.workspace, ["read"])
+    row = ApiToken.objects.get()
+    assert row.expires_at is not None
+    assert timedelta(days=364) < row.expires_at - timezone.now() <= timedelta(days=365)
+    assert not row.is_over
+    assert ApiToken(expires_at=tokens.ends_in(0)).is_over
+    settings.TOKEN_DAYS = 30
+    body = {"scopes": ["read"], "expires_at": (timezone.now() + timedelta(days=31)).isoformat()}
+    refused = just_come_in(signed_in_as(team.alice)).post("/api/v1/tokens", body, content_type="application/json")
+    assert (refused.status_code, refused.json()["where"]) == (422, "/expires_at")
+    assert "at most 30 days" in refused.json()["message"]
+    bare = tokens.new()
+    tokens.keep(bare, team.alice, team.workspace, ["read"])
+    assert tokens.resolve(bare) is not None
+
+
+def works(bare: str) -> bool:
+    return tokens.resolve(bare) is not None
+
+
+def test_an_operator_who_signs_people_out_revokes_their_tokens_in_all_workspaces(team: Team) -> None:
+    Membership.objects.create(workspace=team.elsewhere, user=team.alice, roles=["viewer"])
+    here, there, bobs = (
+        tokens.create(who, where, ["read"])
+        for who, where in ((team.alice, team.workspace), (team.alice, team.elsewhere), (team.bob, team.workspace))
+    )
+    call_command("end_sessions", "alice@example.com", stdout=StringIO())
+    assert [works(one) for one in (here, there, bobs)] == [False, False, True]
+    told = AuditEntry.objects.filter(action="tokens_revoked", actor="alice@example.com")
+    assert [(one.workspace, one.data) for one in told.order_by("workspace__slug")] == [
+        (team.workspace, {"count": 2}),
+        (team.elsewhere, {"count": 2}),
+    ]
+    call_command("end_sessions", "--everybody", stdout=StringIO())
+    assert not works(bobs)
+
+
+@pytest.mark.usefixtures("site_addresses")
+@pytest.mark.parametrize("wished", [True, False])
+def test_whoever_changes_their_password_may_revoke_their_tokens_with_it(team: Team, wished: bool) -> None:
+    team.alice.set_password("correct horse battery")
+    team.alice.save()
+    bare, browser = tokens.create(team.alice, team.workspace, ["read"]), signed_in_as(team.alice)
+    assert "Revoke my API tokens too" in browser.get("/account/password/").content.decode()
+    form = {"current": "correct horse battery", "password": "another staple entirely"}
+    browser.post("/account/password/", form | ({"tokens_too": "on"} if wished else {}))
+    assert works(bare) is not wished
+
+
+@pytest.mark.usefixtures("site_addresses")
+def test_the_page_makes_a_token_shows_its_value_once_lists_and_revokes_it(team: Team) -> None:
+    browser = just_come_in(signed_in_as(team.alice))
+    made = browser.post("/account/tokens/new/", {"name": "nightly", "scopes": ["read", "run"], "days": "30"})
+    bare = made.context["bare"]
+    assert bare in made.content.decode()
+    actor = tokens.resolve(bare)
+    assert actor is not None
+    assert actor.scopes == {Scope.READ, Scope.RUN}
+    row = ApiToken.objects.get()
+    listed = browser.get("/account/tokens/").content.decode()
+    assert "nightly" in listed
+    assert "read, run" in listed
+    assert bare not in listed
+    assert "/account/tokens/" in browser.get("/account/").content.decode()
+    bobs = signed_in_as(team.bob)
+    assert "nightly" not in bobs.get("/account/tokens/").content.decode()
+    for stranger in (bobs, signed_in_as(team.dana), signed_in_as(team.charlie)):
+        assert stranger.post(f"/account/tokens/{row.pk}/revoke/").status_code == 404
+    assert browser.post(f"/account/tokens/{row.pk}/revoke/")["Location"] == "/account/tokens/?workspace=acme"
+    assert not works(bare)
+    acts = [entry.action for entry in AuditEntry.objects.order_by("seq")]
+    assert acts == ["token_created", "token_revoked"]
+
+
+@pytest.mark.usefixtures("site_addresses")
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"days": "30"},
+        {"name": "x", "days": "30"},
+        {"name": "x", "scopes": "owner", "days": "30"},
+        {"name": "x", "scopes": "read", "days": "366"},
+        {"name": "x", "scopes": "read", "days": "0"},
+    ],
+)
+def test_the_page_makes_no_token_of_what_is_none(team: Team, sent: dict[str, str]) -> None:
+    answer = just_come_in(signed_in_as(team.alice)).post("/account/tokens/new/", sent)
+    assert answer.status_code == 200
+    assert answer.context["form"].errors
+    assert not ApiToken.objects.exists()
+
+
+@pytest.mark.usefixtures("site_addresses")
+def test_the_page_asks_first_who_one_is(team: Team) -> None:
+    team.alice.set_password("correct horse battery")
+    team.alice.save()
+    browser = signed_in_as(team.alice)
+    for answer in (browser.get("/account/tokens/new/"), browser.post("/account/tokens/new/", {"name": "x"})):
+        assert answer["Location"] == "/login/again/?next=%2Faccount%2Ftokens%2Fnew%2F"

@@ -105,7 +105,12 @@ PAGES: dict[str, Page] = {
     "login/again/passkey/": Page(posts={"credential": "{}"}, acts=EVERYBODY, shows=403, done=403),
     "account/": Page(),
     "account/password/": Page(posts={"current": "x"}, acts=EVERYBODY, shows=404, done=404),  # nobody here has one
+    "account/tokens/": Page(),
+    "account/tokens/<uuid:token_id>/revoke/": Page(  # one's own alone
+        {"uuid:token_id": "run"}, reads=False, posts={}, acts=EVERYBODY, done=404
+    ),
     # these people have not shown who they are for long, and have no password to show it with
+    "account/tokens/new/": Page(posts={"name": "x"}, acts=EVERYBODY, shows=403, done=403),
     "account/app/": Page(posts={"code": "123456"}, acts=EVERYBODY, shows=403, done=403),
     "account/app/off/": Page(posts={}, acts=EVERYBODY, shows=404, done=404),
     "account/codes/": Page(shows=404),

@@ -9,6 +9,7 @@ from django.test import Client
 
 from orchestrator_site.api import api
 from tests.api.world import PRICES, Things, World, a_document_of
+from tests.people import just_come_in
 
 ROOT = "/api/v1"
 EVERYBODY = frozenset({"alice", "bob", "carol", "dana", "erin", "victor"})
@@ -35,6 +36,7 @@ class Call:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     otherwise: int = 403
+    fresh: bool = False  # a person has shown lately who they are
 
     def path(self, route: str, ids: Mapping[str, str]) -> str:
         address = route.partition(" ")[2]
@@ -85,7 +87,7 @@ CALLS: dict[str, Call] = {
     "PUT /content": Call(may=ADMIN, body=say(hidden_from=["viewer"])),
     "DELETE /members/{email}": Call({"email": "member"}, ADMIN),
     "GET /tokens": Call(),
-    "POST /tokens": Call(body=say(scopes=["read"])),
+    "POST /tokens": Call(body=say(scopes=["read"]), fresh=True),
     "DELETE /tokens/{id}": Call({"id": "token"}, ADMIN, otherwise=404),
     "GET /secrets": Call(),
     "POST /secrets": Call(may=ADMIN, body=say(name="other-key", value="x")),
@@ -290,6 +292,8 @@ def reading_routes() -> list[str]:
 def call(client: Client, route: str, world: World, ids: Mapping[str, str] | None = None, **headers: str) -> Any:
     """Send a route's sample request, with the ids of the world's things unless others are given."""
     sample = CALLS[route]
+    if sample.fresh and "sessionid" in client.cookies:
+        just_come_in(client)
     body = json.dumps(sample.body(world.here)) if sample.body else ""
     path = sample.path(route, ids or world.here.ids())
     sent = {**sample.headers, **headers}

@@ -1,17 +1,17 @@
-"""Sign people out everywhere."""
+"""Sign people out everywhere, programs too."""
 
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
-from accounts import audit, sessions
+from accounts import audit, sessions, tokens
 from accounts.management.whole import WholeCommand
 from accounts.models import User
 
 
 class Command(WholeCommand):
-    help = "End every session of a person, or of everybody; their live pages close within ten seconds."
+    help = "End every session and API token of a person, or of everybody; live pages close within ten seconds."
 
     def add_arguments(self, parser: CommandParser) -> None:
         whose = parser.add_mutually_exclusive_group(required=True)
@@ -27,5 +27,7 @@ class Command(WholeCommand):
         for person in people:
             with transaction.atomic():
                 sessions.end_all(person)
+                tokens.revoke_everywhere(person)
                 audit.record_everywhere(person, "sessions_ended", data={"by": "operator"})
-        self.stdout.write(f"{len(people)} {'person is' if len(people) == 1 else 'people are'} signed out everywhere.")
+        who = f"{len(people)} {'person is' if len(people) == 1 else 'people are'}"
+        self.stdout.write(f"{who} signed out everywhere, API tokens too.")
