@@ -1,4 +1,4 @@
-"""Who belongs to a workspace, and in which roles."""
+"""Who belongs to a workspace, and in which roles. People come in by an invitation that they accept (`invitations`)."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,24 +11,6 @@ from accounts.access import Actor, Capability, acting, get, may_come_in, require
 from accounts.errors import Conflict
 from accounts.models import Membership, User, Workspace
 from accounts.roles import Role
-
-
-def add(actor: Actor, email: str, name: str, roles: Iterable[Role]) -> Membership:
-    """Make a person a member, known here or not; raises Forbidden or Conflict (`already_member`).
-
-    A person new to this installation has no password: they come in by single sign-on, or ask for one by mail.
-    """
-    require(actor, Capability.MEMBERS)
-    email = email.lower()
-    with transaction.atomic():
-        user, _ = User.objects.get_or_create(email=email, defaults={"name": name, "password": make_password(None)})
-        membership, new = Membership.objects.get_or_create(
-            workspace=actor.workspace, user=user, defaults={"roles": _sorted(roles)}
-        )
-        if not new:
-            raise Conflict(f"{email} is a member already. Change their roles instead.", code="already_member")
-        audit.record(actor.workspace, actor.user, "member_added", email, {"roles": membership.roles})
-    return membership
 
 
 def admit(workspace: Workspace, email: str, name: str, roles: Iterable[Role], by: str) -> Membership:

@@ -5,11 +5,11 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from accounts import content, members
+from accounts import content, invitations, members
 from accounts.access import Capability, actor_of, require, scoped
 from accounts.models import Membership
 from accounts.paging import page
-from accounts.schemas import ContentAccess, Member, MemberList, MemberRoles, MemberState, NewMember
+from accounts.schemas import ContentAccess, Invited, Member, MemberList, MemberRoles, MemberState, NewMember
 
 router = Router()
 
@@ -23,10 +23,11 @@ def list_members(request: HttpRequest, cursor: str | None = None, limit: int | N
     return page(rows, cursor, limit, "created_at", _show)
 
 
-@router.post("/members", response={201: Member})
-def add_member(request: HttpRequest, payload: NewMember) -> Any:
-    """Add a person by email."""
-    return Status(201, _show(members.add(actor_of(request), payload.email, payload.name, payload.roles)))
+@router.post("/members", response={201: Invited})
+def invite_member(request: HttpRequest, payload: NewMember) -> Any:
+    """Invite a person by email, known to this installation or not: they are a member once they accept."""
+    made = invitations.invite(actor_of(request), payload.email, payload.roles)
+    return Status(201, {"email": made.email, "roles": made.roles, "expires_at": made.expires_at})
 
 
 @router.put("/members/{email}", response=Member)

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from accounts import invitations, members
+from accounts import audit, invitations, members
 from accounts.models import AuditEntry, Invitation, Membership, User
 from accounts.roles import Role
 from tests.people import Team, acting, bearer, signed_in_as
@@ -26,23 +26,33 @@ def test_everybody_here_sees_who_is_here(team: Team) -> None:
     assert items[0] == {"email": "alice@example.com", "name": "Alice", "roles": ["composer"], "active": True}
 
 
-def test_an_admin_adds_a_person_new_to_baton(team: Team) -> None:
-    answer = add(signed_in_as(team.dana), email="Frank@Example.com", name="Frank", roles=["reviewer", "composer"])
-    assert answer.status_code == 201
-    shown = {"email": "frank@example.com", "name": "Frank", "roles": ["composer", "reviewer"], "active": True}
-    assert answer.json() == shown
-    assert not User.objects.get(email="frank@example.com").has_usable_password()
-    entry = AuditEntry.objects.get()
-    assert (entry.actor, entry.action, entry.target) == ("dana@example.com", "member_added", "frank@example.com")
+def test_an_admin_invites_and_is_answered_alike_whoever_is_known_here(team: Team) -> None:
+    for email in ("Frank@Example.com", "charlie@example.com"):
+        answer = add(signed_in_as(team.dana), email=email, roles=["reviewer", "composer"])
+        assert answer.status_code == 201
+        shown = answer.json()
+        assert shown.pop("expires_at")
+        assert shown == {"email": email.lower(), "roles": ["composer", "reviewer"]}
+    assert not Membership.objects.filter(workspace=team.workspace, user=team.charlie).exists()
+    assert not User.objects.filter(email="frank@example.com").exists()
+    listed = {one["email"] for one in signed_in_as(team.dana).get(MEMBERS).json()["items"]}
+    assert not listed & {"frank@example.com", "charlie@example.com"}
+    acts = AuditEntry.objects.filter(workspace=team.workspace).values_list("actor", "action", "target")
+    assert list(acts) == [
+        ("dana@example.com", "member_invited", "frank@example.com"),
+        ("dana@example.com", "member_invited", "charlie@example.com"),
+    ]
 
 
-def test_adding_a_person_of_another_workspace_changes_nothing_of_theirs(team: Team) -> None:
-    answer = add(signed_in_as(team.dana), email="charlie@example.com", name="Chuck", roles=["viewer"])
-    assert answer.json()["name"] == "Charlie"
-    assert Membership.objects.filter(user=team.charlie).count() == 2
+def test_who_did_not_accept_is_told_of_nowhere(team: Team) -> None:
+    add(signed_in_as(team.dana), email="charlie@example.com", roles=["viewer"])
+    audit.record_everywhere(team.charlie, "signed_in")
+    assert not AuditEntry.objects.filter(workspace=team.workspace, actor="charlie@example.com").exists()
+    invitations.accept(Invitation.objects.get(), team.charlie)
+    assert Membership.objects.get(workspace=team.workspace, user=team.charlie).roles == ["viewer"]
 
 
-def test_a_member_is_not_added_twice(team: Team) -> None:
+def test_a_member_is_not_invited(team: Team) -> None:
     answer = add(signed_in_as(team.dana), email="bob@example.com", roles=["viewer"])
     assert (answer.status_code, answer.json()["code"]) == (409, "already_member")
     assert Membership.objects.get(user=team.bob).roles == ["reviewer"]
@@ -86,6 +96,8 @@ def test_who_comes_back_does_not_find_their_tokens_again(team: Team) -> None:
     headers, dana = bearer(team.bob, team.workspace), signed_in_as(team.dana)
     dana.delete(f"{MEMBERS}/bob@example.com")
     assert add(dana, email="bob@example.com", roles=["reviewer"]).status_code == 201
+    invitations.accept(Invitation.objects.get(), team.bob)
+    assert signed_in_as(team.bob).get(MEMBERS).status_code == 200
     assert Client().get(MEMBERS, headers=headers).status_code == 401
 
 
@@ -177,7 +189,7 @@ def test_the_audit_log_is_filtered_and_shows_its_own_workspace(team: Team) -> No
     for name in ("x", "y"):
         add(dana, email=f"{name}@example.com", roles=["viewer"])
     erin = signed_in_as(team.erin)
-    (found,) = erin.get("/api/v1/audit?action=member_added&target=x@example.com").json()["items"]
+    (found,) = erin.get("/api/v1/audit?action=member_invited&target=x@example.com").json()["items"]
     assert found["seq"] == 1
     assert len(found["hash"]) == 64
     assert erin.get("/api/v1/audit?actor=nobody").json()["items"] == []
