@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from allauth.account.views import ReauthenticateView
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn.views import RemoveWebAuthnView
 from django.contrib import messages
@@ -13,7 +14,7 @@ from django.urls import reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import assurance, second_factor, sessions
+from accounts import again, assurance, second_factor, sessions
 from accounts.errors import Conflict
 from accounts.models import User
 
@@ -53,8 +54,19 @@ class _RemovePasskey(RemoveWebAuthnView):  # type: ignore[misc]  # allauth carri
 remove_passkey = _RemovePasskey.as_view()
 
 
+class _PasswordAgain(ReauthenticateView):  # type: ignore[misc]  # allauth carries no types
+    def form_valid(self, form: Any) -> HttpResponse:
+        sessions.renew(self.request)
+        shown: HttpResponse = super().form_valid(form)
+        return shown
+
+
+password_again = _PasswordAgain.as_view()
+
+
 @require_POST
 @login_required
+@again.first("mfa_index")
 def end_other_sessions(request: HttpRequest) -> HttpResponse:
     sessions.end_others(request, _person(request))
     messages.success(request, "You are signed out everywhere else.")
@@ -63,6 +75,7 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
+@again.first("mfa_index")
 def end_session(request: HttpRequest, session_id: UUID) -> HttpResponse:
     sessions.end(request, _person(request), session_id)
     return redirect("mfa_index")

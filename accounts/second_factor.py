@@ -27,7 +27,7 @@ from accounts.models import User
 PRIMARY = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 _CODES, _NEW_APP, PASSWORD_AGAIN = "second factor", "new app", "password again"
 """Stand for the address when guesses are counted, one for each secret: it does not matter from where they come."""
-_REMEMBERED = 120  # seconds; a code holds for 90
+_REMEMBERED = 120  # seconds; a code holds for 30
 
 
 class Adapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth carries no types
@@ -177,8 +177,10 @@ def on_reset(request: HttpRequest, user: User, authenticator: Authenticator, **_
     _record(user, "recovery_codes_made", authenticator)
 
 
-def on_used(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
+def on_used(request: HttpRequest, user: User, authenticator: Authenticator, **how: Any) -> None:
     assurance.note(request.session)
+    if how.get("reauthenticated"):
+        sessions.renew(request)
     if authenticator.type == Authenticator.Type.RECOVERY_CODES:
         _record(user, "recovery_code_used", authenticator)
 

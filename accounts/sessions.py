@@ -69,6 +69,16 @@ def touch(request: HttpRequest) -> None:
     )
 
 
+def renew(request: HttpRequest) -> None:
+    """Give the session a new key, once its person has shown again who they are: who knew the old one is outside.
+
+    Sockets of other tabs close, and come back with the new key.
+    """
+    before = request.session.session_key
+    request.session.cycle_key()
+    BrowserSession.objects.filter(session=before).update(session=request.session.session_key)
+
+
 def closed(request: HttpRequest) -> None:
     """Forget the session of a person who signs out."""
     BrowserSession.objects.filter(session=request.session.session_key).delete()

@@ -1,6 +1,5 @@
 """The addresses of this app's pages."""
 
-from allauth.account.views import reauthenticate
 from allauth.mfa.base import views as factor
 from allauth.mfa.recovery_codes import views as codes
 from allauth.mfa.totp import views as app_codes
@@ -29,7 +28,7 @@ urlpatterns = [
     path("violations/", violation_views.page, name="violations"),
     path("login/code/", factor.authenticate, name="mfa_authenticate"),
     path("login/passkey/", passkeys.login_webauthn, name="mfa_login_webauthn"),
-    path("login/again/", reauthenticate, name="account_reauthenticate"),
+    path("login/again/", account.password_again, name="account_reauthenticate"),
     path("login/again/code/", factor.reauthenticate, name="mfa_reauthenticate"),
     path("login/again/passkey/", passkeys.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
     path("invitations/<uuid:invitation_id>/<str:mark>/", arriving.invitation, name="invitation"),

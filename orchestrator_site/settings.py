@@ -139,7 +139,7 @@ MFA_ADAPTER = "accounts.second_factor.Adapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "Baton"
-MFA_TOTP_TOLERANCE = 1
+MFA_TOTP_TOLERANCE = 0
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_RATE_LIMITS = False  # a passkey cannot be guessed; codes are counted by accounts/second_factor.py
 MFA_FORMS = {
@@ -150,7 +150,7 @@ MFA_FORMS = {
 }
 ACCOUNT_FORMS = {"reauthenticate": "accounts.second_factor.PasswordAgainForm"}
 ACCOUNT_RATE_LIMITS = False  # accounts/attempts.py counts in the database, for all processes together
-PASSWORD_RESET_TIMEOUT = 3600
+PASSWORD_RESET_TIMEOUT = 600
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

@@ -1,7 +1,6 @@
 """The second factor: apps, recovery codes, what is asked before a change, the throttle, and where one is required."""
 
 import time
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,7 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from accounts import attempts, second_factor, socket_access
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, BrowserSession
 from accounts.socket_access import Knock
 from tests.people import Team, a_team, signed_in_as
 
@@ -23,11 +22,24 @@ JSON = {"Accept": "application/json"}
 pytestmark = pytest.mark.usefixtures("site_addresses")
 
 
+class Clock:
+    """The clock of the codes: it stands, for a period that ended between making a code and using it would undo it."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def time(self) -> float:
+        return self.now
+
+    def go(self, periods: int = 1) -> None:
+        self.now += periods * 30
+
+
 @pytest.fixture(autouse=True)
-def _clock_of_the_codes_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stop it: a period that ended between making a code and using it would make it one that holds no more."""
-    now = time.time()
-    monkeypatch.setattr(totp, "time", SimpleNamespace(time=lambda: now))
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(totp, "time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -42,35 +54,33 @@ def password(client: Client, **more: str) -> Any:
     return client.post("/login/", {"email": "alice@example.com", "password": PASSWORD, **more})
 
 
-def codes_of(secret: str) -> list[str]:
-    """Return the codes that hold now: of the period before, of this one, and of the next; each counts once."""
-    counters = totp.yield_hotp_counters_from_time()
-    return [totp.format_hotp_value(totp.hotp_value(secret, counter)) for counter in counters]
-
-
-def code_of(secret: str, earlier: int = 0) -> str:
-    return codes_of(secret)[1 - earlier]
+def code_of(secret: str) -> str:
+    """Return the one code that holds now; it counts once."""
+    [counter] = totp.yield_hotp_counters_from_time()
+    return totp.format_hotp_value(totp.hotp_value(secret, counter))
 
 
 def wrong_code(secret: str) -> str:
-    return next(code for code in ("000000", "000001", "000002", "000003") if code not in codes_of(secret))
+    return next(code for code in ("000000", "000001") if code != code_of(secret))
 
 
 def set_up(client: Client) -> str:
     """Set an app up for who is signed in, and return its key."""
     secret = client.get("/account/app/").context["form"].secret
-    answer = client.post("/account/app/", {"code": code_of(secret, 1)})
+    answer = client.post("/account/app/", {"code": code_of(secret)})
     assert (answer.status_code, answer["Location"]) == (302, "/account/codes/"), answer.content.decode()
     return str(secret)
 
 
 @pytest.fixture
-def secret(team: Team, django_capture_on_commit_callbacks: Any) -> str:
+def secret(team: Team, clock: Clock, django_capture_on_commit_callbacks: Any) -> str:
+    """Return the key of an app of alice's; the code that it was set up with holds no more."""
     client = Client()
     assert password(client)["Location"] == "/"
     with django_capture_on_commit_callbacks(execute=True):
         secret = set_up(client)
     team.alice.refresh_from_db()
+    clock.go()
     return secret
 
 
@@ -106,11 +116,47 @@ def test_a_code_counts_once(team: Team, secret: str) -> None:
         assert "used already" in second.post("/login/code/", {"code": spelled}).content.decode()
 
 
-def test_the_code_that_an_app_was_set_up_with_is_used(team: Team, secret: str) -> None:
+def test_the_code_that_an_app_was_set_up_with_is_used(team: Team, secret: str, clock: Clock) -> None:
     client = Client()
     password(client)
-    assert "used already" in client.post("/login/code/", {"code": code_of(secret, 1)}).content.decode()
+    clock.go(-1)
+    assert "used already" in client.post("/login/code/", {"code": code_of(secret)}).content.decode()
     assert not inside(client)
+
+
+def test_a_code_holds_for_its_thirty_seconds_alone(team: Team, secret: str, clock: Clock) -> None:
+    client = Client()
+    password(client)
+    code = code_of(secret)
+    for periods in (1, -2):
+        clock.go(periods)
+        assert "does not fit" in client.post("/login/code/", {"code": code}).content.decode()
+    clock.go()
+    assert client.post("/login/code/", {"code": code})["Location"] == "/"
+
+
+@pytest.mark.parametrize("with_factor", [True, False])
+def test_who_shows_again_who_they_are_gets_a_session_with_a_new_key(
+    team: Team, request: pytest.FixtureRequest, with_factor: bool
+) -> None:
+    secret = request.getfixturevalue("secret") if with_factor else ""
+    client = signed_in_as(team.alice)
+    place = "/login/again/code/" if with_factor else "/login/again/"
+    before = str(client.session.session_key)
+    BrowserSession.objects.create(user=team.alice, session=before)
+    sent = {"code": code_of(secret)} if with_factor else {"password": PASSWORD}
+    assert client.post(place, {**sent, "next": "/account/"})["Location"] == "/account/"
+    after = str(client.session.session_key)
+    assert after != before
+    assert inside(client)
+    assert [one.is_this for one in client.get("/account/").context["sessions"]].count(True) == 1
+    assert not BrowserSession.objects.filter(session=before).exists()
+    old, new = (socket_access.answers([Knock(key, "", "acme")])[0] for key in (before, after))
+    assert old == socket_access.SIGN_IN_AGAIN
+    assert new != socket_access.SIGN_IN_AGAIN
+    thief = Client()
+    thief.cookies["sessionid"] = before
+    assert not inside(thief)
 
 
 @pytest.mark.django_db(transaction=True)

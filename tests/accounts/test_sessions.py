@@ -98,6 +98,22 @@ def test_one_session_is_ended_by_itself(team: Team) -> None:
     assert AuditEntry.objects.get(action="session_ended").target == "Safari on iPhone"
 
 
+def test_who_only_found_a_session_ends_no_others(team: Team) -> None:
+    here, there = signed_in(), signed_in(agent=SAFARI)
+    [other] = [one for one in here.get("/account/").context["sessions"] if not one.is_this]
+    session = here.session
+    for one in session["account_authentication_methods"]:
+        one["at"] = time.time() - 600
+    session.save()
+    for address in ("/account/sessions/end-others/", f"/account/sessions/{other.id}/end/"):
+        assert here.post(address)["Location"] == "/login/again/?next=%2Faccount%2F"
+    assert inside(there)
+    here.post("/login/again/", {"password": PASSWORD, "next": "/account/"})
+    here.post(f"/account/sessions/{other.id}/end/")
+    assert not inside(there)
+    assert inside(here)
+
+
 def test_signing_out_takes_the_session_off_the_list(team: Team) -> None:
     here, there = signed_in(), signed_in()
     there.post("/logout/")

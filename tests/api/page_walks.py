@@ -132,10 +132,10 @@ PAGES: dict[str, Page] = {
     "people/activate/": _does({}, ADMIN, email="victor@example.com"),
     # nobody is invited
     "people/invitations/<uuid:invitation_id>/withdraw/": _does({"uuid:invitation_id": "run"}, ADMIN, done=404),
-    "account/sessions/end-others/": _does({}, EVERYBODY),
-    # nobody's session of that name
+    # these people have not shown who they are for long
+    "account/sessions/end-others/": _does({}, EVERYBODY, done=403),
     "account/sessions/<uuid:session_id>/end/": Page(
-        {"uuid:session_id": "run"}, reads=False, posts={}, acts=EVERYBODY, done=404
+        {"uuid:session_id": NO_LINK}, reads=False, posts={}, acts=EVERYBODY, done=403
     ),
     # no provider is set
     "login/with/<slug:provider_id>/": Page({"slug:provider_id": "sso"}, public=True, shows=404),

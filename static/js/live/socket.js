@@ -3,7 +3,8 @@
 const FIRST_DELAY = 400;
 const MOST_DELAY = 5_000;
 const SILENCE = 30_000; // the server says something every 8 s
-const STOP_CODES = new Set([4401, 4403, 4404]);
+const SIGN_IN_AGAIN = 4401;
+const STOP_CODES = new Set([SIGN_IN_AGAIN, 4403, 4404]);
 
 /** Follow `address()`; `onFrame(object)` per frame, `onState("live" | "away" | "refused")`. Returns `{send, close}`; what is sent while it is away is lost. */
 export function follow({ address, onFrame, onState }) {
@@ -12,6 +13,7 @@ export function follow({ address, onFrame, onState }) {
   let timer;
   let heard = 0;
   let over = false;
+  let isOfBefore = false;
 
   const connect = () => {
     const url = new URL(address(), location.href);
@@ -22,13 +24,16 @@ export function follow({ address, onFrame, onState }) {
     socket.onmessage = ({ data }) => {
       heard = Date.now();
       delay = FIRST_DELAY;
+      isOfBefore = false;
       onState("live");
       const frame = JSON.parse(data);
       if (!frame.heartbeat) onFrame(frame);
     };
     socket.onclose = ({ code }) => {
       if (over) return;
-      over = STOP_CODES.has(code);
+      // Who showed again who they are in another tab has a session with a new key, which the next try sends.
+      over = STOP_CODES.has(code) && (code !== SIGN_IN_AGAIN || isOfBefore);
+      isOfBefore = code === SIGN_IN_AGAIN;
       onState(over ? "refused" : "away");
       if (!over) timer = setTimeout(connect, (delay = Math.min(delay * 2, MOST_DELAY)) * (0.7 + Math.random() * 0.3));
     };
