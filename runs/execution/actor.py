@@ -75,7 +75,7 @@ class Actor:
         self._force_at: float | None = None
         self._seen: set[int] = set()
         self._leaving = False
-        self.left_mail = False
+        self.left_mail = self.was_handed_over = False
         self._left = asyncio.Event()
 
     # -- the mailbox ------------------------------------------------------------------------------------------------
@@ -187,6 +187,24 @@ class Actor:
         """Whether a step is being carried out."""
         return bool(self._tasks)
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether no further call may be made here."""
+        return self._leaving
+
+    def leave(self) -> None:
+        """Begin nothing more and release the run once the calls under way have come back; at once where there are none.
+
+        An attempt between two calls is cut off: the next owner goes on with it, and finds in the journal what it had.
+        """
+        if self._leaving:
+            return
+        self._leaving = True
+        for path, context in self._contexts.items():
+            if not context.is_calling:
+                self._tasks[path].cancel()
+        self._news.set()
+
     async def hand_over(self) -> None:
         """Cut off what runs, write it down and release the run, so that another worker takes it at once."""
         self._leaving = True
@@ -280,6 +298,7 @@ class Actor:
             self._stop(path)
         if leaves and commit is not None:
             self.left_mail = waiting or bool(self._mail)  # read or posted while the commit was under way
+            self.was_handed_over = self._leaving and not decision.run.is_terminal
             return True
         if waiting:
             await self.look_into_inbox()

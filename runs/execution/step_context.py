@@ -69,7 +69,14 @@ class AttemptContext:
         self._actor.run.execution.refusals[self.start.path] = refusal
         raise StepAborted(StepError(ErrorClass.BUDGET, refusal.code, refusal.message))
 
+    @property
+    def is_calling(self) -> bool:
+        """Whether a call is out."""
+        return bool(self._open)
+
     async def begin(self, intent: CallIntent) -> None:
+        if self._actor.is_leaving:
+            raise asyncio.CancelledError
         asked = Asked(self.workspace_id, self.run_id, intent, self.start.seconds_left, self._attempt)
         if self._admission.concerns(asked):
             await self._stand_in_line(asked)

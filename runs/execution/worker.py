@@ -42,7 +42,6 @@ from runs.store import TRANSIENT, Commit
 log = logging.getLogger("baton.worker")
 Answer = TypeVar("Answer")
 
-DRAIN_SECONDS = 10.0
 HAND_OVER_SECONDS = 5.0
 ASK_AGAIN_SECONDS = 0.5
 KEPT_VERSIONS = 256
@@ -87,10 +86,10 @@ class Worker:
         self._draining = True
 
     def stop(self) -> None:
-        """Give steps a moment to finish, give every run back, end the loop. Blocks until done."""
+        """Let calls under way come back for as long as is set, give every run back, end the loop. Blocks until done."""
         self._draining = self._stopped = True
         future = asyncio.run_coroutine_threadsafe(self._shut_down(), self.loop)
-        future.result(DRAIN_SECONDS + 10)
+        future.result(settings.DRAIN_SECONDS + 10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
 
@@ -309,6 +308,8 @@ class Worker:
                 actor.post(Recovered(claimed.crashed, claimed.run["crashes"]))  # before any news
             actor.deliver(claimed.inbox)
             await actor.live()
+            if actor.was_handed_over:
+                log.info("Run %s was handed over.", run_id)
             if actor.left_mail and not self._draining:  # news came while the run was being parked
                 self._spawn(self._wake(run_id, forwarded=True))
         except asyncio.CancelledError:
@@ -337,10 +338,13 @@ class Worker:
 
     async def _shut_down(self) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + DRAIN_SECONDS
+        deadline = loop.time() + settings.DRAIN_SECONDS
         while self._is_busy() and loop.time() < deadline:
+            for actor in list(self._actors.values()):  # one that was being claimed comes late
+                actor.leave()
             await asyncio.sleep(0.05)
-        leaving = [loop.create_task(self._hand_over(run_id, actor)) for run_id, actor in self._actors.items()]
+        # A run that cannot be written now, or whose step does not stop, is left to its lease.
+        leaving = [loop.create_task(actor.hand_over()) for actor in self._actors.values()]
         if leaving:
             await asyncio.wait(leaving, timeout=HAND_OVER_SECONDS)
         for task in list(self._tasks):
@@ -354,11 +358,6 @@ class Worker:
     def _is_busy(self) -> bool:
         held_by_none = self._claiming - self._actors.keys()
         return bool(held_by_none) or any(actor.is_busy for actor in self._actors.values())
-
-    async def _hand_over(self, run_id: str, actor: Actor) -> None:
-        """Release one run. One that cannot be written now, or whose step does not stop, is left to its lease."""
-        await actor.hand_over()
-        log.info("Run %s was handed over.", run_id)
 
 
 _worker: Worker | None = None

@@ -66,6 +66,22 @@ def test_a_clean_stop_hands_the_run_over_at_once(stage: Stage) -> None:
     assert books_balance(run)
 
 
+def test_a_clean_stop_lets_the_call_under_way_come_back_and_begins_no_other(stage: Stage) -> None:
+    first = stage.worker("w1", BATON_DRAIN_SECONDS="30")
+    run = stage.start(stage.chain(6, 1500))
+    stage.wait_for_call("a2")
+    asked = sum(stage.asked().values())
+    first.stop()
+    assert sum(stage.asked().values()) <= asked + 1, "no more than what was being begun"
+    assert Run.objects.get(pk=run.pk).owner is None
+    stage.worker("w2")
+    run = stage.wait(run)
+    assert (run.state, run.crashes, run.unconfirmed_micros) == ("succeeded", 0, 0)
+    assert set(stage.asked().values()) == {1}, "no call is paid for twice"
+    assert has_no_gap(run)
+    assert books_balance(run)
+
+
 def test_a_worker_that_slept_past_its_lease_writes_nothing_when_it_wakes(stage: Stage) -> None:
     zombie = stage.worker("w1")
     run = stage.start(stage.chain(3, 1500))

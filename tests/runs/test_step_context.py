@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ class Announcer:
         self.run: Any = run
         self.asked: list[asyncio.Future[None]] = []
         self.settled: list[CallOutcome] = []
+        self.is_leaving = False
 
     def begin(self, intent: CallIntent) -> asyncio.Future[None]:
         self.asked.append(asyncio.get_running_loop().create_future())
@@ -47,7 +49,8 @@ START: Any = SimpleNamespace(
     agent=None,
     judging=False,
     judges={},
-    node=SimpleNamespace(kind=Kind.TOOL, rubrics=()),
+    timeout=60.0,
+    node=SimpleNamespace(kind=Kind.TOOL, rubrics=(), timeout=60.0),
 )
 
 
@@ -78,3 +81,21 @@ async def test_a_call_cut_off(decide: Callable[[Any], None], settled: list[str])
     assert not slots.is_full
     assert [outcome.state for outcome in actor.settled] == settled, "what was announced is settled, as never made"
     assert not any(outcome.lost for outcome in actor.settled)
+
+
+async def test_a_worker_that_leaves_begins_no_call_and_knows_which_are_out() -> None:
+    actor, slots = Announcer(), Slots(2)
+    host = SimpleNamespace(slots=slots, admission=Admission("w/1", _never, _never))  # type: ignore[arg-type]
+    context = AttemptContext(actor, host, START)  # type: ignore[arg-type]
+    task = asyncio.create_task(context.begin(INTENT))
+    await asyncio.sleep(0)
+    assert not context.is_calling, "its intent is not durable yet"
+    actor.asked[0].set_result(None)
+    await task
+    assert context.is_calling
+    actor.is_leaving = True
+    with pytest.raises(asyncio.CancelledError):
+        await context.begin(replace(INTENT, n=2))
+    assert len(actor.asked) == 1
+    context.finish(INTENT, CallOutcome(None, None, None, None, None, {}, actor.now(), actor.now()))
+    assert not context.is_calling

@@ -146,3 +146,10 @@ def test_units_and_containers_start_what_the_supervisor_starts(compose: dict[str
     assert all(arguments(command) == arguments(worker.argv) for command in started)
     for wanted in ("orchestrator_site.prepare", "orchestrator_site.build --collect"):
         assert any(wanted in start for start in units["baton-prepare.service"].starts)
+
+
+def test_a_stopping_worker_is_given_longer_than_it_waits_for_its_calls(compose: dict[str, Any]) -> None:
+    """After that it hands over and closes, which takes up to fifteen seconds; then it would be killed."""
+    worker, unit = compose["services"]["worker"], Unit(DOCKER / "systemd" / "baton-worker@.service")
+    assert int(worker["stop_grace_period"].removesuffix("s")) >= int(worker["environment"]["BATON_DRAIN_SECONDS"]) + 15
+    assert int(unit["Service"]["TimeoutStopSec"]) >= int(unit.environment["BATON_DRAIN_SECONDS"]) + 15
