@@ -64,11 +64,14 @@ def ring(run_id: UUID) -> None:
     _send(run_id, queue_of(owner) if owner else SHARED_QUEUE, forwarded=False)
 
 
-def forward(run_id: str) -> None:
-    """Pass a bell on, once, to the owner of a run that another worker holds."""
+def forward(run_id: str, *, to_anyone: bool) -> None:
+    """Pass a bell on, once, to the owner of a run that another worker holds, else `to_anyone` who can claim it.
+
+    Whoever cannot either, or is the same worker, leaves it to the poll.
+    """
     owner = _owner(run_id)
-    if owner:
-        _send(run_id, queue_of(owner), forwarded=True)
+    if owner or to_anyone:
+        _send(run_id, queue_of(owner) if owner else SHARED_QUEUE, forwarded=True)
 
 
 def queue_of(owner: str) -> str:

@@ -123,6 +123,6 @@ def ring(run_ids: Iterable[str]) -> None:
     close_old_connections()
 
 
-def forward(run_id: str) -> None:
-    dispatch.forward(run_id)
+def forward(run_id: str, *, to_anyone: bool = False) -> None:
+    dispatch.forward(run_id, to_anyone=to_anyone)
     close_old_connections()

@@ -247,14 +247,18 @@ class Worker:
         try:
             if actor := self._actors.get(run_id):
                 await actor.look_into_inbox()
+            elif run_id in self._claiming:
+                pass  # it is being taken, with all that its inbox holds
             elif not self._is_closed_to(run_id):
                 await self._claim(run_id, forwarded)
+            elif not forwarded:
+                await sync_to_async(background.forward, thread_sensitive=False)(run_id, to_anyone=True)
         except (*TRANSIENT, PoolTimeout, db.Error) as error:
             log.warning("Run %s waits for the database: %s", run_id, error)
 
     def _is_closed_to(self, run_id: str) -> bool:
         """A full or draining worker claims nothing; one that waits to hold a suspect alone claims only that."""
-        if self._draining or self.slots.is_full or len(self._actors) >= MOST_RUNS or run_id in self._claiming:
+        if self._draining or self.slots.is_full or len(self._actors) >= MOST_RUNS:
             return True
         return self._quarantine.forbids(run_id, holding=bool(self._actors))
 

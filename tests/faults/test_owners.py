@@ -156,6 +156,33 @@ def test_a_worker_passes_a_bell_for_somebody_elses_run_on_to_its_owner_once(stag
         assert len(bells) == 1, "what was passed on once is passed on to nobody"
 
 
+@pytest.mark.parametrize("why", ["full", "draining", "holding a suspect"])
+def test_a_worker_that_can_take_no_run_now_passes_its_bell_on_to_the_others_once(
+    stage: Stage, bells: Bells, settings: Settings, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(background, "POLL_SECONDS", 60.0)
+    settings.WORKER_CONCURRENCY = 1 if why == "full" else 5
+    taking(monkeypatch, 5)
+    pipeline = a_note(stage)
+    with a_worker_here() as worker:
+        held = stage.start(pipeline)
+        worker.wake(str(held.pk), forwarded=True)
+        in_its_call(stage, held)
+        if why == "draining":
+            worker.drain()
+        elif why == "holding a suspect":
+            worker._quarantine.run_id = str(held.pk)
+        run = stage.start(pipeline, "r2")
+        bells.clear()
+        worker.wake(str(run.pk), forwarded=False)
+        wait_for(lambda: bool(bells), 10, stage.logs)
+        assert bells == [(str(run.pk), "baton", True)]
+        worker.wake(str(run.pk), forwarded=True)
+        worker.wake(str(held.pk), forwarded=False)
+        time.sleep(1)
+        assert len(bells) == 1, "it goes round no longer, and what is held here is looked after here"
+
+
 @pytest.mark.parametrize(("crashes", "state", "calls"), [(7, "succeeded", 1), (8, "failed", 0)])
 def test_after_eight_crashes_a_run_is_failed_unread(stage: Stage, crashes: int, state: str, calls: int) -> None:
     pipeline = a_note(stage)
