@@ -7,6 +7,8 @@ from urllib.parse import unquote
 
 from django.core.exceptions import ImproperlyConfigured
 
+from pipelines.graph.hosts import is_host
+
 
 def text(name: str, default: str = "") -> str:
     return os.environ.get(name, "").strip() or default
@@ -51,6 +53,15 @@ def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
     if value and not value.startswith(tuple(f"{scheme}:" for scheme in schemes)):
         raise ImproperlyConfigured(f"{name} must start with one of {', '.join(schemes)}, not {value.split(':')[0]!r}.")
     return value
+
+
+def hosts(name: str) -> list[str]:
+    """Return a comma-separated list of hosts: names, addresses, `*.` and a domain; refuse an entry that is none."""
+    found = [entry.lower() for entry in items(name)]
+    for entry in found:
+        if not is_host(entry):
+            raise ImproperlyConfigured(f"{name} lists hosts without scheme, port or path; {entry!r} is none.")
+    return found
 
 
 def networks(name: str) -> list[IPv4Network | IPv6Network]:

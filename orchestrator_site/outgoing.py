@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from yarl import URL
 
 from accounts.single_sign_on import Admission
-from runs.execution.egress import EgressRefused, Guard, connection_guard
+from runs.execution.egress import EgressRefused, Guard, operators_guard
 
 SECONDS, SECONDS_IN_ALL = 5.0, 10.0
 MOST_BYTES = 512 * 1024
@@ -31,7 +31,7 @@ class SocialAdapter(Admission):
 
 def guarded_session(address: str) -> requests.Session:
     """Return what asks an address that the operator named, in short time and for little, and else only public ones."""
-    guard = connection_guard(address, trusted=True)
+    guard = operators_guard(address)
     session = requests.Session()
     session.trust_env = False  # no proxy and no .netrc of the machine
     session.headers["Accept-Encoding"] = "identity"  # nothing to unpack

@@ -62,11 +62,11 @@ _LOW_32 = 0xFFFFFFFF
 class EgressRefused(Failure):
     """The guard does not let a connection go there; nothing was sent."""
 
-    def __init__(self, host: str, why: str) -> None:
+    def __init__(self, host: str, why: str, setting: str = "BATON_EGRESS_ALLOW") -> None:
         super().__init__(
             ErrorClass.CONFIG,
             "egress_refused",
-            f"Baton does not connect to {host}: {why}. An operator can allow it with BATON_EGRESS_ALLOW.",
+            f"Baton does not connect to {host}: {why}. An operator can allow it with {setting}.",
         )
 
 
@@ -103,14 +103,15 @@ def wrapped_in(address: Address) -> tuple[ipaddress.IPv4Address, ...]:
 class Guard:
     """What one kind of caller may reach: everything public, and the hosts and networks listed.
 
-    `trusted` is a host that may stand in a private network as well. `only`, where it is not empty, narrows all that to
-    the hosts it lists.
+    `trusted` is a host that may stand in a private network as well. `only` (an agent's) and `reach` (the operator's),
+    where they are not empty, narrow all that to the hosts they list.
     """
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
     only: tuple[str, ...] = ()
     trusted: str = ""
+    reach: tuple[str, ...] = ()
 
     @classmethod
     def allowing(cls, entries: Iterable[str]) -> "Guard":
@@ -129,6 +130,8 @@ class Guard:
         host = url.raw_host
         if url.scheme not in ("http", "https") or not host:
             raise EgressRefused(url.human_repr()[:200], "only http:// and https:// addresses with a host are served")
+        if self.reach and not is_among(host, self.reach):
+            raise EgressRefused(host, "it is not among the hosts that BATON_EGRESS_ONLY lists", "BATON_EGRESS_ONLY")
         if self.only and not is_among(host, self.only):
             raise Failure(
                 ErrorClass.DENIED,
@@ -159,20 +162,31 @@ class Guard:
 
 
 @lru_cache(maxsize=8)
-def _guard_of(entries: tuple[str, ...]) -> Guard:
-    return Guard.allowing(entries)
+def _guard_of(entries: tuple[str, ...], reach: tuple[str, ...] = ()) -> Guard:
+    return replace(Guard.allowing(entries), reach=reach)
 
 
 def tool_guard(only: tuple[str, ...] = ()) -> Guard:
-    """Return the guard for tools: public addresses and the operator's BATON_EGRESS_ALLOW, of them those in `only`."""
-    guard = _guard_of(tuple(settings.EGRESS_ALLOW))
+    """Return the guard for tools: public addresses and the operator's BATON_EGRESS_ALLOW, of them those in `only`.
+
+    Of all that, what BATON_EGRESS_ONLY lists where it lists anything.
+    """
+    guard = _guard_of(tuple(settings.EGRESS_ALLOW), tuple(settings.EGRESS_ONLY))
     return replace(guard, only=only) if only else guard
 
 
 def connection_guard(base_url: str, trusted: bool) -> Guard:
     """Return the guard for a model connection; a trusted one may also reach the host it names in a private network."""
-    guard = _guard_of(tuple(settings.EGRESS_ALLOW))
-    named = URL(base_url).raw_host if trusted and base_url else None
+    return _trusting(tool_guard(), base_url if trusted else "")
+
+
+def operators_guard(address: str) -> Guard:
+    """Return the guard for an address that a setting names: its host need be neither public nor listed."""
+    return _trusting(_guard_of(tuple(settings.EGRESS_ALLOW)), address)
+
+
+def _trusting(guard: Guard, address: str) -> Guard:
+    named = URL(address).raw_host if address else None
     return replace(guard, trusted=named.lower().rstrip(".")) if named else guard
 
 

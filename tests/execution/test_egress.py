@@ -15,7 +15,15 @@ from yarl import URL
 from pipelines.library import models as library
 from pipelines.library.models import ModelRoute
 from runs.engine.facts import ErrorClass, StepFailed, StepSucceeded
-from runs.execution.egress import EgressRefused, Guard, connection_guard, is_denied, wrapped_in
+from runs.execution.egress import (
+    EgressRefused,
+    Guard,
+    connection_guard,
+    is_denied,
+    operators_guard,
+    tool_guard,
+    wrapped_in,
+)
 from runs.execution.models import registry
 from runs.execution.steps import carry_out
 from tests.execution.contexts import a_tool_step, an_agent, an_agent_step
@@ -305,3 +313,37 @@ def test_what_an_operator_lists_a_trusted_name_may_lead_to_as_well(settings: Any
     connection_guard("http://models.internal/v1", trusted=True).check(
         "models.internal", [ipaddress.ip_address("169.254.1.1")]
     )
+
+
+def test_where_an_operator_lists_the_hosts_no_other_is_reached(settings: Any) -> None:
+    settings.EGRESS_ALLOW, settings.EGRESS_ONLY = ["127.0.0.1"], ["api.example.com", "*.models.example", "10.0.0.1"]
+    for url in ("https://api.example.com/v1", "https://a.models.example/", "https://API.example.com./"):
+        tool_guard().check_url(URL(url))
+        connection_guard(url, trusted=False).check_url(URL(url))
+    for url in (
+        "https://example.com/",
+        "https://models.example/",
+        "https://api.example.com.evil.net/",
+        "http://127.0.0.1/",
+    ):
+        for guard in (tool_guard(), tool_guard(("example.com",)), connection_guard(url, trusted=True)):
+            with pytest.raises(EgressRefused, match="BATON_EGRESS_ONLY"):
+                guard.check_url(URL(url))
+    connection_guard("http://10.0.0.1/v1", trusted=True).check_url(URL("http://10.0.0.1/v1"))
+    with pytest.raises(EgressRefused, match="not a public address"):
+        connection_guard("http://10.0.0.1/v1", trusted=False).check_url(URL("http://10.0.0.1/v1"))
+
+
+def test_what_a_setting_names_is_reached_whatever_the_list_says(settings: Any) -> None:
+    settings.EGRESS_ALLOW, settings.EGRESS_ONLY = [], ["api.example.com"]
+    operators_guard("http://127.0.0.1:4318").check_url(URL("http://127.0.0.1:4318/v1/traces"))
+
+
+async def test_a_redirect_leads_to_no_host_that_is_not_listed(sink: Sink, listener: Listener, settings: Any) -> None:
+    settings.EGRESS_ALLOW = ["sink.example", "127.0.0.1", "localhost"]
+    settings.EGRESS_ONLY = ["sink.example", "127.0.0.1"]
+    args = {"method": "GET", "url": f"{sink.url}/redirect?to=http://localhost:{listener.port}/"}
+    fact = await carry_out(a_tool_step("http.request@1", args))
+    assert isinstance(fact, StepFailed)
+    assert (fact.error.code, "BATON_EGRESS_ONLY" in fact.error.message) == ("egress_refused", True)
+    assert listener.connections == []

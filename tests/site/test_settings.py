@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from orchestrator_site import env
 from tests.conftest import ROOT
 
-READ = re.compile(r"env\.(?:text|integer|choice|items|networks|url|path)\(\s*\"([A-Z_]+)\"")
+READ = re.compile(r"env\.(?:text|integer|choice|items|hosts|networks|url|path)\(\s*\"([A-Z_]+)\"")
 INTERNAL = {"BATON_TEST_DB"}  # set by tests, by nobody else
 
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import Error, close_old_connections, connection
 
 from runs.execution import spans
-from runs.execution.egress import connection_guard
+from runs.execution.egress import operators_guard
 from runs.execution.failures import Failure
 from runs.execution.fetch import Exchange, fetch
 from runs.execution.otlp import reading, wire
@@ -161,7 +161,7 @@ def _post(body: bytes, count: int) -> tuple[int, int, str]:
 async def _exchanged(exchange: Exchange):  # type: ignore[no-untyped-def]  # an Answer
     async with asyncio.timeout(SECONDS):
         # The operator's own setting says where the collector is, so that one host may be a private one.
-        return await fetch(connection_guard(settings.OTLP_ENDPOINT, trusted=True), exchange)
+        return await fetch(operators_guard(settings.OTLP_ENDPOINT), exchange)
 
 
 def _version() -> str:
