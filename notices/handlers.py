@@ -28,7 +28,8 @@ _OF_CLOCK = {"reminder": Kind.REMINDER, "escalated": Kind.ESCALATED, "expired": 
 MOST = 200
 _AMOUNTS = ("cap_usd", "cost_usd")
 _ALERT = (
-    *("scope", "tag", "period", "period_start", "at", "spent_usd", "refused", "above_reservation", "reserved_usd"),
+    *("scope", "tag", "pipeline", "period", "period_start", "at", "spent_usd", "refused"),
+    *("above_reservation", "reserved_usd"),
     *_AMOUNTS,
 )
 
@@ -49,7 +50,7 @@ def alerted(event: Event, run: RunFacts) -> list[Row]:
     said = {name: event.payload[name] for name in _ALERT if name in event.payload}
     if event.path:
         said["path"] = event.path
-    which = ("scope", "tag", "period", "period_start", "at", *_AMOUNTS)
+    which = ("scope", "tag", "pipeline", "period", "period_start", "at", *_AMOUNTS)
     marks = [event.path, *(event.payload.get(name) for name in which)]
     return [_row(run, Kind.BUDGET, f"money:{run.id}:{_digest(marks)}", said)]
 

@@ -130,7 +130,7 @@ def _money(event: Event) -> Said:
         whose = f"{pipeline}, run {run.number}" if run else "a run"
         return Said(f"{share} of a run's cap is used: {whose}"[:LONGEST_SUBJECT], said, place)
     named = {"workspace": plain(event.workspace.name), "tag": f"tag {plain(str(data.get('tag')), 63)}"}
-    whose = named.get(str(data["scope"]), pipeline)
+    whose = named.get(str(data["scope"]), plain(str(data.get("pipeline", ""))) or pipeline)
     subject = f"{share} of the budget is used: {whose}, {_period(data)}"
     return Said(subject[:LONGEST_SUBJECT], said, reverse("budgets"))
 

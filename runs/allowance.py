@@ -1,9 +1,10 @@
 """What a workspace, a pipeline and a tag may still spend in a day or a month; calls are held to it beforehand.
 
-A budget's period has one counter, moved only here and by the commit that settles a call. Whoever moves several
-counters locks them after the run, in the order of their ids and in one statement of a transaction, so that no two can
-wait for each other. Raw SQL: this is the hot path of
-runs that have such a budget, and one round trip.
+A pipeline's budget holds what its runs spend and what all runs below them do, whatever pipelines those are of.
+
+A budget's period has one counter, moved only here and by the commit that settles a call. Whoever moves several counters
+locks them after the run, in the order of their ids and in one statement of a transaction, so that no two can wait for
+each other. Raw SQL: this is the hot path of runs that have such a budget, and one round trip.
 """
 
 import datetime as dt
@@ -38,7 +39,7 @@ class Wanted:
 class Period:
     """A budget's present period, in micro-dollars; without `pipeline` (its name) and `tag` it is the whole workspace's.
 
-    `spent` is settled, `used` is that and what open calls hold.
+    `spent` is settled, `used` is that and what open calls hold. `is_above`: it is of a pipeline above the run's own.
     """
 
     budget_id: str
@@ -50,6 +51,7 @@ class Period:
     cap: int
     spent: int
     used: int
+    is_above: bool
 
     @property
     def scope(self) -> str:
@@ -82,6 +84,7 @@ class Alert:
         return {
             "scope": self.period.scope,
             **({"tag": self.period.tag} if self.period.tag is not None else {}),
+            **({"pipeline": self.period.pipeline} if self.period.pipeline is not None else {}),
             "period": self.period.period,
             "period_start": self.period.start.isoformat(),
             "at": self.share,
@@ -102,15 +105,17 @@ class Held:
     alerts: tuple[Alert, ...] = ()
 
 
-_DUE = """
+# Each budget over the run `r` once, also where its pipeline stands above the run several times.
+_COVERS = """b.workspace_id = r.workspace_id and (b.tag is null or b.tag = any(r.tags))
+  and (b.pipeline_id is null or b.pipeline_id = r.pipeline_id or b.pipeline_id = any(r.above))"""
+_DUE = f"""
   select b.id as budget_id, b.workspace_id, b.pipeline_id, b.tag, w.name as workspace, p.name as pipeline, b.period,
-    b.max_cost_micros as cap, b.hard, b.on_exceed, b.alert_at,
+    b.max_cost_micros as cap, b.hard, b.on_exceed, b.alert_at, b.pipeline_id <> r.pipeline_id as is_above,
     date_trunc(b.period, now() at time zone w.zone)::date as start,
     date_trunc(b.period, now() at time zone w.zone) at time zone w.zone as opened
   from runs_run r
   join accounts_workspace w on w.id = r.workspace_id
-  join pipelines_budget b on b.workspace_id = r.workspace_id
-    and (b.pipeline_id is null or b.pipeline_id = r.pipeline_id) and (b.tag is null or b.tag = any(r.tags))
+  join pipelines_budget b on {_COVERS}
   left join pipelines_pipeline p on p.id = b.pipeline_id
   where r.id = %(run)s and r.epoch = %(epoch)s
 """
@@ -161,9 +166,10 @@ moved as (
   where c.id = j.id and verdict.complete and (held.budget_id is not null or cardinality(j.alerts) > 0)
 )
 select due.budget_id, due.workspace, due.pipeline, due.tag, due.period, due.start, coalesce(j.cap, due.cap) as cap,
-  j.spent, j.used, j.id is not null as opened, coalesce(j.refuses, false) as refuses, due.on_exceed, j.alerts
+  j.spent, j.used, j.id is not null as opened, coalesce(j.refuses, false) as refuses, due.on_exceed, j.alerts,
+  coalesce(due.is_above, false) as is_above
 from due left join news j on j.budget_id = due.budget_id
-order by due.pipeline_id is null, due.tag is null, due.tag, due.period
+order by due.pipeline_id is null, is_above, due.pipeline, due.tag is null, due.tag, due.period
 """
 
 # A budget made in the middle of its period knows what was spent before (what the spans of calls that began in it say,
@@ -174,7 +180,8 @@ with due as materialized ({_DUE}),
 unspanned as materialized (
   select due.budget_id, due.start, c.run_id, c.key as call, c.state, c.reserved_micros as micros
   from due
-  join runs_run r on r.workspace_id = due.workspace_id and (due.pipeline_id is null or r.pipeline_id = due.pipeline_id)
+  join runs_run r on r.workspace_id = due.workspace_id
+    and (due.pipeline_id is null or r.pipeline_id = due.pipeline_id or due.pipeline_id = any(r.above))
     and (due.tag is null or due.tag = any(r.tags)) and (r.owner is not null or r.unconfirmed_micros > 0)
   join runs_call c on c.run_id = r.id and c.kind = 'model'
     and (c.state = 'started' or (c.state = 'lost' and c.started_at >= due.opened))
@@ -187,7 +194,8 @@ opened as (
   select b.id, due.start, (
       select coalesce(sum(s.cost_micros), 0) from runs_span s
       where s.workspace_id = due.workspace_id and s.model is not null and s."end" >= due.opened
-        and s.start >= due.opened and (due.pipeline_id is null or s.pipeline_id = due.pipeline_id)
+        and s.start >= due.opened and (due.pipeline_id is null or s.pipeline_id = due.pipeline_id
+          or exists (select from runs_run r where r.id = s.run_id and due.pipeline_id = any(r.above)))
         and (due.tag is null or exists (select from runs_run r where r.id = s.run_id and due.tag = any(r.tags)))
     ) + (select coalesce(sum(micros), 0) from unspanned u where u.budget_id = b.id and u.state = 'lost'),
     (select coalesce(sum(micros), 0) from unspanned u where u.budget_id = b.id and u.state = 'started'), 0, 0, 0
@@ -239,10 +247,7 @@ async def budgeted(connection: AsyncConnection[Any], run_ids: Sequence[str]) -> 
     return {str(row[0]) for row in await cursor.fetchall()}
 
 
-IS_BUDGETED = (
-    "exists (select from pipelines_budget b where b.workspace_id = r.workspace_id "
-    "and (b.pipeline_id is null or b.pipeline_id = r.pipeline_id) and (b.tag is null or b.tag = any(r.tags)))"
-)
+IS_BUDGETED = f"exists (select from pipelines_budget b where {_COVERS})"
 """Whether a budget covers the run `r`, as SQL."""
 
 
@@ -317,7 +322,7 @@ def sweep() -> None:
 
 
 def _period(row: dict[str, Any]) -> Period:
-    names = ("workspace", "pipeline", "tag", "period", "start", "cap", "spent", "used")
+    names = ("workspace", "pipeline", "tag", "period", "start", "cap", "spent", "used", "is_above")
     return Period(budget_id=str(row["budget_id"]), **{name: row[name] for name in names})
 
 
@@ -342,6 +347,7 @@ def _beyond(period: Period, wanted: Wanted, error: StepError, on_exceed: str) ->
         used=period.used,
         asked=asked,
         on_exceed=on_exceed,
+        whose=f"The budget of {period.pipeline}" if period.is_above else "",
     )
 
 

@@ -16,7 +16,7 @@ from pipelines.graph.money import dollars
 from pipelines.models import Budget, BudgetChange
 from runs import costs
 from runs.models import BudgetCounter
-from runs.spending import Question, ask
+from runs.spending import Question, ask, below
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ ByDay = Mapping[tuple[str, str | None], Mapping[str, int]]
 
 
 def _by_day(actor: Actor, rows: Sequence[Budget], period: costs.Period) -> ByDay:
-    """Return what the burn-down needs: one question for each kind of budget there is."""
+    """Return what the burn-down needs: a question for each kind of budget, and one for runs below pipelines."""
     found: dict[tuple[str, str | None], dict[str, int]] = {}
     for dimension in sorted({_key(row)[0] for row in rows}):
         by = (dimension, "day") if dimension else ("day",)
@@ -115,6 +115,11 @@ def _by_day(actor: Actor, rows: Sequence[Budget], period: costs.Period) -> ByDay
         for key, spending in ask(question).lines.items():
             name = (dimension, key[0] if dimension else None)
             found.setdefault(name, {})[str(key[-1])] = spending.cost or 0
+    of = [row.pipeline_id for row in rows if row.pipeline_id]
+    for slug, days in below.by_day(actor.workspace, of, period.month, period.zone).items():
+        own = found.setdefault(("pipeline", slug), {})
+        for day, micros in days.items():
+            own[day] = own.get(day, 0) + micros
     return found
 
 

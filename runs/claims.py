@@ -51,6 +51,18 @@ coalesce(r.prices, case when r.revision > 0 then jsonb '{}' end, (
 ), '{}'))
 """
 
+# The pipelines of the runs above a child are found by its first owner, also where an earlier version has borne it.
+_ABOVE = """
+coalesce(r.above, case when r.parent_id is not null then (
+  with recursive up as (
+    select p.pipeline_id, p.parent_id from runs_run p where p.id = r.parent_id
+    union all
+    select p.pipeline_id, p.parent_id from up join runs_run p on p.id = up.parent_id
+  )
+  select coalesce(array_agg(distinct up.pipeline_id) filter (where up.pipeline_id <> r.pipeline_id), '{}') from up
+) end)
+"""
+
 _CLAIM = f"""
 with old as (
   select id, owner from runs_run
@@ -60,7 +72,8 @@ with old as (
 )
 update runs_run r
 set owner = %(owner)s, epoch = r.epoch + 1, lease_until = now() + make_interval(secs => %(lease)s),
-    crashes = r.crashes + (old.owner is not null)::int, prices = {_PRICES}
+    crashes = r.crashes + (old.owner is not null)::int, prices = {_PRICES},
+    above = {_ABOVE}
 from old where r.id = old.id
 returning {_columns(Run, "r")}, old.owner is not null as crashed, {allowance.IS_BUDGETED} as budgeted, (
   select coalesce(jsonb_agg(jsonb_build_array(i.id, i.fact, i.large) order by i.id), '[]') from runs_inbox i

@@ -9,7 +9,7 @@ from accounts.models import Workspace
 from pipelines.models import Budget
 from runs.behind import names_of
 from runs.models import BudgetCounter
-from runs.spending import Question, Spending, ask
+from runs.spending import Question, Spending, ask, below
 from runs.spending import by_hour as spent_by_hour
 
 MONTH = 31
@@ -116,7 +116,10 @@ def name_of(budget: Budget) -> str:
 
 
 def only_of(budget: Budget) -> dict[str, str | None]:
-    """Return which spending a budget is about, as a question to the books keeps it."""
+    """Return which spending a budget is about, as a question to the books keeps it.
+
+    Of a pipeline's that is its own runs' alone: `below` knows that of the runs which its runs started.
+    """
     if budget.pipeline:
         return {"pipeline": budget.pipeline.slug}
     return {} if budget.tag is None else {"tag": budget.tag}
@@ -126,9 +129,11 @@ def _cap(budget: Budget, counter: BudgetCounter | None, period: Period) -> Cap:
     """Return a budget with what its counter says; its first call makes the counter, and until then the spans know."""
     if counter is None:
         start = period.today if budget.period == "day" else period.month
-        counter = BudgetCounter(
-            spent_micros=ask(_question(budget.workspace, start, only=only_of(budget))).total.cost or 0
-        )
+        spent = ask(_question(budget.workspace, start, only=only_of(budget))).total.cost or 0
+        if budget.pipeline:
+            days = below.by_day(budget.workspace, [budget.pipeline.pk], start, period.zone)
+            spent += sum(days.get(budget.pipeline.slug, {}).values())
+        counter = BudgetCounter(spent_micros=spent)
     return Cap(
         name=name_of(budget),
         is_whole=budget.pipeline_id is None and budget.tag is None,

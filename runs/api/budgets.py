@@ -38,7 +38,10 @@ class MoreBody(Body):
     openapi_extra=sheets.OR_A_SHEET,
 )
 def list_standings(request: HttpRequest, form: Form = "json") -> Any:
-    """`allowed_usd` is what a manager allowed beyond the cap, `held_usd` is held for calls that are being made."""
+    """`allowed_usd` is what a manager allowed beyond the cap, `held_usd` is held for calls that are being made.
+
+    A pipeline's budget holds what the runs below its own spend too.
+    """
     items = [_standing(one) for one in standings(actor_of(request), timezone.now())]
     return sheets.of_items("budgets", COLUMNS, items) if form == "csv" else {"items": items, "next": None}
 

@@ -102,6 +102,7 @@ class Refusal:
 
     `limit` is the cap, `used` what is gone or held of it, `asked` what the call might take and `short` what the cap
     lacks for it, in the cap's unit. `on_exceed` says what to do where the run does not know the cap itself.
+    `whose` names a budget that is not the run's own, to begin a sentence with.
     `is_held`: only child runs that have not ended stand in the way, so that there may be room when they have.
     """
 
@@ -114,6 +115,7 @@ class Refusal:
     used: int = 0
     asked: int = 0
     on_exceed: str | None = None
+    whose: str = ""
     is_held: bool = False
 
     def as_json(self) -> dict[str, Json]:

@@ -301,6 +301,8 @@ def _ask_for_more(move: Move, step: Step, refusal: Refusal) -> None:
 
 
 def _whose(refusal: Refusal) -> str:
+    if refusal.whose:
+        return refusal.whose
     if refusal.cap.startswith(budget.PERIOD):
         scope = refusal.code.removesuffix("_cap") if refusal.code in budget.CAPS else "workspace"
         return f"The {scope}'s budget"
@@ -309,5 +311,6 @@ def _whose(refusal: Refusal) -> str:
 
 def _shown(run: Execution, refusal: Refusal) -> dict[str, Json]:
     if refusal.cap.startswith(budget.PERIOD):
-        return {"spent_usd": dollars(refusal.used), "cap_usd": dollars(refusal.limit), "cap": refusal.code}
+        figures = {"spent_usd": dollars(refusal.used), "cap_usd": dollars(refusal.limit), "cap": refusal.code}
+        return {**figures, "whose": refusal.whose} if refusal.whose else figures
     return {"spent_usd": dollars(run.spend_of(refusal.cap).spent), "cap": refusal.cap or "run"}

@@ -40,6 +40,7 @@ class Call(models.Model):
     idempotency_key = models.TextField()
     approval = models.UUIDField(null=True, blank=True, unique=True)
     reserved_micros = models.BigIntegerField(default=0)
+    reserved_tokens = models.BigIntegerField(default=0, db_default=0)
     cost_micros = models.BigIntegerField(null=True, blank=True)
     input_tokens = models.BigIntegerField(null=True, blank=True)
     output_tokens = models.BigIntegerField(null=True, blank=True)

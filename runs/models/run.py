@@ -86,6 +86,12 @@ class Run(models.Model):
     parent_path = models.TextField(null=True, blank=True, help_text="the step that started it")
     parent_count = models.PositiveIntegerField(null=True, blank=True, help_text="which of that step's children it is")
     origin = models.JSONField(default=dict, help_text="of a child: ancestors, labels, editors; see engine.origin")
+    above = ArrayField(
+        models.UUIDField(),
+        null=True,
+        blank=True,
+        help_text="of a child: the other pipelines whose runs stand above it, from its first claim on; see claims",
+    )
     children = models.PositiveIntegerField(default=0, help_text="how many runs its steps have started")
     budget = models.JSONField(default=dict, help_text="the document's run budget, tightened by the starter")
     arm = models.CharField(max_length=1, null=True, blank=True, help_text="A, B …: where versions share the runs")
@@ -147,6 +153,9 @@ class Run(models.Model):
                 name="runs_to_trim",
             ),
             models.Index(fields=["wake_at"], condition=Q(wake_at__isnull=False), name="runs_timers"),
+            models.Index(
+                fields=["workspace", "finished_at"], condition=Q(above__isnull=False), name="runs_below_pipelines"
+            ),
             models.Index(fields=["forked_from"], condition=Q(forked_from__isnull=False), name="runs_forks"),
         ]
 
