@@ -141,7 +141,11 @@ with recursive below as (
   select r.* from runs_run r join below b on r.parent_id = b.id
 ), used as (
   select coalesce(sum(cost_micros + reserved_micros + unconfirmed_micros), 0)::bigint as cost,
-    coalesce(sum(cost_micros), 0)::bigint as paid, coalesce(sum(input_tokens + output_tokens), 0)::bigint as tokens,
+    coalesce(sum(cost_micros), 0)::bigint as paid,
+    coalesce(sum(input_tokens + output_tokens), 0)::bigint + (
+      select coalesce(sum(c.reserved_tokens), 0)::bigint from runs_call c join below on below.id = c.run_id
+      where c.kind = 'model' and c.state in ('started', 'lost')
+    ) as tokens,
     coalesce(sum(llm_calls), 0)::bigint as calls, coalesce(sum(machine_ms), 0)::bigint as machine_ms
   from below
 )

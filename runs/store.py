@@ -72,7 +72,7 @@ STEP = _columns(
 CALL = _columns(
     "run_id uuid, key text, path text, attempt int, n int, kind text, name text, state text, request_hash text,"
     "request jsonb, response jsonb, error jsonb, effect text, delivery text, idempotency_key text, approval uuid,"
-    "reserved_micros bigint, cost_micros bigint, input_tokens bigint, output_tokens bigint,"
+    "reserved_micros bigint, reserved_tokens bigint, cost_micros bigint, input_tokens bigint, output_tokens bigint,"
     "started_at timestamptz, finished_at timestamptz, large jsonb"
 )
 LEDGER = _columns("run_id uuid, kind text, path text, call text, model text, amount_micros bigint, at timestamptz")

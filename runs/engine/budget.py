@@ -4,7 +4,7 @@ Integer micro-dollars. A call is reserved at the most it can cost before it is m
 cannot pass a cap; what a crash left unconfirmed keeps counting.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,6 +42,7 @@ class Spend:
     output_tokens: int = 0
     machine_ms: int = 0
     reserved_tokens: int = 0
+    unconfirmed_tokens: int = 0
     held_cost: int = 0
     held_tokens: int = 0
     held_calls: int = 0
@@ -63,7 +64,8 @@ class Spend:
 
     @property
     def tokens(self) -> int:
-        own = self.input_tokens + self.output_tokens + self.reserved_tokens
+        """Return the tokens that are used or may be."""
+        own = self.input_tokens + self.output_tokens + self.reserved_tokens + self.unconfirmed_tokens
         return own + self.held_tokens + self.child_tokens
 
     @property
@@ -75,15 +77,27 @@ class Spend:
         return self.machine_ms + self.child_ms
 
     def add(self, other: "Spend") -> None:
-        """Count another's settled figures as one's own."""
-        for name in ("cost", "reserved", "unconfirmed", "unpriced", "calls", "input_tokens", "output_tokens"):
+        """Count another's own figures, without its children's, as one's own."""
+        for name in _OWN:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+_NAMES = tuple(Spend.__dataclass_fields__)
+_OF_CHILDREN = tuple(name for name in _NAMES if name.startswith(("held", "child")))
+_OWN = tuple(name for name in _NAMES if name not in _OF_CHILDREN)
+
+
+def total(spends: Iterable[Spend]) -> Spend:
+    """Return what several have spent together, without their children."""
+    found = Spend()
+    for one in spends:
+        found.add(one)
+    return found
 
 
 def own_part(spend: Spend) -> Spend:
     """Return what a run itself has spent, without its children."""
-    names = [name for name in Spend.__dataclass_fields__ if name.startswith(("held", "child"))]
-    return replace(spend, **dict.fromkeys(names, 0))
+    return replace(spend, **dict.fromkeys(_OF_CHILDREN, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +187,6 @@ def _most_seconds(execution: "Execution", cap: Cap) -> float | None:
 
 def reserve(execution: "Execution", path: str, amount_micros: int | None, tokens: int = 0) -> None:
     """Hold the most a call can cost, on the run and on every cap around the step."""
-    execution.holds.setdefault(path, []).append(tokens)
     for spend in counters(execution, path):
         spend.reserved += amount_micros or 0
         spend.reserved_tokens += tokens
@@ -181,9 +194,8 @@ def reserve(execution: "Execution", path: str, amount_micros: int | None, tokens
         spend.open += 1
 
 
-def settle(execution: "Execution", path: str, reserved_micros: int | None, usage: Usage) -> None:
+def settle(execution: "Execution", path: str, reserved_micros: int | None, usage: Usage, tokens: int = 0) -> None:
     """Turn a reservation into what the call cost; the next decision announces each threshold that this crossed."""
-    tokens = _drop_hold(execution, path)
 
     def settled(spend: Spend) -> None:
         _unhold(spend, reserved_micros, tokens)
@@ -205,21 +217,20 @@ def move(execution: "Execution", path: str, change: Callable[[Spend], None]) -> 
         execution.alerts.extend(alerts.crossed(cap, before, execution.told_full))
 
 
-def release(execution: "Execution", path: str, reserved_micros: int | None) -> None:
+def release(execution: "Execution", path: str, reserved_micros: int | None, tokens: int = 0) -> None:
     """Give a reservation back: the call was not made or cost nothing."""
-    tokens = _drop_hold(execution, path)
     for spend in counters(execution, path):
         _unhold(spend, reserved_micros, tokens)
         spend.calls = max(0, spend.calls - 1)
 
 
-def unconfirm(execution: "Execution", path: str, reserved_micros: int | None) -> None:
-    """Keep a lost call's reservation: the provider may have charged for it."""
-    tokens = _drop_hold(execution, path)
+def unconfirm(execution: "Execution", path: str, reserved_micros: int | None, tokens: int = 0) -> None:
+    """Keep a lost call's reservation: the provider may have charged for it, and may have written as much."""
 
     def lost(spend: Spend) -> None:
         _unhold(spend, reserved_micros, tokens)
         spend.unconfirmed += reserved_micros or 0
+        spend.unconfirmed_tokens += tokens
 
     move(execution, path, lost)
 
@@ -360,14 +371,6 @@ def time_is_up(cap: Cap, *, with_held: bool = False, after: float = 0.0) -> Refu
         )
     figures = (int(taken - most * 1000) // 1000 + 1, int(most), spend.all_ms // 1000, max(1, round(after)))
     return Refusal(cap.code, message, cap.path, "seconds", *figures, is_held=used < most * 1000)
-
-
-def _drop_hold(execution: "Execution", path: str) -> int:
-    held = execution.holds.get(path)
-    tokens = held.pop(0) if held else 0
-    if not held:
-        execution.holds.pop(path, None)
-    return tokens
 
 
 def _unhold(spend: Spend, reserved: int | None, tokens: int) -> None:

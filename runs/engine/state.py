@@ -61,7 +61,6 @@ class Execution:
     spend: Spend = field(default_factory=Spend)
     spends: dict[str, Spend] = field(default_factory=dict)
     caps: dict[str, Budget] = field(default_factory=dict)
-    holds: dict[str, list[int]] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     alerts: list[Event] = field(default_factory=list)
     told_full: set[Told] = field(default_factory=set)

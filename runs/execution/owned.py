@@ -165,16 +165,12 @@ class OwnedRun:
 
     def _move_money(self, intent: CallIntent, outcome: CallOutcome) -> None:
         if outcome.lost:
-            budget.unconfirm(self.execution, intent.path, intent.reserve_micros)
+            budget.unconfirm(self.execution, intent.path, intent.reserve_micros, intent.max_tokens)
         elif outcome.error is not None and outcome.cost_micros is None:
-            budget.release(self.execution, intent.path, intent.reserve_micros)
+            budget.release(self.execution, intent.path, intent.reserve_micros, intent.max_tokens)
         else:
-            budget.settle(
-                self.execution,
-                intent.path,
-                intent.reserve_micros,
-                budget.Usage(outcome.cost_micros, outcome.input_tokens or 0, outcome.output_tokens or 0),
-            )
+            usage = budget.Usage(outcome.cost_micros, outcome.input_tokens or 0, outcome.output_tokens or 0)
+            budget.settle(self.execution, intent.path, intent.reserve_micros, usage, intent.max_tokens)
 
     def lose_started_calls(self, calls: list[dict[str, Any]], now: datetime) -> None:
         """After a crash: the calls that were under way lost their answers. Model calls keep their reservation."""
@@ -185,7 +181,7 @@ class OwnedRun:
                 call["key"], call["path"], call["attempt"], call["kind"], call["name"], call["reserved_micros"]
             )
             if call["kind"] == MODEL:
-                budget.unconfirm(self.execution, call["path"], call["still_reserved"] or None)
+                budget.unconfirm(self.execution, row.path, call["still_reserved"] or None, call["reserved_tokens"])
                 if self.budgeted:
                     self._holds.append(rows.hold_closed(self.id, call["key"], None, lost=True))
             elif call["delivery"] == "neither":
@@ -347,6 +343,8 @@ def _execution(claimed: Claimed, pinned: Pinned) -> Execution:
         origin = replace(origin, unattended=False)  # what is really done is asked about, whoever wrote the row
     if not claimed.steps and run["revision"] == 0:
         return Execution.begin(pinned.document, pinned.lock, run["input"], Budget(**caps), origin)
+    by_step = _step_spends(claimed.calls)
+    held = budget.total(by_step.values())
     spend = budget.Spend(
         cost=run["cost_micros"],
         reserved=run["reserved_micros"],
@@ -356,6 +354,8 @@ def _execution(claimed: Claimed, pinned: Pinned) -> Execution:
         input_tokens=run["input_tokens"],
         output_tokens=run["output_tokens"],
         machine_ms=run["machine_ms"],
+        reserved_tokens=held.reserved_tokens,
+        unconfirmed_tokens=held.unconfirmed_tokens,
     )
     records = [rows.step_record(step) for step in claimed.steps]
     return Execution.restore(
@@ -366,13 +366,13 @@ def _execution(claimed: Claimed, pinned: Pinned) -> Execution:
         records,
         RunState(run["state"]),
         spend,
-        _step_spends(claimed.calls),
+        by_step,
         origin,
     )
 
 
 def _step_spends(calls: list[dict[str, Any]]) -> dict[str, budget.Spend]:
-    """Return what each step's own calls came to, for the steps that have caps."""
+    """Return what each step's own calls came to, and hold."""
     spends: defaultdict[str, budget.Spend] = defaultdict(budget.Spend)
     for call in calls:
         if call["kind"] != MODEL or call["state"] == FAILED:
@@ -382,6 +382,8 @@ def _step_spends(calls: list[dict[str, Any]]) -> dict[str, budget.Spend]:
         spend.cost += call["cost_micros"] or 0
         spend.reserved += call["reserved_micros"] if call["state"] == STARTED else 0
         spend.unconfirmed += call["reserved_micros"] if call["state"] == LOST else 0
+        spend.reserved_tokens += call["reserved_tokens"] if call["state"] == STARTED else 0
+        spend.unconfirmed_tokens += call["reserved_tokens"] if call["state"] == LOST else 0
         spend.unpriced += call["state"] == FINISHED and call["cost_micros"] is None
         spend.input_tokens += call["input_tokens"] or 0
         spend.output_tokens += call["output_tokens"] or 0

@@ -89,6 +89,7 @@ def call_started(run_id: str, intent: CallIntent, at: datetime) -> dict[str, Jso
         "idempotency_key": intent.idempotency_key,
         "approval": intent.approval,
         "reserved_micros": intent.reserve_micros or 0,
+        "reserved_tokens": intent.max_tokens,
         "started_at": at,
     }
 
@@ -111,7 +112,7 @@ def call_lost(run_id: str, call: Mapping[str, Any], at: datetime) -> dict[str, J
     """Return the row of a call whose answer a crash lost."""
     kept = (
         "key", "path", "attempt", "n", "kind", "name", "request_hash", "effect", "delivery", "idempotency_key",
-        "reserved_micros", "started_at",
+        "reserved_micros", "reserved_tokens", "started_at",
     )  # fmt: skip
     return {"run_id": run_id, "state": LOST, "finished_at": at, **{name: call[name] for name in kept}}
 

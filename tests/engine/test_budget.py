@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.graph.model import Budget
-from runs.engine import budget
+from runs.engine import allotting, budget
 from runs.engine.budget import Refusal, Spend, Usage
 from runs.engine.facts import ErrorClass, Recovered, StepError, StepFailed
 from runs.engine.state import Execution
@@ -31,7 +31,7 @@ def refuse(player: Player, path: str, amount: int | None = 900, tokens: int = 0)
 def pay(player: Player, path: str, reserved: int, cost: int | None, tokens: int = 0) -> None:
     assert budget.admit(player.run, path, reserved, tokens) is None
     budget.reserve(player.run, path, reserved, tokens)
-    budget.settle(player.run, path, reserved, Usage(cost, tokens, 0))
+    budget.settle(player.run, path, reserved, Usage(cost, tokens, 0), tokens)
 
 
 def test_sixteen_parallel_calls_cannot_pass_the_cap_together() -> None:
@@ -62,6 +62,33 @@ def test_a_lost_call_keeps_counting_and_a_failed_one_does_not() -> None:
     budget.reserve(player.run, "b", 400)
     budget.release(player.run, "b", 400)
     assert player.run.spend == Spend(unconfirmed=600, calls=1)
+
+
+@pytest.mark.parametrize("step", ["", "a"])
+def test_a_lost_call_keeps_its_tokens_through_a_crash(step: str) -> None:
+    """Its price is unknown, so the cap on tokens is all that holds: the third call of 5,000 is beyond 12,000."""
+    cap = Budget(max_tokens=12_000)
+    player = a_capped_run(Budget() if step else cap, **({step: {"budget": {"max_tokens": 12_000}}} if step else {}))
+    for _ in range(2):
+        assert budget.admit(player.run, "a", None, 5_000) is None
+        budget.reserve(player.run, "a", None, 5_000)
+        budget.unconfirm(player.run, "a", None, 5_000)
+    player.step_spends["a"] = Spend(calls=2, unconfirmed_tokens=10_000)
+    for _ in range(2):
+        refusal = budget.admit(player.run, "a", None, 5_000)
+        assert refusal
+        assert (refusal.what, refusal.used, refusal.short) == ("tokens", 10_000, 3_000)
+        player.crash()
+    assert allotting.used_by(player.run.spend)["tokens"] == 10_000, "the run above counts them too"
+
+
+def test_calls_beside_each_other_each_give_back_their_own_tokens() -> None:
+    player = a_capped_run(Budget(max_tokens=100))
+    budget.reserve(player.run, "a", 0, 10)
+    budget.reserve(player.run, "a", 0, 70)
+    budget.settle(player.run, "a", 0, Usage(0, 5, 0), 70)
+    budget.unconfirm(player.run, "a", 0, 10)
+    assert (player.run.spend.tokens, player.run.spend.reserved_tokens) == (15, 0)
 
 
 def test_an_unknown_price_is_refused_under_a_cost_cap_only() -> None:
@@ -513,7 +540,7 @@ def test_each_share_of_any_cap_is_told_once(cap: Budget, what: str, step: str) -
     player = a_capped_run(Budget() if step else replace(cap, alert_at=WARNED), **({step: capped} if step else {}))
     for _ in range(10):
         budget.reserve(player.run, "a", 0, 1)
-        budget.settle(player.run, "a", 0, Usage(0, 1, 0))
+        budget.settle(player.run, "a", 0, Usage(0, 1, 0), 1)
         budget.spend_time(player.run, "a", 1_000)
         player.tell()
     told = [{"at": at, "what": what, "used": used, "cap": 10} for at, used in ((0.5, 5), (0.8, 8), (1.0, 10))]

@@ -3,7 +3,7 @@
 import pytest
 
 from approvals.models import Approval
-from runs.models import Step
+from runs.models import Call, Step
 from tests.faults.stage import Stage, books_balance
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
@@ -126,4 +126,31 @@ def test_the_books_balance_after_a_reply_of_every_bad_kind(stage: Stage, kind: s
     run = stage.wait(stage.start(pipeline))
     assert run.state == "succeeded", run.error
     assert stage.asked()["a1"] == 3
+    assert books_balance(run)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_calls_that_are_lost_use_up_a_cap_on_tokens_when_their_price_is_unknown(stage: Stage, is_killed: bool) -> None:
+    """The provider may have written what nobody read, so neither retries nor stand-ins nor crashes pass the cap."""
+    stage.models.ask("/admin/script", [{"kind": "hang"}])
+    agent = stage.agent("writer", 300, fallback=["stub/stub-400ms"])
+    nodes = {
+        "start": {"kind": "input"},
+        "a1": {"kind": "agent", "agent": agent, "prompt": "[run=${input.run} step=a1]", "timeout": "PT1S"},
+        "end": {"kind": "output", "value": "${steps.a1.output}"},
+    }
+    pipeline = stage.pipeline("lost", nodes, ["start>a1", "a1>end"], budget={"max_tokens": 500})
+    worker = stage.worker("w1")
+    run = stage.start(pipeline)
+    stage.wait_for_call("a1")
+    if is_killed:
+        worker.kill()
+        stage.worker("w2")
+    run = stage.wait(run, seconds=60)
+    assert run.state == "failed", stage.explain(run)
+    assert (run.error["code"], run.error["cap"]["what"]) == ("run_cap", "tokens")
+    calls = Call.objects.filter(run=run)
+    assert {call.state for call in calls} == {"lost"}
+    assert 0 < sum(call.reserved_tokens for call in calls) == run.error["cap"]["used"] <= 500
+    assert stage.asked()["a1"] == len(calls) < 4
     assert books_balance(run)

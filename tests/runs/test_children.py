@@ -14,7 +14,7 @@ from runs.engine.budget import Spend
 from runs.engine.decision import ChildStart, Tell
 from runs.engine.facts import CancelRequested, ChildEnded, PauseRequested, ResumeRequested, from_json
 from runs.engine.origin import Ancestor, Origin, child_id
-from runs.models import Event, Inbox, Run, RunCounter
+from runs.models import Call, Event, Inbox, Run, RunCounter
 from tests.people import a_workspace
 from tests.runs.builders import AT, a_commit, a_connection, a_run
 
@@ -133,7 +133,14 @@ async def test_a_run_that_is_buried_tells_those_above_and_below() -> None:
         parent_count=1,
         cost_micros=30,
         reserved_micros=4,
+        input_tokens=20,
+        output_tokens=5,
     )
+    for n, state in enumerate(("started", "lost", "failed")):
+        await Call.objects.acreate(
+            run=dead, key=f"a@1/{n}", path="a", attempt=1, n=n, kind="model", name="stub/m", state=state,
+            request_hash="", idempotency_key="", reserved_tokens=1_000, started_at=AT,
+        )  # fmt: skip
     below = [
         await sync_to_async(a_run)(
             place, parent=dead, parent_path=f"s{n}", parent_count=1, cost_micros=100, state=state, origin=origin
@@ -147,7 +154,7 @@ async def test_a_run_that_is_buried_tells_those_above_and_below() -> None:
     fact = from_json((await Inbox.objects.aget(run=parent)).fact)
     assert isinstance(fact, ChildEnded)
     assert (fact.state, fact.error["code"]) == ("failed", "dead_letter")
-    assert (fact.spent["cost"], fact.spent["paid"]) == (334, 330)
+    assert (fact.spent["cost"], fact.spent["paid"], fact.spent["tokens"]) == (334, 330, 2025)
     assert isinstance(from_json((await Inbox.objects.aget(run=below[0])).fact), CancelRequested)
 
 
