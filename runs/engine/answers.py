@@ -273,6 +273,8 @@ def _after_budget(move: Move, step: Step, request: Request, fact: Answered) -> N
         if asked.get("kind") == "budget" and asked.get("cap") == cap:
             settling.withdraw(move, other)
             _go_on(move, other)
+    if not cap.startswith(budget.PERIOD):
+        growing.use_room(move)
 
 
 def _raise(move: Move, step: Step, more: tuple[str, str, int], fact: Answered) -> None:

@@ -21,7 +21,6 @@ from runs.engine import (
     failing,
     fallbacks,
     growing,
-    held,
     locking,
     settling,
     spread,
@@ -105,11 +104,7 @@ def ended(move: Move, fact: ChildEnded) -> None:
         settling.leave(move, step)
         del record.memo["child"]
         _use(move, step, fact)
-    growing.serve(move)
-    for path in sorted(move.run.waiting):
-        other = move.run.live[path]
-        if held.is_held_up(other):
-            starting.launch(move, other, other.record.memo.get("prepared", starting.SAME))
+    growing.use_room(move)
 
 
 def recall(run: Execution, record: StepRecord) -> None:

@@ -7,7 +7,7 @@ be given now waits for another child to end; when all wait, the first of them is
 from typing import NamedTuple
 
 from pipelines.graph.model import Json
-from runs.engine import allotting, budget
+from runs.engine import allotting, budget, held, starting
 from runs.engine.budget import RUN, Refusal
 from runs.engine.decision import AskAbove, StepRecord, Tell
 from runs.engine.facts import Answered, MoreWanted
@@ -67,6 +67,15 @@ def wanted(move: Move, fact: MoreWanted) -> None:
         serve(move)
 
 
+def use_room(move: Move) -> None:
+    """Let those go on who waited for what has become free of a cap: children that asked for more, and steps."""
+    serve(move)
+    for path in sorted(move.run.waiting):
+        step = move.run.live[path]
+        if held.is_held_up(step):
+            starting.launch(move, step, step.record.memo.get("prepared", starting.SAME))
+
+
 def serve(move: Move) -> None:
     """Give the children that asked what they asked for, in the order in which they were started."""
     for one in _asking(move):
@@ -92,7 +101,7 @@ def answered(move: Move, fact: Answered) -> bool:
             one.record.memo["raised"] = [*one.record.memo.get("raised", ()), [RUN, one.want["what"], amount]]
             del one.want["asked"]
             move.decision.changed[one.path] = one.record
-            serve(move)
+            use_room(move)
         else:
             _answer(move, one, "reject", None)
         break

@@ -401,6 +401,28 @@ def test_a_manager_is_asked_when_nothing_is_left_for_a_child() -> None:
     assert len(family.children()) == 1
 
 
+def test_what_a_person_allows_a_run_its_children_that_wait_for_more_have_at_once() -> None:
+    """One child asks for more, and the other would have to end first: it has not even begun."""
+    parent, documents = many(2)
+    family = Family(parent, documents, budget=Budget(max_cost_micros=60, on_exceed="ask_human"))
+    family.root.begin()
+    family.root.finish("own")
+    first, second = family.children()
+    family.deliver()
+    first.finish("dig")
+    started = family.mail.pop(0)
+    family.deliver()
+    assert (first.state("dig"), family.mail) == ("waiting", [])
+    family.root.answer("approve", {"add_usd": "0.001"})
+    family.deliver()
+    assert (first.state("dig"), second.run.state) == ("running", RunState.QUEUED)
+    family.mail.append(started)
+    family.play()
+    assert family.root.run.state is RunState.SUCCEEDED
+    assert {one.run.state for one in family.children()} == {RunState.SUCCEEDED}
+    assert family.paid == 5 * PRICE
+
+
 def test_calls_and_tokens_are_kept_for_children_too() -> None:
     parent, documents = many(4)
     family = Family(parent, documents, budget=Budget(max_llm_calls=5)).play(1)
