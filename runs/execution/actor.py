@@ -6,6 +6,7 @@ commit, then let the calls go. Nothing leaves the process before the commit that
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -71,8 +72,7 @@ class Actor:
         self._news = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._contexts: dict[str, AttemptContext] = {}
-        self._stopping: set[str] = set()
-        self._force_at: float | None = None
+        self._stopping: dict[str, float] = {}  # by path: when it is cut off
         self._seen: set[int] = set()
         self._leaving = False
         self.left_mail = self.was_handed_over = False
@@ -227,8 +227,8 @@ class Actor:
         """Sleep until there is mail or a timer is due."""
         now = self._host.now()
         due = [self.run.wake_at] if self.run.wake_at else []
-        if self._force_at is not None:
-            due.append(now + timedelta(seconds=max(0.0, self._force_at - time.monotonic())))
+        if (force_at := min(self._stopping.values(), default=math.inf)) < math.inf:
+            due.append(now + timedelta(seconds=max(0.0, force_at - time.monotonic())))
         timeout = max(0.0, (min(due) - now).total_seconds()) if due else None
         try:
             await asyncio.wait_for(self._news.wait(), timeout)
@@ -236,13 +236,13 @@ class Actor:
             self.post(self._timer_fact())
 
     def _timer_fact(self) -> Fact:
-        if self._force_at is not None and time.monotonic() >= self._force_at:
-            self._force_at = None
-            for path in list(self._stopping):
-                if path in self._tasks:
-                    self._tasks[path].cancel()
-            return CancelForced()
-        return Tick()
+        """Cut off what did not end in its time; where the run is ending, it waits for that no longer."""
+        late = [path for path, until in self._stopping.items() if until <= time.monotonic()]
+        for path in late:
+            self._stopping[path] = math.inf
+            if task := self._tasks.get(path):  # none while the run is being handed over
+                task.cancel()
+        return Tick() if self.run.execution.running.isdisjoint(late) else CancelForced()
 
     # -- one turn ---------------------------------------------------------------------------------------------------
 
@@ -294,8 +294,7 @@ class Actor:
                 self.finish(begin.intent, never_made(begin.intent, now))
             else:
                 begin.granted.set_result(None)
-        for path in decision.cancels:
-            self._stop(path)
+        self._stop(decision.cancels)
         if leaves and commit is not None:
             self.left_mail = waiting or bool(self._mail)  # read or posted while the commit was under way
             self.was_handed_over = self._leaving and not decision.run.is_terminal
@@ -379,19 +378,16 @@ class Actor:
         context.ended(ended)
         self.post(ended)
 
-    def _stop(self, path: str) -> None:
-        """Let a call that is under way finish, so that its cost is known, but make no further one."""
-        if path not in self._tasks:
-            return
-        self._stopping.add(path)
-        self._contexts[path].stop()
-        if self._force_at is None:
-            self._force_at = time.monotonic() + FORCE_AFTER
+    def _stop(self, paths: Iterable[str]) -> None:
+        """Let calls that are under way finish, so that their cost is known, but make no further one."""
+        until = time.monotonic() + FORCE_AFTER
+        for path in paths:
+            if path in self._tasks:
+                self._stopping.setdefault(path, until)
+                self._contexts[path].stop()
 
     def _forget_task(self, fact: Fact) -> None:
         if isinstance(fact, RESULTS):
             self._tasks.pop(fact.path, None)
             self._contexts.pop(fact.path, None)
-            self._stopping.discard(fact.path)
-            if not self._stopping:
-                self._force_at = None
+            self._stopping.pop(fact.path, None)

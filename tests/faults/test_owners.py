@@ -196,3 +196,34 @@ def test_after_eight_crashes_a_run_is_failed_unread(stage: Stage, crashes: int, 
             assert (run.reason, run.error["code"]) == ("dead_letter", "dead_letter")
             assert not Step.objects.filter(run=run).exists()
             assert stage.wait(stage.start(pipeline), seconds=30).state == "succeeded", "and the worker goes on"
+
+
+def test_each_cancelled_step_has_its_own_time_to_end(
+    stage: Stage, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that lost first is cut off; the other, which lost later, answers within its own time."""
+    monkeypatch.setattr(actor, "FORCE_AFTER", 4.0)
+    quick, slow, slower = (stage.agent(f"of-{ms}", ms) for ms in (3_000, 6_000, 60_000))
+
+    def a_step(name: str, agent: str, **more: Any) -> Mapping[str, Any]:
+        return {"kind": "agent", "agent": agent, "prompt": f"[run=${{input.run}} step={name}]", **more}
+
+    first = {"kind": "combine", "wait_for": "first", "merge": "first"}
+    nodes = {
+        "start": {"kind": "input"},
+        "never": a_step("never", slower),
+        "soon": a_step("soon", stage.agent("of-200", 200)),
+        "late": a_step("late", slow),
+        "then": a_step("then", quick),
+        "race": first,
+        "second": first,
+        "end": {"kind": "output", "value": "done"},
+    }
+    ways = ["start>never", "start>soon", "start>late", "start>then", "never>race", "soon>race"]
+    run = stage.start(stage.pipeline("races", nodes, [*ways, "late>second", "then>second", "race>end", "second>end"]))
+    worker.wake(str(run.pk), forwarded=True)
+    run = stage.wait(run, seconds=30)
+    assert run.state == "succeeded"
+    states = dict(Call.objects.filter(run=run).values_list("path", "state"))
+    assert states == {"never": "lost", "soon": "finished", "late": "finished", "then": "finished"}
+    assert has_no_gap(run)
