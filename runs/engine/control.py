@@ -139,8 +139,8 @@ def _wind_down(move: Move, scope: Scope) -> None:
         step = scope.steps.get(name)
         if step is None:
             settling.cancel(move, settling.record_of(move, scope, node), *_CANCELLED)
-        elif step.path in move.run.running:
-            move.decision.cancels.append(step.path)
+        elif step.path in move.run.running and move.stop(step):
+            continue
         elif not step.record.state.is_terminal:
             _wind_down_step(move, step)
 

@@ -4,18 +4,14 @@ from collections.abc import Collection
 from functools import partial
 
 from pipelines.graph.model import Graph, Json, Kind
-from runs.engine import paths, settling, spread, values, worktime
-from runs.engine.board import CHANGES
-from runs.engine.doubts import MAYBE_DONE
+from runs.engine import lives, paths, settling, spread, values
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.move import Move
-from runs.engine.scope import MADE, Container, EdgeState, Outcome, Scope, Step
+from runs.engine.scope import Container, EdgeState, Outcome, Scope, Step
 from runs.engine.state import Execution
 from runs.engine.status import StepState
 
 MAX_STEPS = 10_000
-# What a step remembers even when its instance begins anew.
-_KEPT = ("requests", "raised", "used", "alerted", "children", worktime.WORKED, MADE, CHANGES, MAYBE_DONE)
 _PREFIXES = {Kind.REPEAT: paths.of_round, Kind.TEAM: paths.of_turn, Kind.SUPERVISOR: paths.of_delegation}
 
 
@@ -97,9 +93,7 @@ def reset(move: Move, scope: Scope, kept: Collection[str] = ()) -> None:
             scope.settle(step.node.id, partial(_after_kept, record.ports))
             scope.open -= 1
             continue
-        worktime.forget(record.memo)
-        memo: dict[str, Json] = {name: record.memo[name] for name in _KEPT if name in record.memo}
-        record.memo = {**memo, "generation": record.memo.get("generation", 0) + 1}
+        record.memo = lives.carried(record.memo)
         if step.node.iterates:
             record.memo["since"] = move.run.next_position()  # rows in it from before are not its own any more
         record.state, record.flags, record.ports = StepState.PENDING, [], ()

@@ -50,6 +50,16 @@ class Move:
         """Have the step's record written."""
         self.decision.changed[step.record.path] = step.record
 
+    def stop(self, step: Step) -> bool:
+        """Have the executor stop a step. Return False for one that it has not been given yet, and now never will be."""
+        starts = [start for start in self.decision.starts if start.path != step.path]
+        if len(starts) == len(self.decision.starts):
+            self.decision.cancels.append(step.path)
+            return True
+        self.decision.starts = starts
+        self.run.running.discard(step.path)
+        return False
+
     def tell_children(self, record: StepRecord, fact: CancelRequested | PauseRequested | ResumeRequested) -> None:
         """Leave a fact for every run that a step has started and waits for; detached ones go their own way."""
         live = record.memo.get("children", {}).get("live", {})

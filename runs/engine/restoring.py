@@ -34,6 +34,7 @@ def restore_into(execution: Execution, rows: Iterable[StepRecord], spends: Mappi
     if not execution.shares_board:
         execution.board.replay(record for records in by_prefix.values() for record in records)
     _fill(execution, execution.root, by_prefix)
+    _remember(execution, by_prefix)
     execution.step_count = sum(map(len, by_prefix.values()))
     for cap, what, amount in raised:
         if cap == RUN or cap in execution.live:
@@ -60,6 +61,16 @@ def _rows_of(prefix: str, container: Step | None, rows: Mapping[str, list[StepRe
     born = max(container.record.position, container.record.memo.get("since", 0)) if container else 0
     found = [record for record in rows.get(prefix, ()) if record.position > born]
     return sorted(found, key=lambda record: record.position)
+
+
+def _remember(execution: Execution, rows: Mapping[str, list[StepRecord]]) -> None:
+    """Keep what counts of the steps that are forgotten, in case their paths are trodden again."""
+    for prefix, records in rows.items():
+        for record in records if prefix else ():
+            if record.path not in execution.live:
+                around = (execution.live.get(path) for path in paths.containers_of(record.path))
+                if container := next(filter(None, around), None):
+                    container.remember(record)
 
 
 def _place(execution: Execution, step: Step) -> None:

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from pipelines.graph.model import Edge, Graph, Json, Node
 from runs.engine.decision import StepRecord
@@ -21,13 +23,29 @@ class EdgeState(IntEnum):
     FAILED = 3
 
 
+class Life(NamedTuple):
+    """What counts of a step that is forgotten, should there be one at its path again."""
+
+    attempt: int
+    memo: dict[str, Json]
+
+
 @dataclass(slots=True, eq=False)
 class Step:
-    """A record together with where it stands."""
+    """A record together with where it stands.
+
+    `before` are the lives of the steps that were inside it and are forgotten, by path, where it may run once more.
+    """
 
     scope: "Scope"
     node: Node
     record: StepRecord
+    before: dict[str, Life] = field(default_factory=dict)
+
+    def remember(self, record: StepRecord, inside: Mapping[str, Life] = MappingProxyType({})) -> None:
+        """Keep what counts of a step in this one that is forgotten, and of what was `inside` it."""
+        if self.scope.container:
+            self.before |= {**inside, record.path: Life(record.attempt, record.memo)}
 
     @property
     def path(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pipelines.graph.model import Json, Node
-from runs.engine import budget, doubts, worktime
+from runs.engine import budget, doubts, lives, worktime
 from runs.engine.decision import StepRecord
 from runs.engine.facts import CancelRequested, StepError
 from runs.engine.move import Move
@@ -36,6 +36,7 @@ def record_of(move: Move, scope: Scope, node: Node) -> Step:
             title=node.title,
             position=move.run.next_position(),
         )
+        lives.take_up(scope, record)
         step = Step(scope, node, record)
         move.run.add(step)
     return step
@@ -43,6 +44,7 @@ def record_of(move: Move, scope: Scope, node: Node) -> Step:
 
 def adopt(move: Move, scope: Scope, record: StepRecord) -> None:
     """Make a step known whose record is there before anything has reached it, and have it written."""
+    lives.take_up(scope, record)
     step = Step(scope, scope.graph.nodes[record.node], record)
     move.run.add(step)
     move.touch(step)
@@ -94,7 +96,7 @@ def cancel(move: Move, step: Step, code: str, message: str) -> None:
     if step.record.state.is_terminal:
         return
     if step.record.state is StepState.RUNNING and step.path in move.run.running:
-        move.decision.cancels.append(step.path)
+        move.stop(step)
     doubts.note_stopped(move, step)
     step.record.meta = {"cancelled": code, "message": message}
     move.log("step_cancelled", step.path, code=code)

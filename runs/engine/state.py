@@ -158,6 +158,8 @@ class Execution:
         for step in scope.steps.values():
             if step.path in self.containers:
                 self.forget(self.containers[step.path])
+            if scope.container:
+                scope.container.remember(step.record, step.before)
             for known in (self.steps, self.live, self.caps, self.spends):
                 known.pop(step.path, None)
         self.scopes.pop(scope.prefix, None)

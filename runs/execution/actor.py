@@ -72,6 +72,7 @@ class Actor:
         self._news = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._contexts: dict[str, AttemptContext] = {}
+        self._next: dict[str, Start] = {}  # by path: what begins when the attempt before it has ended
         self._stopping: dict[str, float] = {}  # by path: when it is cut off
         self._seen: set[int] = set()
         self._leaving = False
@@ -271,9 +272,10 @@ class Actor:
         if too_long := self.run.beyond_limits:
             facts.append(LimitReached(too_long))
         decision = decide.decide(self.run.execution, facts, now)
+        self._stop(decision.cancels)
         granted = self._admit(begins, now)
-        if decision.starts and not self._leaving:
-            granted += await self._start_all(decision, now)
+        if starts := self._in_turn(decision.starts):
+            granted += await self._start_all(starts, now)
         left = await self._commit(decision, granted, taken, now)
         for waiting in told:
             if not waiting.done.done():
@@ -294,7 +296,6 @@ class Actor:
                 self.finish(begin.intent, never_made(begin.intent, now))
             else:
                 begin.granted.set_result(None)
-        self._stop(decision.cancels)
         if leaves and commit is not None:
             self.left_mail = waiting or bool(self._mail)  # read or posted while the commit was under way
             self.was_handed_over = self._leaving and not decision.run.is_terminal
@@ -330,7 +331,7 @@ class Actor:
         for begin in begins:
             if begin.granted.done():
                 continue
-            refusal = self.run.reserve(begin.intent, now)
+            refusal = CANCELLED if begin.intent.path in self._stopping else self.run.reserve(begin.intent, now)
             if refusal is None:
                 granted.append(begin)
             else:
@@ -339,21 +340,21 @@ class Actor:
 
     # -- steps ------------------------------------------------------------------------------------------------------
 
-    async def _start_all(self, decision: Decision, now: datetime) -> list[Begin]:
+    def _in_turn(self, starts: Iterable[Start]) -> list[Start]:
+        """Return the steps to begin now: an attempt waits for the end of a cancelled one at the same path, so that
+        what that has done stands in the journal."""
+        self._next |= {start.path: start for start in starts}
+        if self._leaving:
+            return []
+        return [self._next.pop(path) for path in list(self._next) if path not in self._tasks]
+
+    async def _start_all(self, starts: Iterable[Start], now: datetime) -> list[Begin]:
         """Start the steps, each up to its first call, and return those calls: their intents join the commit."""
-        for start in decision.starts:
-            if start.path in decision.cancels:  # pressed and cancelled in one breath: it never begins
-                self.post(StepFailed(start.path, start.attempt, CANCELLED))
-            else:
-                self._start(start)
+        for start in starts:
+            context = self._contexts[start.path] = AttemptContext(self, self._host, start)
+            self._tasks[start.path] = asyncio.create_task(self._carry(context), name=f"{self.run.id}/{start.path}")
         await asyncio.sleep(0)
         return self._admit(self._take_begins(), now)
-
-    def _start(self, start: Start) -> None:
-        if start.path in self._tasks:
-            raise RuntimeError(f"{start.path} of run {self.run.id} would be carried out twice at once.")
-        context = self._contexts[start.path] = AttemptContext(self, self._host, start)
-        self._tasks[start.path] = asyncio.create_task(self._carry(context), name=f"{self.run.id}/{start.path}")
 
     async def _carry(self, context: AttemptContext) -> None:
         start = context.start
@@ -379,15 +380,22 @@ class Actor:
         self.post(ended)
 
     def _stop(self, paths: Iterable[str]) -> None:
-        """Let calls that are under way finish, so that their cost is known, but make no further one."""
+        """Let calls that are under way finish, so that their cost is known, but make no further one; what has not begun
+        never does."""
         until = time.monotonic() + FORCE_AFTER
         for path in paths:
+            if never := self._next.pop(path, None):
+                self.post(StepFailed(path, never.attempt, CANCELLED))
             if path in self._tasks:
                 self._stopping.setdefault(path, until)
                 self._contexts[path].stop()
 
     def _forget_task(self, fact: Fact) -> None:
-        if isinstance(fact, RESULTS):
+        """Forget the attempt that has ended with this fact, if it is one that had begun."""
+        if not isinstance(fact, RESULTS):
+            return
+        context = self._contexts.get(fact.path)
+        if context and context.start.attempt == fact.attempt:
+            del self._contexts[fact.path]
             self._tasks.pop(fact.path, None)
-            self._contexts.pop(fact.path, None)
             self._stopping.pop(fact.path, None)

@@ -21,9 +21,10 @@ from runs.engine.status import RunState
 from tests.engine.asking import Asked
 from tests.engine.building import a_document, a_graph
 from tests.engine.kin import PRICE, Family
-from tests.engine.mixed import Mixed
+from tests.engine.mixed import Mixed, mixed
 from tests.engine.playing import Fails, Player
 from tests.engine.test_children import a_child, calling
+from tests.engine.test_properties import a_random_graph
 
 BY = "carol@example.com"
 MOVES = 60  # after so many, the world leaves the run alone
@@ -101,10 +102,47 @@ class Harried(Mixed):
     def assert_known(self) -> None:
         """Check that the run takes for running exactly what the executor has."""
         tasks = {path for path, start in self.open.items() if not isinstance(start, Asked)}
+        tasks |= set(self.next)
         assert self.run.state in (RunState.CANCELLING, *_ENDED) or tasks == self.run.running
 
 
 _ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+
+class Tried(Harried):
+    """As above, with calls that outlive their cancel and answer when they like, late or never."""
+
+    lingers = True
+
+    def _go_on(self) -> None:
+        tasks = [(path, False) for path in sorted(self.open)] + [(path, True) for path in sorted(self.late)]
+        if not tasks:
+            super()._go_on()
+            return
+        path, is_late = self._dice.choice(tasks)
+        if is_late:
+            before = copy.deepcopy(self.rows.get(path))
+            self.end_late(path)
+            assert self.run.state in (RunState.CANCELLING, *_ENDED) or self.rows.get(path) == before, "it was used"
+        else:
+            self.finish(path)
+
+
+def a_trying_case(seed: int, *, races: bool) -> Document:
+    """Return a random pipeline whose containers ask a person about their failures more often than not."""
+    rng = random.Random(seed)
+    graph = mixed(a_random_graph(rng, races=races, stops=seed % 2 == 0), rng)
+    _ask_about_failures(graph, rng)
+    return a_document(graph, limits={"max_parallel": 2} if seed % 3 == 0 else {})
+
+
+def _ask_about_failures(graph: dict[str, Any], rng: random.Random) -> None:
+    ported = {edge["from"] for edge in graph["edges"] if edge["port"] == "error"}
+    for name, node in graph["nodes"].items():
+        if "graph" in node:
+            _ask_about_failures(node["graph"], rng)
+        if node["kind"] in ("each", "repeat", "team", "supervisor") and name not in ported and rng.random() < 0.7:
+            node["on_error"] = {**node["on_error"], "then": "ask_human"}
 
 
 # Families

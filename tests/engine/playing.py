@@ -41,7 +41,12 @@ class Fails:
 
 class Player:
     """`script` maps a path, or else a node, to what it comes to: a value, Fails, a list of them by turn, or a function
-    of the Start. What is not in it comes to the path itself."""
+    of the Start. What is not in it comes to the path itself.
+
+    With `lingers` a cancelled attempt goes on until its call has answered, as a worker's does: it is in `late`, and
+    another attempt at its path waits in `next` for its end."""
+
+    lingers = False
 
     def __init__(self, document: Document, script: Script | None = None, input: Any = None, **more: Any) -> None:
         self.document, self.script = document, dict(script or {})
@@ -55,6 +60,8 @@ class Player:
         self.events: list[Event] = []
         self.started: list[Start] = []
         self.open: dict[str, Start] = {}
+        self.late: dict[str, Start] = {}
+        self.next: dict[str, Start] = {}
         self.cancelled: list[str] = []
         self.last: Decision = Decision(RunState.QUEUED)
         self.turns: dict[str, int] = {}
@@ -70,12 +77,26 @@ class Player:
         for path, record in decision.changed.items():
             self.rows[path] = json.loads(json.dumps(asdict(record), default=str))
         for path in decision.cancels:
-            self.open.pop(path, None)
-            self.cancelled.append(path)
+            self._stop(path)
         for start in decision.starts:
-            self.started.append(start)
-            self.open[start.path] = start
+            self._start(start)
         return decision
+
+    def _stop(self, path: str) -> None:
+        self.cancelled.append(path)
+        self.next.pop(path, None)
+        start = self.open.pop(path, None)
+        if start and self.lingers:
+            self.late[path] = start
+
+    def _start(self, start: Start) -> None:
+        self.started.append(start)
+        if before := self.late.get(start.path):
+            assert start.attempt > before.attempt, f"{start.path} would be taken for its own earlier attempt"
+            self.next[start.path] = start
+        else:
+            assert not isinstance(self.open.get(start.path), Start), f"{start.path} would be carried out twice at once"
+            self.open[start.path] = start
 
     def begin(self) -> Decision:
         return self.tell(RunRequested())
@@ -83,6 +104,13 @@ class Player:
     def finish(self, path: str) -> Decision:
         """End an open attempt as the script says."""
         return self.tell(self.outcome(self.open.pop(path)))
+
+    def end_late(self, path: str) -> Decision:
+        """Let a cancelled attempt's call answer at last; what waited for that begins."""
+        decision = self.tell(self.outcome(self.late.pop(path)))
+        if start := self.next.pop(path, None):
+            self.open[path] = start
+        return decision
 
     def outcome(self, start: Start) -> StepSucceeded | StepFailed | StepBlocked | PipelineWanted:
         said = self.script.get(start.path, self.script.get(start.node.id, start.path))
@@ -128,7 +156,8 @@ class Player:
 
     def crash(self, *, crashed: bool = True) -> Decision:
         """Lose all memory and come back from the rows."""
-        self.open.clear()
+        for tasks in (self.open, self.late, self.next):
+            tasks.clear()
         self.run = Execution.restore(
             self.document,
             self.lock,

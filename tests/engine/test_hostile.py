@@ -5,7 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.hostile import Harried, a_family
+from tests.engine.hostile import Harried, Tried, a_family, a_trying_case
 from tests.engine.mixed import a_mixed_case
 from tests.engine.test_properties import FINAL
 
@@ -24,6 +24,20 @@ def test_a_run_that_is_stopped_paused_crashed_and_told_old_news_ends_all_the_sam
     assert not player.asked()
     ended = [event.path for event in player.events if event.type == "step_succeeded"]
     assert len(ended) == len(set(ended)), "a step succeeded twice"
+
+
+@settings(max_examples=120, deadline=None)
+@given(seed=seeds, races=st.booleans())
+def test_retries_in_any_order_with_calls_that_outlive_their_cancel_never_meet_their_own_past(
+    seed: int, *, races: bool
+) -> None:
+    player = Tried(a_trying_case(seed, races=races), seed, random.Random(seed)).harry()
+    assert set(player.states().values()) <= FINAL
+    assert not player.run.running
+    player.assert_known()
+    assert not player.asked()
+    requests = [event.payload["request"] for event in player.events if event.type == "approval_requested"]
+    assert len(requests) == len(set(requests)), "a question was asked under the name of another"
 
 
 @settings(max_examples=80, deadline=None)

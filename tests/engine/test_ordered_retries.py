@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runs.engine import budget
-from runs.engine.facts import ErrorClass, StepError, StepFailed
+from runs.engine.facts import CancelRequested, ErrorClass, StepError, StepFailed, StopRequested
 from tests.engine.building import a_graph
 from tests.engine.playing import Fails, Player, a_run
 
@@ -114,4 +114,104 @@ def test_a_repeat_that_could_not_begin_may_be_tried_again(monkeypatch: pytest.Mo
     assert player.state("loop") == "waiting"
     monkeypatch.setattr("runs.engine.instances.MAX_STEPS", 100)
     player.answer("retry")
+    assert player.play().run.state == "succeeded"
+
+
+def lingering(drawing: str, script: Any, **nodes: Any) -> Player:
+    """Return a run whose cancelled steps go on until their calls answer, as far as it goes before one does."""
+    player = a_run(drawing, script, **nodes)
+    player.lingers = True
+    player.begin()
+    return player
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_what_a_retry_starts_again_begins_when_its_cancelled_call_has_answered(*, crashes: bool) -> None:
+    loop = {"kind": "repeat", "max_rounds": 1, "graph": a_graph("a; b"), **ASKS}
+    player = lingering("start >> loop >> result", {"b": [Fails(), "b"]}, loop=loop)
+    player.finish("loop#1.b")
+    assert list(player.late) == ["loop#1.a"]
+    player.answer("retry")
+    assert (list(player.next), player.state("loop#1.a")) == (["loop#1.a"], "running")
+    if crashes:
+        player.crash()
+    else:
+        late = player.end_late("loop#1.a")
+        assert not late.events, "its answer is not the new attempt's"
+    again = player.open["loop#1.a"]
+    assert (again.attempt, again.generation) == (2, 1), "nor is what the journal has of it"
+    player.play()
+    assert (player.run.state, player.row("loop#1.a")["attempt"]) == ("succeeded", 2)
+
+
+def test_a_round_that_is_stopped_and_run_again_in_one_breath_gives_its_steps_new_attempts() -> None:
+    player = capped("loop", CONTAINERS["loop"])
+    player.lingers = True
+    player.answer("retry")
+    decision = player.tell(StopRequested("loop#1", "carol@example.com"))
+    assert decision.cancels == ["loop#1.a"]
+    assert [(start.path, start.attempt) for start in decision.starts if start.path == "loop#1.a"] == [("loop#1.a", 2)]
+    player.end_late("loop#1.a")
+    player.play()
+    assert player.run.state == "succeeded", player.states()
+
+
+def test_what_is_stopped_before_the_executor_had_it_never_gets_there() -> None:
+    player = a_run("start >> a >> b >> result", b={"on_error": {"then": "skip"}})
+    player.begin()
+    decision = player.tell(player.outcome(player.open.pop("a")), StopRequested("b", "carol@example.com"))
+    assert (decision.starts, decision.cancels, player.state("b")) == ([], [], "cancelled")
+    late = a_run("start >> a >> b >> result")
+    late.begin()
+    decision = late.tell(late.outcome(late.open.pop("a")), CancelRequested("carol@example.com"))
+    assert (decision.starts, decision.cancels, decision.run) == ([], [], "cancelled")
+
+
+DEEP: dict[str, dict[str, Any]] = {
+    "each": {"kind": "each", "over": ["x"]},
+    "repeat": {"kind": "repeat", "max_rounds": 1},
+}
+
+
+def nested(inner: str, graph: str, **nodes: Any) -> Player:
+    """Return a run with a container in a round beside whose steps `b` fails once, as far as it goes by itself."""
+    deep = {**DEEP[inner], "graph": a_graph(graph, **nodes)}
+    loop = {"kind": "repeat", "max_rounds": 1, "graph": a_graph("deep; b", deep=deep), **ASKS}
+    return lingering("start >> loop >> result", {"b": [Fails(), "b"]}, loop=loop)
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("inner", list(DEEP))
+def test_what_ran_in_a_container_of_a_round_is_not_taken_for_what_runs_in_its_second_try(
+    inner: str, *, crashes: bool
+) -> None:
+    """Its steps are new ones, whose attempts and generations count on from where the earlier ones had come."""
+    player = nested(inner, "a")
+    player.finish("loop#1.b")
+    (path,) = player.late
+    if crashes:
+        player.crash()
+    player.answer("retry")
+    again = player.open[path] if crashes else player.next[path]
+    assert (again.attempt, again.generation) == (2, 1)
+    if not crashes:
+        assert not player.end_late(path).events
+    player.play()
+    assert player.run.state == "succeeded"
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("inner", list(DEEP))
+def test_a_question_in_a_container_of_a_round_is_another_one_in_its_second_try(inner: str, *, crashes: bool) -> None:
+    player = nested(inner, "ask >> note", note={"kind": "board", "op": "append", "key": "log", "value": "noted"})
+    path = str(player.asked()[0]["request"]).partition("!")[0]
+    player.answer("answer", {"said": "yes"}, path=path)
+    player.finish("loop#1.b")
+    if crashes:
+        player.crash()
+    player.answer("retry")
+    assert [question["request"] for question in player.asked()] == [f"{path}!2"]
+    player.answer("answer", {"said": "again"}, path=path)
+    player.crash(crashed=False)
+    assert player.run.board.values["log"] == ["noted", "noted"], "what was changed in the first try is not forgotten"
     assert player.play().run.state == "succeeded"
