@@ -18,6 +18,8 @@ from runs.engine.trust import EDITED
 Request = dict[str, Json]
 # Errors of a step that did not get the inputs it needs.
 _OF_A_JOIN = frozenset({"not_enough_inputs", "wait_timeout"})
+# Silence has an answer of its own to these.
+_NOT_ESCALATED = frozenset({"failure", "budget", "outcome_unknown"})
 # What a step tried before does not count when a person orders a retry.
 _FORGOTTEN = (
     *("retries", "repairs", "fallback", "crashes"),
@@ -34,6 +36,9 @@ def answer(move: Move, fact: Answered) -> None:
         return
     request = step.record.memo["request"]
     del step.record.memo["request"]
+    escalates = _escalates(move, step, request, fact)
+    if not escalates:
+        step.record.memo.pop("escalated", None)  # of this question; the next begins with its own rule
     settling.leave(move, step)
     move.touch(step)
     move.log(
@@ -53,7 +58,7 @@ def answer(move: Move, fact: Answered) -> None:
             _after_budget(move, step, request, fact)
         case "outcome_unknown":
             _after_unknown_outcome(move, step, request, fact)
-        case _ if fact.decision == "expire" and _escalates(move, step, request):
+        case _ if escalates:
             _escalate(move, step, request)
         case _ if request.get("blocked"):
             _after_block(move, step, request, fact)
@@ -177,8 +182,9 @@ def _after_block(move: Move, step: Step, request: Request, fact: Answered) -> No
     starting.launch(move, step, starting.SAME)
 
 
-def _escalates(move: Move, step: Step, request: Request) -> bool:
-    if step.record.memo.get("escalated"):
+def _escalates(move: Move, step: Step, request: Request, fact: Answered) -> bool:
+    """Tell whether nobody answered a question that then goes to others, as it has not yet."""
+    if fact.decision != "expire" or request["kind"] in _NOT_ESCALATED or step.record.memo.get("escalated"):
         return False
     if step.node.kind is Kind.HUMAN:
         return bool(step.node.config["on_expire"] == "escalate")

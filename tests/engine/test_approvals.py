@@ -180,6 +180,28 @@ def test_an_escalated_question_goes_to_the_next_ones_once() -> None:
     assert player.row("approve")["ports"] == ["rejected"]
 
 
+def test_each_question_of_a_step_begins_with_its_own_rule() -> None:
+    """That one was escalated says nothing of the next: it goes to those whom the rule names, and may escalate too."""
+    policy = {"irreversible": {"roles": ["reviewer"], "on_expire": "escalate"}}
+    call = {"tool": "email.send@1", "args": {"to": "bo@example.com"}}
+    other = {"tool": "email.send@1", "args": {"to": "cy@example.com"}}
+    wishes = [StepBlocked("do", 1, "approve", one, "Send", "It cannot be undone.") for one in (call, other)]
+    player = a_run("start >> do >> result", {"do": wishes}, do={"agent": "doer@1"}, document={"approvals": policy})
+    player.begin()
+    player.finish("do")
+    first = player.asked()[0]["roles"]
+    player.answer("expire")
+    assert player.asked()[0]["roles"] == [*first, "manager"]
+    player.answer("approve")
+    player.finish("do")
+    assert player.asked()[0]["roles"] == first
+    player.answer("expire")
+    (question,) = player.asked()
+    assert (question["roles"], question["on_expire"]) == ([*first, "manager"], "reject")
+    player.answer("expire")
+    assert not player.asked()
+
+
 def test_an_answer_is_the_steps_output() -> None:
     ask = {"kind": "human", "mode": "answer", "form": {"type": "object"}, "not_starter": False, "show": {"a": 1}}
     player = a_run("start >> ask >> result", ask=ask, result={"kind": "output", "value": "${steps.ask.output.name}"})
