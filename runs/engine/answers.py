@@ -327,7 +327,7 @@ def _send_again(move: Move, step: Step, request: Request) -> None:
     memo = step.record.memo
     memo["grants"] = {asked: by for asked, by in memo.get("grants", {}).items() if asked != request["digest"]}
     if step.node.kind is Kind.TOOL and gates.needs_approval(work.tool_of(move, step), step.record.input["args"]):
-        work.dispatch(move, step)
+        work.dispatch(move, step, was_looked_up=True)
     else:
         starting.launch(move, step, starting.SAME)
 

@@ -7,7 +7,7 @@ from pipelines.graph.model import Graph, Json, Kind
 from runs.engine import lives, paths, settling, spread, values
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.move import Move
-from runs.engine.scope import Container, EdgeState, Outcome, Scope, Step
+from runs.engine.scope import Container, EdgeState, Life, Outcome, Scope, Step
 from runs.engine.state import Execution
 from runs.engine.status import StepState
 
@@ -93,7 +93,7 @@ def reset(move: Move, scope: Scope, kept: Collection[str] = ()) -> None:
             scope.settle(step.node.id, partial(_after_kept, record.ports))
             scope.open -= 1
             continue
-        record.memo = lives.carried(record.memo)
+        record.memo = lives.carried(Life.of(record))
         if step.node.iterates:
             record.memo["since"] = move.run.next_position()  # rows in it from before are not its own any more
         record.state, record.flags, record.ports = StepState.PENDING, [], ()

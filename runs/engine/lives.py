@@ -4,34 +4,62 @@ The steps of a container that ended within an item, round or turn are forgotten 
 the container, and steps stand at the same paths again: none of them may be taken for the earlier one.
 """
 
-from collections.abc import Mapping
-
+from pipelines.graph.canonical import digest
 from pipelines.graph.model import Json
 from runs.engine import worktime
 from runs.engine.board import CHANGES
 from runs.engine.decision import StepRecord
 from runs.engine.doubts import MAYBE_DONE
-from runs.engine.scope import MADE, Scope
+from runs.engine.scope import MADE, Life, Scope
 
+# In the memo of an action: the calls that its earlier lives have made (see `done_before`), and the digest of the
+# arguments that were asked for where a person approved others.
+DONE, ASKED = "done", "asked"
 _KEPT = ("requests", "raised", "used", "alerted", "children", worktime.WORKED, MADE, CHANGES, MAYBE_DONE)
 
 
-def carried(memo: Mapping[str, Json]) -> dict[str, Json]:
+def carried(life: Life) -> dict[str, Json]:
     """Return what a step remembers of the life before; its generation rises, so that the journal's answers are old."""
-    worked = dict(memo)
-    worktime.forget(worked)
-    return {
-        **{name: worked[name] for name in _KEPT if name in worked},
-        "generation": memo.get("generation", 0) + 1,
-    }
+    memo = dict(life.memo)
+    worktime.forget(memo)
+    found = {name: memo[name] for name in _KEPT if name in memo}
+    if done := _done_in(life):
+        found[DONE] = done
+    return {**found, "generation": memo.get("generation", 0) + 1}
+
+
+def done_before(scope: Scope, node: str, args: Json) -> Json:
+    """Return the arguments with which an action of the scope has answered these, asked for, in an earlier life.
+
+    None where it has not.
+    """
+    path = scope.prefix + node
+    memo = scope.steps[node].record.memo if node in scope.steps else {}
+    if (life := _earlier(scope, path)) is not None:
+        memo = carried(life)
+    approved = memo.get(DONE, {}).get(digest(args), {})
+    return None if approved == {} else (approved["args"] or args)
 
 
 def take_up(scope: Scope, record: StepRecord) -> None:
     """Let a new step go on counting where an earlier one at its path had come to."""
+    if before := _earlier(scope, record.path):
+        record.attempt = before.attempt
+        record.memo = {**carried(before), **record.memo}
+
+
+def _earlier(scope: Scope, path: str) -> Life | None:
+    """Return what is kept of a forgotten step at a path in this scope."""
     around = scope.container
-    while around:
-        if before := around.before.pop(record.path, None):
-            record.attempt = before.attempt
-            record.memo = {**carried(before.memo), **record.memo}
-            return
+    while around and path not in around.before:
         around = around.scope.container
+    return around.before[path] if around else None
+
+
+def _done_in(life: Life) -> dict[str, Json]:
+    """Return the calls that an action has made by the end of a life, by the digest of the arguments asked for."""
+    done: dict[str, Json] = dict(life.memo.get(DONE, {}))
+    if life.args is not None:
+        asked = life.memo.get(ASKED)
+        done[asked or digest(life.args)] = {"args": life.args if asked else None}
+    return done

@@ -7,8 +7,9 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from pipelines.graph.model import Edge, Graph, Json, Node
+from pipelines.graph.model import Edge, Graph, Json, Kind, Node
 from runs.engine.decision import StepRecord
+from runs.engine.status import StepState
 
 # In the memo of a step that no document has: what it is (`runs.engine.turns`).
 MADE = "made"
@@ -28,6 +29,13 @@ class Life(NamedTuple):
 
     attempt: int
     memo: dict[str, Json]
+    args: Json
+
+    @classmethod
+    def of(cls, record: StepRecord) -> "Life":
+        """`args` are those of an action that has ended well."""
+        is_done = record.kind == Kind.TOOL and record.state is StepState.SUCCEEDED
+        return cls(record.attempt, record.memo, record.input["args"] if is_done and record.input else None)
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +53,7 @@ class Step:
     def remember(self, record: StepRecord, inside: Mapping[str, Life] = MappingProxyType({})) -> None:
         """Keep what counts of a step in this one that is forgotten, and of what was `inside` it."""
         if self.scope.container:
-            self.before |= {**inside, record.path: Life(record.attempt, record.memo)}
+            self.before |= {**inside, record.path: Life.of(record)}
 
     @property
     def path(self) -> str:

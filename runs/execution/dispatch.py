@@ -34,10 +34,14 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the tool answered, and the arguments a reviewer put in the place of those asked for, if any."""
+    """What the tool answered, and the arguments a reviewer put in the place of those asked for, if any.
+
+    `before` is the key of the call of an earlier generation that had done it.
+    """
 
     result: Json
     edited: Mapping[str, Json] | None = None
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ async def call_tool(calls: Calls, wish: Wish) -> Done:
     edited = payload.args if payload.is_edited else None
     if calls.context.rehearsal and (calls.start.unasked or wish.spec.effect_of(payload.args) is not Effect.NONE):
         return Done(_rehearsed(wish.spec, payload.args), edited)
-    return Done(await _once(calls, wish, payload), edited)
+    result, before = await _once(calls, wish, payload)
+    return Done(result, edited, before)
 
 
 def _payload(calls: Calls, wish: Wish) -> _Payload:
@@ -86,15 +91,18 @@ def _payload(calls: Calls, wish: Wish) -> _Payload:
     return _Payload(copy.deepcopy(dict(instead["args"])), asked, gates.payload_hash(instead))
 
 
-async def _once(calls: Calls, wish: Wish, payload: _Payload) -> Json:
-    """Return the result of an earlier sending that finished, else send under its key, or under a new one."""
+async def _once(calls: Calls, wish: Wish, payload: _Payload) -> tuple[Json, str]:
+    """Return the result of an earlier sending that finished, else send under its key, or under a new one.
+
+    With it comes the key of the sending that it is of, if that was made before a person ordered a retry.
+    """
     request, hashes = _requests(calls, wish.spec, payload)
     earlier = calls.journal.take(*hashes)
     if earlier is not None:
         if earlier.is_finished:
-            return earlier.last.response
+            return earlier.last.response, "" if earlier.last.request_hash == hashes[0] else earlier.last.key
         if (answer := _settled_otherwise(calls, wish, payload, earlier)) is not None:
-            return answer["output"]
+            return answer["output"], ""
     approval = _approval(calls, wish, payload, earlier)
     egress = rights.egress_of(calls.start, wish.agent)
     order = ToolOrder(wish.spec, payload.args, request, earlier, approval, wish.call_id, egress)
@@ -105,7 +113,7 @@ async def _once(calls: Calls, wish: Wish, payload: _Payload) -> Json:
         return await tools.run(wish.spec, payload.args, call)
 
     try:
-        return await calls.act(order, run)
+        return await calls.act(order, run), ""
     except AnswerLost as lost:
         raise _after_loss(calls, wish, payload, lost) from lost
 

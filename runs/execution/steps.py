@@ -70,7 +70,8 @@ async def _tool(calls: Calls) -> StepSucceeded:
         raise config("no_such_tool", f"The version has no tool for {start.path}. Choose one and publish again.")
     args, _ = sanitise(start.input["args"])
     done = await call_tool(calls, Wish(start.tool, args))
-    return StepSucceeded(start.path, start.attempt, done.result, {"args": done.edited} if done.edited else {})
+    meta = {**({"args": done.edited} if done.edited else {}), **({"done_before": done.before} if done.before else {})}
+    return StepSucceeded(start.path, start.attempt, done.result, meta)
 
 
 async def _agent(calls: Calls) -> StepSucceeded:

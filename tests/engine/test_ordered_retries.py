@@ -215,3 +215,81 @@ def test_a_question_in_a_container_of_a_round_is_another_one_in_its_second_try(i
     player.crash(crashed=False)
     assert player.run.board.values["log"] == ["noted", "noted"], "what was changed in the first try is not forgotten"
     assert player.play().run.state == "succeeded"
+
+
+MAIL = {"to": "bo@example.com"}
+
+
+def mailing_items(graph: str = "send >> log", script: Any = None, **nodes: Any) -> Player:
+    """Return a run with one item in which a mail went out, approved, and what comes after it failed."""
+    letters = {"kind": "each", "over": ["x"], "graph": a_graph(graph, **nodes), **ASKS}
+    player = a_run("start >> letters >> result", {"log": [Fails(), "logged"], **(script or {})}, letters=letters).play()
+    player.answer("approve", path="letters[0]")
+    return player.play()
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("graph", ["send >> log", "approve >> send >> log"])
+def test_a_mail_that_went_out_in_an_item_is_not_asked_about_again(graph: str, *, crashes: bool) -> None:
+    """The executor finds it in its journal; what it does not find there it asks about itself."""
+    player = mailing_items(graph)
+    asked = player.types().count("approval_requested")
+    if crashes:
+        player.crash(crashed=False)
+    player.answer("retry")
+    again = player.open["letters[0].send"]
+    assert (again.attempt, again.input, dict(again.grants)) == (2, {"args": MAIL}, {})
+    assert player.play().run.state == "succeeded"
+    assert player.types().count("approval_requested") == asked
+    if "approve" in graph:
+        row = player.row("letters[0].approve")
+        assert row["output"] == {"tool": "email.send@1", "args": MAIL}
+        assert row["meta"] == {"done_before": "send"}
+
+
+def test_a_mail_with_other_words_is_another_one_and_asks_anew() -> None:
+    send = {"args": {"to": "${steps.write.output}"}}
+    script = {"write": ["ann@example.com", "ben@example.com"]}
+    player = mailing_items("write >> approve >> send >> log", script, send=send)
+    player.answer("retry")
+    player.finish("letters[0].write")
+    assert [question["payload"]["args"] for question in player.asked()] == [{"to": "ben@example.com"}]
+    player.answer("approve")
+    again = player.open["letters[0].send"]
+    assert (again.input["args"], list(again.grants.values())) == (
+        {"to": "ben@example.com"},
+        ["approval-of-letters[0].approve!2"],
+    )
+
+
+def test_a_mail_that_went_out_as_somebody_changed_it_is_the_same_mail() -> None:
+    player = a_run(
+        "start >> letters >> result",
+        {"log": [Fails(), Fails(), "logged"]},
+        letters={"kind": "each", "over": ["x"], "graph": a_graph("approve >> send >> log"), **ASKS},
+    ).play()
+    changed = {"tool": "email.send@1", "args": {"to": "cy@example.com"}}
+    player.answer("approve", changed)
+    player.play()
+    for _ in range(2):
+        player.answer("retry")
+        assert player.row("letters[0].approve")["output"] == changed
+        assert player.open["letters[0].send"].input["args"] == changed["args"]
+        player.play()
+    assert player.run.state == "succeeded"
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("inner", list(DEEP))
+def test_a_mail_that_went_out_in_a_container_of_a_round_is_not_asked_about_again(inner: str, *, crashes: bool) -> None:
+    player = nested(inner, "approve >> send")
+    player.answer("approve", path="loop#1.deep")
+    (path,) = (path for path in player.open if path.endswith("send"))
+    player.finish(path)
+    player.finish("loop#1.b")
+    if crashes:
+        player.crash(crashed=False)
+    player.answer("retry")
+    assert not player.asked()
+    assert dict(player.open[path].grants) == {}
+    assert player.play().run.state == "succeeded"

@@ -315,3 +315,22 @@ async def test_a_doubt_outlives_a_crash_and_an_answer_makes_it_certain(model_ser
     fact = await carry_out(again)
     assert isinstance(fact, StepFailed)
     assert (len(sink.effects), fact.error.maybe_done) == (2, True), "the same key once more, answered this time"
+
+
+async def test_what_was_done_before_a_retry_was_ordered_is_found_before_anybody_is_asked(sink: Sink) -> None:
+    """The earlier result is the step's, with the key of the call that it is of; another mail would need a yes."""
+    mail = {"to": "maya@northwind.example", "subject": "An idea", "body": "Good day"}
+    fingerprint = gates.payload_hash({"tool": "email.send@1", "args": mail})
+    first = a_tool_step("email.send@1", mail, grants={fingerprint: "approval-1"})
+    sent = await carry_out(first)
+    again = first.again(attempt=2, generation=1, grants={})
+
+    fact = await carry_out(again)
+
+    assert isinstance(fact, StepSucceeded)
+    assert isinstance(sent, StepSucceeded)
+    assert (fact.output, fact.meta) == (sent.output, {"done_before": "send@1/1"})
+    assert "done_before" not in sent.meta
+    assert (len(sink.mails), again.intents) == (1, [])
+    other = first.again(attempt=2, generation=1, grants={}, input={"args": {**mail, "subject": "Another"}})
+    assert isinstance(await carry_out(other), StepBlocked)

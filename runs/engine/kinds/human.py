@@ -2,7 +2,8 @@
 
 from pipelines.graph import gates
 from pipelines.graph.model import Json, Kind
-from runs.engine import requests, starting, trust, values
+from runs.engine import lives, requests, starting, trust, values
+from runs.engine.completing import complete
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
 from runs.engine.kinds.work import too_large, why_of
@@ -19,7 +20,12 @@ def ask_person(move: Move, step: Step) -> None:
         give_up(move, step, unusable.error)
         return
     step.record.input = {"payload": question.payload, "show": question.show}
-    requests.ask(move, step, question, requests.who_of(step))
+    done = _done_before(step, question)
+    if done is None:
+        requests.ask(move, step, question, requests.who_of(step))
+    else:  # one approval, one call: it was made, and is not made again
+        call, meta = {**question.payload, "args": done}, {"done_before": step.node.config["guards"]}
+        complete(move, step, call, meta, ("approved",))
 
 
 def _question(move: Move, step: Step) -> Question:
@@ -44,6 +50,12 @@ def _question(move: Move, step: Step) -> Question:
         form=config.get("form"),
         trust={**trust.labels(step, config.get("show"), ""), **_of_shown(step)},
     )
+
+
+def _done_before(step: Step, question: Question) -> Json:
+    """Return the arguments with which the guarded action has done what would be asked about, None where it has not."""
+    guarded = step.node.config.get("guards")
+    return lives.done_before(step.scope, guarded, question.payload["args"]) if guarded else None
 
 
 def _of_shown(step: Step) -> dict[str, str]:

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pipelines.graph import gates
+from pipelines.graph.canonical import digest
 from pipelines.graph.model import Json
 from pipelines.graph.tools import ToolSpec
-from runs.engine import checks, hearing, requests, starting, trust, values
+from runs.engine import checks, doubts, hearing, lives, requests, starting, trust, values
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
 from runs.engine.move import Move
@@ -54,17 +55,21 @@ def act(move: Move, step: Step) -> None:
     except values.Unusable as unusable:
         give_up(move, step, unusable.error)
         return
+    done = lives.done_before(step.scope, step.node.id, args)
     grant = _grant_from_guard(step, gates.payload(tool_of(move, step), args))
-    if grant:
+    if done is not None:
+        _as_approved(step, args, done)
+    elif grant:
         use_grant(step, grant, args)
     else:
         step.record.input = {"args": args}
     dispatch(move, step)
 
 
-def dispatch(move: Move, step: Step) -> None:
+def dispatch(move: Move, step: Step, *, was_looked_up: bool = False) -> None:
     """Start an action whose arguments stand, or ask first when it cannot be undone and nobody approved exactly it.
 
+    What was done, or may have been, the executor first looks up in its journal: it asks itself where it finds nothing.
     In a step that somebody tries nobody is asked: the worker pretends to act, and without an approval never does.
     """
     tool, args = tool_of(move, step), step.record.input["args"]
@@ -72,7 +77,7 @@ def dispatch(move: Move, step: Step) -> None:
     held = step.record.memo.get("grants", {})
     if gates.needs_approval(tool, args) and gates.is_too_large(call):
         give_up(move, step, too_large(step.path, tool))
-    elif move.run.origin.alone:
+    elif move.run.origin.alone or (doubts.MAYBE_DONE in step.record.memo and not was_looked_up):
         starting.launch(move, step)
     elif gates.needs_approval(tool, args) and requests.fingerprint_of(call) not in held:
         ask_for_approval(move, step, call)
@@ -116,11 +121,18 @@ def use_grant(step: Step, grant: Grant, asked: Json) -> None:
     What a person changed of the arguments as they were `asked` is theirs; the rest is still whose it was.
     """
     memo = step.record.memo
-    step.record.input = {"args": grant.payload["args"]}
     memo["grants"] = {grant.digest: grant.approval}
     memo["used"] = [*memo.get("used", ()), grant.approval]
-    if grant.asked != grant.digest:
-        memo["edited_by_person"] = trust.changed(asked, grant.payload["args"], "/args")
+    memo.pop(lives.ASKED, None)
+    _as_approved(step, asked, grant.payload["args"])
+
+
+def _as_approved(step: Step, asked: Json, args: Json) -> None:
+    """Give a call the arguments that were approved for those asked for."""
+    step.record.input = {"args": args}
+    if args != asked:
+        step.record.memo[lives.ASKED] = digest(asked)
+        step.record.memo["edited_by_person"] = trust.changed(asked, args, "/args")
 
 
 def tool_of(move: Move, step: Step) -> ToolSpec:
