@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property
 
 from accounts.access import Actor
 from pipelines.editor.forms import Input
@@ -12,6 +12,7 @@ from pipelines.graph.model import Kind
 from pipelines.graph.places import Place
 from pipelines.graph.tools import Effect
 from pipelines.library.library import library_of
+from pipelines.models import Agent
 
 EFFECTS = {
     Effect.NONE: "only reads",
@@ -31,7 +32,7 @@ class Offered:
 @dataclass(frozen=True)
 class Choices:
     library: Library
-    agents: Options
+    names: Mapping[str, str]
     tools: Options
     pipelines: Options
     models: Options
@@ -42,7 +43,7 @@ class Choices:
         if one.kind not in ("text", "lines", "area"):
             return None
         if name in _AGENTS:
-            return Offered("pick", _with(self.agents, one.text))
+            return Offered("pick", _with(self.agents, one.text, self.agent(one.text)))
         if name == "tool":
             return Offered("pick", _with(self.tools, one.text))
         if name == "pipeline":
@@ -53,7 +54,10 @@ class Choices:
 
     def _of_lists(self, name: str, one: Input, place: Place) -> Offered | None:
         if name == "members":
-            return Offered("many", reduce(_with, one.text.splitlines(), self.agents))
+            found = self.agents
+            for ref in one.text.splitlines():
+                found = _with(found, ref, self.agent(ref))
+            return Offered("many", found)
         if name == "roles":
             return Offered("checks", [(role, role.capitalize()) for role in ROLES])
         if name == "tools" and place.node.kind is Kind.AGENT:
@@ -64,6 +68,21 @@ class Choices:
             actions = [node for node in place.graph.nodes.values() if node.kind is Kind.TOOL]
             return Offered("pick", _with([(node.id, node.title or node.id) for node in actions], one.text))
         return None
+
+    def agent(self, ref: str) -> str:
+        """Return an agent's name and version, its model and what that costs; the reference itself where it leads
+        nowhere or to no one version.
+        """
+        known = self.library.agents.get(ref)
+        if known is None:
+            return ref
+        slug, _, number = ref.partition("@")
+        price = _priced(self.library.prices.get(known.model))
+        return f"{self.names.get(slug, slug)} v{number} · {known.model} · {price}"
+
+    @cached_property
+    def agents(self) -> Options:
+        return [(ref, self.agent(ref)) for ref in newest(self.library.agents)]
 
     def word(self, tool: str) -> str:
         """Return a tool's title and what it does to the world."""
@@ -77,7 +96,7 @@ def choices_of(actor: Actor) -> Choices:
     library = library_of(actor)
     return Choices(
         library=library,
-        agents=[(ref, _agent(library, ref)) for ref in newest(library.agents)],
+        names=dict(Agent.objects.filter(workspace=actor.workspace).values_list("slug", "name")),
         tools=[
             (ref, f"{library.tools[ref].title} · {EFFECTS[library.tools[ref].effect]}") for ref in newest(library.tools)
         ],
@@ -86,11 +105,6 @@ def choices_of(actor: Actor) -> Choices:
         ],
         models=[(model, f"{model} · {_priced(library.prices[model])}") for model in library.prices],
     )
-
-
-def _agent(library: Library, ref: str) -> str:
-    model = library.agents[ref].model
-    return f"{ref.replace('@', ' v')} · {model} · {_priced(library.prices.get(model))}"
 
 
 def _priced(price: Price | None) -> str:
@@ -105,6 +119,6 @@ def newest(exact: Mapping[str, object]) -> list[str]:
     return sorted({found for name in exact if (found := resolve(name.partition("@")[0], exact))})
 
 
-def _with(options: Options, chosen: str) -> Options:
+def _with(options: Options, chosen: str, word: str = "") -> Options:
     """Return the options with the chosen one among them, however old its version."""
-    return options if not chosen or any(ref == chosen for ref, _ in options) else [(chosen, chosen), *options]
+    return options if not chosen or any(ref == chosen for ref, _ in options) else [(chosen, word or chosen), *options]

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.editor import conditions
 from pipelines.editor.conditions import Conditions
 from pipelines.editor.picking import Chip
-from pipelines.editor.sections import spoken
+from pipelines.editor.sections import hint, spoken
 from pipelines.graph import durations
 from pipelines.graph.composite import Field, Listing, OneOrMore, Record, Table, Within
 from pipelines.graph.model import Json
@@ -88,6 +88,11 @@ class Input:
         return [(line, line.partition("@")[0]) for line in self.chosen]
 
     @property
+    def agent(self) -> str:
+        """The short name of the agent that is chosen, "" in any other input."""
+        return self.text.partition("@")[0] if self.kind == "pick" and self.where.endswith(("/agent", "/judge")) else ""
+
+    @property
     def said(self) -> str:
         """The chips as JSON: how each is written, its words, what is wrong with it."""
         return json.dumps([[chip.template, chip.word, chip.wrong] for chip in self.chips])
@@ -144,7 +149,7 @@ def _input(at: _At, value: Json, labels: Labels) -> Input:
         where=at.where,
         label=label,
         kind="",
-        help="" if field.means.lower() == label.lower() else field.means,
+        help=hint(field.means, label),
         required=field.required,
         unset=_unset(field),
     )

@@ -1,5 +1,6 @@
 """How the form of each kind of step is arranged: what comes first, what hides under a heading, names of fields."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ class Plan:
 FIRST: Mapping[Kind, Sequence[str]] = {
     Kind.INPUT: (),
     Kind.OUTPUT: ("value", "ends_run"),
-    Kind.AGENT: ("agent", "prompt", "model", "tools"),
+    Kind.AGENT: ("agent", "prompt"),
     Kind.TOOL: ("tool", "args"),
     Kind.DECIDE: ("mode", "routes", "otherwise", "value", "agent", "model", "min_confidence"),
     Kind.EACH: ("over", "as", "max_parallel", "require", "on_item_error"),
@@ -35,6 +36,8 @@ FIRST: Mapping[Kind, Sequence[str]] = {
     Kind.CHECK: ("value", "rules", "mode"),
     Kind.BOARD: ("op", "key", "value"),
 }
+# What comes below the values to pick and the fields that come out, and needs no press either.
+SECOND: Mapping[Kind, Sequence[str]] = {Kind.AGENT: ("model", "tools")}
 ABOUT = ("help", "disabled")
 FAILURE = ("on_error", "timeout", "total_timeout")
 OUTPUT = ("checks",)
@@ -98,9 +101,11 @@ LABELS: Mapping[str, str] = {
     "total_timeout": "Time for all attempts",
     "budget": "Stop at",
     "max_cost_usd": "Dollars",
+    "max_tokens": "Tokens",
     "max_llm_calls": "Model calls",
+    "max_seconds": "Seconds",
     "on_exceed": "Then",
-    "alert_at": "Warn at these shares",
+    "alert_at": "Warn at these shares of it",
     "cache": "Use earlier results again",
     "lock": "One at a time under this name",
     "checks": "The output must pass",
@@ -158,8 +163,13 @@ def plan_of(kind: Kind) -> list[Plan]:
     """Return the sections of a kind's form, each field in one of them."""
     own = list(FIELDS[kind])
     waits = [name for name in WAITING if name not in FIRST[kind]] if kind is not Kind.INPUT else []
-    rest = [name for name in own if name not in FIRST[kind] and name not in ("form",)]
-    plans = [Plan("", FIRST[kind], open=True), Plan("More of this step", [*rest, *waits])]
+    second = SECOND.get(kind, ())
+    rest = [name for name in own if name not in (*FIRST[kind], *second, "form")]
+    plans = [
+        Plan("", FIRST[kind], open=True),
+        Plan("", second, open=bool(second)),
+        Plan("More of this step", [*rest, *waits]),
+    ]
     if kind not in (Kind.INPUT, Kind.OUTPUT):
         failure = [name for name in FAILURE if name not in own]
         plans += [Plan("If it goes wrong", failure), Plan("Checks of the output", OUTPUT), Plan("Limits", LIMITS)]
@@ -170,6 +180,45 @@ def plan_of(kind: Kind) -> list[Plan]:
 def spoken(name: str) -> str:
     """Return the name of a field or of a choice in words: "max_turns" → "Max turns"."""
     return _SPOKEN.get(name) or name.replace("_", " ").strip().capitalize()
+
+
+# What the format's documentation says of a field where its label in the form says it already.
+_SAID = frozenset(
+    {
+        "do not wait for its end",
+        "how long an answer is waited for",
+        "how many items must succeed",
+        "how many must approve",
+        "id or id@version",
+        "instead of the agent's own",
+        "items at the same time",
+        "most it may spend",
+        "most rounds",
+        "name of one item",
+        "stop when true",
+        "the action whose payload is approved",
+        "the rules it must pass",
+        "what happens then",
+        "what is asked of the person",
+        "what is checked",
+        "what people call it",
+        "what the reviewer sees beside it",
+        "what to do",
+        "who else may answer (email)",
+        "who may answer",
+    }
+)
+_HINTS = {"parts of the cap at which to warn": "0.8 warns when 80 % is spent"}
+# "ai: which model decides" names the choice for which a field means something; it is shown for that choice alone.
+_FOR_A_CHOICE = re.compile(r"^[a-z_]+(, [a-z_]+)*: ")
+
+
+def hint(means: str, label: str) -> str:
+    """Return what there is to say below a field, by what the format's documentation says of it; "" where its label
+    says all.
+    """
+    said = _FOR_A_CHOICE.sub("", means)
+    return "" if said in _SAID or said.lower() == label.lower() else _HINTS.get(said, said)
 
 
 _SPOKEN = {

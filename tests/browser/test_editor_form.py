@@ -294,6 +294,34 @@ def test_a_model_is_chosen_from_rows_with_price_and_speed(open_canvas: Open, tea
     expect(canvas.page.locator('#inspector [name="f.model"]')).to_have_value("demo/writer")
 
 
+def test_an_agent_goes_by_its_name_and_leads_to_its_page(open_canvas: Open) -> None:
+    canvas = open_canvas()
+    canvas.choose("check")
+    form = canvas.page.locator("#inspector [data-step-form]")
+    expect(form.locator("#f\\.agent option:checked")).to_contain_text("Writer v1 · demo/writer")
+    expect(form).not_to_contain_text("id@version")
+    form.get_by_role("link", name="Open the agent").click()
+    expect(canvas.page.get_by_role("heading", name="Writer", exact=True)).to_be_visible()
+
+
+def test_values_are_picked_right_below_the_prompt_and_all_of_a_value_is_seen(open_canvas: Open, team: Team) -> None:
+    value = {f"field_{number}": "${steps.check.output}" for number in range(6)}
+    document = a_canvas_document("tall")
+    document["graph"]["nodes"]["result"]["value"] = value
+    drafts.create(acting(team.alice), document)
+    canvas = Canvas(open_canvas(path="/pipelines/tall/").page, "tall")
+    canvas.choose("check")
+    places = [
+        canvas.page.locator(f"#inspector {one}").bounding_box() for one in (".words", "[data-pick]", "#f\\.model")
+    ]
+    tops = [place["y"] for place in places if place]
+    assert len(tops) == 3
+    assert tops == sorted(tops)
+    canvas.choose("result")
+    text = canvas.page.locator("#f\\.value")
+    assert text.evaluate("one => one.scrollHeight <= one.clientHeight + 1")
+
+
 def test_words_of_the_failure_policy_lead_to_the_fields_they_speak_of(open_canvas: Open) -> None:
     canvas = open_canvas()
     canvas.choose("check")

@@ -9,7 +9,7 @@ from pipelines.editor import forms, picking
 from pipelines.editor.conditions import Conditions
 from pipelines.editor.forms import Input
 from pipelines.editor.policy import sentence
-from pipelines.editor.sections import LABELS, is_relevant, plan_of
+from pipelines.editor.sections import LABELS, hint, is_relevant, plan_of
 from pipelines.graph.common import COMMON
 from pipelines.graph.kinds import FIELDS
 from pipelines.graph.model import Kind
@@ -300,3 +300,17 @@ def test_how_many_must_agree_is_not_asked_of_an_answer() -> None:
     }
     assert asked == {"approve": True, "edit": True, "answer": False}
     assert is_relevant(Kind.HUMAN, "min_approvals", {"mode": "answer"}, True), "what is set can be seen"
+
+
+@pytest.mark.parametrize(
+    ("means", "label", "said"),
+    [
+        ("id or id@version", "Who does it", ""),
+        ("model calls", "Model calls", ""),
+        ("input and output together", "Tokens", "input and output together"),
+        ("ai: which model decides", "Model", "which model decides"),
+        ("best_of, synthesize: what matters", "Prompt", "what matters"),
+    ],
+)
+def test_below_a_field_stands_only_what_its_label_leaves_unsaid(means: str, label: str, said: str) -> None:
+    assert hint(means, label) == said
