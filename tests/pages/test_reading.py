@@ -248,6 +248,17 @@ def test_the_last_frame_says_that_the_run_ended(world: World) -> None:
     assert '<hx-partial id="live-state" hx-swap="innerHTML"><span class="muted">Ended' in content
 
 
+def test_a_run_that_ended_before_ones_eyes_can_be_kept_as_a_test_case_at_once(world: World) -> None:
+    run = a_run_of(world.pipeline, world.team, state="succeeded", finished_at=timezone.now())
+    an_event(run, "run_finished", state="succeeded")
+    client = signed_in_as(world.team.alice)
+    frame = client.get(f"/runs/{run.pk}/changes?after=0").content.decode()
+    assert "data-asks>The run has ended." in frame  # which has the page ask for its buttons anew
+    buttons = client.get(f"/runs/{run.pk}/buttons/").content.decode()
+    assert "Save as test case" in buttons
+    assert "Stop run" not in buttons
+
+
 def test_two_ways_to_one_step_have_one_label() -> None:
     """Lines between the same two steps end at one spot, where two labels would lie upon each other."""
     wait = {
