@@ -7,7 +7,7 @@ export function start({ root, graph }) {
   const behind = graph.stage.querySelector(".behind");
   const ways = graph.svg.querySelector("[data-ways]");
   const draw = ({ safe, again }) => {
-    behind.replaceChildren(...safe.map(({ box }) => frame(box)));
+    behind.replaceChildren(...safe.flatMap(({ box }) => [frame(box), words(box)]));
     for (const element of graph.stage.querySelectorAll(".in-area")) element.classList.remove("in-area");
     for (const { places } of safe) for (const place of places) graph.boxes.get(place)?.element.classList.add("in-area");
     const drawn = again.filter(({ line }) => line);
@@ -22,8 +22,13 @@ function frame([x, y, w, h]) {
   const element = document.createElement("div");
   element.className = "safe-area";
   Object.assign(element.style, { transform: `translate(${x}px, ${y}px)`, width: `${w}px`, height: `${h}px` });
-  const words = Object.assign(document.createElement("span"), { textContent: WORDS });
-  element.append(words);
+  return element;
+}
+
+/** On the lower border, over the arrows: on the upper one stand the names of the ways that lead in. */
+function words([x, y, , h]) {
+  const element = Object.assign(document.createElement("span"), { className: "safe-words", textContent: WORDS });
+  element.style.transform = `translate(${x + 16}px, ${y + h}px) translateY(-50%)`;
   return element;
 }
 
