@@ -2,16 +2,12 @@
 
 import datetime as dt
 
-from pipelines.graph.money import MICROS
+from pipelines.graph.money import MICROS, priced
 
 
 def money(micros: int | None) -> str:
     """Return micro-dollars as "$1.16" or "$0.000412"; an unknown amount is said, never counted as $0."""
-    if micros is None:
-        return "unknown price"
-    whole, rest = divmod(abs(micros), MICROS)
-    cents = f"{rest:06d}".rstrip("0").ljust(2, "0")
-    return f"{'−' if micros < 0 else ''}${whole:,}.{cents}"
+    return "unknown price" if micros is None else priced(micros)
 
 
 def short_money(micros: int | None) -> str:

@@ -34,6 +34,13 @@ def dollars(amount: int | None) -> str | None:
     return f"-{text}" if amount < 0 else text
 
 
+def priced(amount: int) -> str:
+    """Return an amount as people read it, with the precision it has: "$1.16", "$0.50", "$0.000412"."""
+    whole, rest = divmod(abs(amount), MICROS)
+    cents = f"{rest:06d}".rstrip("0").ljust(2, "0")
+    return f"{'−' if amount < 0 else ''}${whole:,}.{cents}"
+
+
 def price_of(tokens: int, micros_per_million: int) -> Decimal:
     """Return the exact cost in micro-dollars of some tokens at a price per million tokens."""
     return Decimal(tokens) * micros_per_million / MICROS
