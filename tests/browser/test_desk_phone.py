@@ -10,9 +10,10 @@ from accounts.models import User
 from accounts.roles import Role
 from approvals.models import Approval
 from pipelines.graph.canonical import digest
+from runs.models import Run
 from tests.approvals.builders import EMAIL, a_question, an_approval
 from tests.browser import test_axe_desk_states as states
-from tests.browser.desk import PHONE, OpenPage
+from tests.browser.desk import PHONE, WIDE, OpenPage
 from tests.pages.builders import World
 from tests.people import a_member
 
@@ -144,3 +145,44 @@ def targets(page: Page) -> list[dict[str, Any]]:
             one.getBoundingClientRect()))}))"""
     )
     return found
+
+
+def test_why_a_run_stopped_is_read_and_acted_on_without_moving_sideways(open_page: OpenPage, world: World) -> None:
+    words = "The next call may cost $0.50; $0.10 is left of the cap of this run."
+    error = {"class": "budget", "code": "run_cap", "message": words, "path": "send"}
+    Run.objects.filter(pk=world.run.pk).update(state="failed", reason="budget", error=error)
+    page = open_page(f"/runs/{world.run.pk}/", world.team.alice, viewport=PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert box(page.locator("#run-error .ask > .grow"))["width"] > PHONE["width"] * 0.7
+    for name in ("See the step", "Fix in the editor"):
+        assert box(page.locator("#run-error").get_by_role("link", name=name))["right"] <= PHONE["width"]
+
+
+def test_a_decided_question_has_nothing_below_it_to_scroll_to(open_page: OpenPage, world: World, ben: User) -> None:
+    page = open_page(f"/approvals/{states.approved(world, ben).pk}/", viewport=PHONE, has_touch=True, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollHeight") <= max(
+        PHONE["height"], box(page.locator("main > .card.body"))["bottom"] + 100
+    )
+
+
+@pytest.mark.parametrize("viewport", [PHONE, WIDE], ids=["phone", "wide"])
+def test_no_word_beside_a_field_of_what_decides_is_broken(
+    open_page: OpenPage, world: World, ben: User, viewport: dict[str, int]
+) -> None:
+    show = {"spent_usd": "0.9", "cap_usd": "1", "cap": "workspace_cap"}
+    asked = a_question(world.run, "budget", payload={"add_usd": "2.00"}, roles=["manager"], show=show)
+    page = open_page(f"/approvals/{asked.pk}/", world.team.carol, viewport=viewport)
+    for name in ("Add $", "Why"):
+        label = page.locator("#acts > form label").filter(has_text=name)
+        assert box(label)["height"] <= box(label.locator("input"))["height"] + 1, name
+
+
+def test_an_answers_fields_leave_what_it_is_about_to_be_read(open_page: OpenPage, world: World, ben: User) -> None:
+    asked = states.an_answer_is_asked_for(world, ben)
+    page = open_page(f"/approvals/{asked.pk}/", viewport=PHONE, has_touch=True, is_mobile=True)
+    assert box(page.get_by_label("Your note"))["y"] >= box(page.locator("main > .card.body"))["bottom"]
+    page.get_by_label("Your note").fill("The warm one.")
+    control(page, "Send the answer").tap()
+    expect(page.locator("#toasts")).to_contain_text("Answered:")
+    asked.refresh_from_db()
+    assert asked.state == "answered"
