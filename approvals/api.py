@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
@@ -17,7 +17,7 @@ from approvals import inbox, precedents, services
 from approvals.models import Approval, Comment, DecisionRecord
 from approvals.needs import Need
 from approvals.policy import Decision
-from approvals.questions import question_of
+from approvals.questions import question_of, with_people
 from runs import family
 from runs.models import Run
 
@@ -151,7 +151,7 @@ def list_approvals(request: HttpRequest, filters: Query[ListFilters]) -> dict[st
         rows = rows.filter(kind=filters.kind)
     if filters.run:
         rows = rows.filter(run=access.get(Run, actor, pk=filters.run))
-    return paging.page(_with_people(rows), filters.cursor, filters.limit, "-created_at", shape)
+    return paging.page(with_people(rows), filters.cursor, filters.limit, "-created_at", shape)
 
 
 @router.get("/approvals/{approval_id}", response=ApprovalOut, summary="Read an approval")
@@ -220,7 +220,7 @@ def comment(request: HttpRequest, approval_id: str, body: CommentBody) -> Status
 
 
 def shape(approval: Approval) -> dict[str, Any]:
-    """Return the approval as the API shows it. Reads what `_with_people` prefetched."""
+    """Return the approval as the API shows it. Reads what `with_people` prefetched."""
     return {
         **{name: getattr(approval, name) for name in _AS_THEY_ARE},
         "id": str(approval.pk),
@@ -250,19 +250,13 @@ def _reader(request: HttpRequest) -> Actor:
 
 
 def _read(actor: Actor, approval_id: UUID | str) -> dict[str, Any]:
-    return shape(access.get(_with_people(inbox.everything(actor)), actor, pk=approval_id))
+    return shape(access.get(with_people(inbox.everything(actor)), actor, pk=approval_id))
 
 
 def _rows_of_mine(actor: Actor, state: str | None) -> QuerySet[Approval]:
     if state in (None, Approval.State.OPEN):
         return inbox.mine(actor)
     return inbox.everything(actor).filter(decisions__by=actor.user)
-
-
-def _with_people(rows: QuerySet[Approval]) -> QuerySet[Approval]:
-    records = DecisionRecord.objects.select_related("by", "stands_for").order_by("id")
-    comments = Comment.objects.select_related("by", "asked_of").order_by("id")
-    return rows.prefetch_related(Prefetch("decisions", records), Prefetch("comments", comments))
 
 
 def _need(need: Need) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from accounts.access import Actor, acting, scoped, sees_run
 from accounts.models import Membership, User, Workspace
 from approvals import ruling
 from approvals.clock import ClockTimestamp
-from approvals.models import Absence, Approval, DecisionRecord
+from approvals.models import Absence, Approval, Comment, DecisionRecord
 from approvals.needs import Person
 from approvals.policy import Choice, Question
 from approvals.ruling import Call
@@ -55,6 +55,13 @@ def readable(actor: Actor) -> QuerySet[Approval]:
     """Return the questions of the workspace that this person may read: who sees no content, those about money."""
     rows = scoped(Approval, actor)
     return rows if actor.sees_content else rows.filter(kind=Approval.Kind.BUDGET)
+
+
+def with_people(rows: QuerySet[Approval]) -> QuerySet[Approval]:
+    """Return these questions with what people decided and wrote, in the order in which they did."""
+    records = DecisionRecord.objects.select_related("by", "stands_for").order_by("id")
+    comments = Comment.objects.select_related("by", "asked_of").order_by("id")
+    return rows.prefetch_related(Prefetch("decisions", records), Prefetch("comments", comments))
 
 
 def reads(actor: Actor, approval: Approval) -> bool:

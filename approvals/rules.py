@@ -195,7 +195,7 @@ def _level(actor: Actor, level: LevelFields, where: str) -> dict[str, Any]:
         raise _wrong("Name at least one role or person.", where)
     wrong = sorted(set(level.roles) - set(_ROLES))
     if wrong:
-        raise _wrong(f"Approvals are given by {' and '.join(_ROLES)}s, not by {wrong[0][:20]!r}.", f"{where}/roles")
+        raise _wrong(f"Approvals are given by reviewers and managers, not by {wrong[0][:20]!r}.", f"{where}/roles")
     people = sorted({_clean(email, 254, f"{where}/people").lower() for email in level.people})
     if len(people) > MOST_NAMED:
         raise _wrong(f"A level names at most {MOST_NAMED} people.", f"{where}/people")

@@ -9,7 +9,7 @@ from accounts.models import User
 from approvals import inbox, policy, precedents, services
 from approvals.models import Approval, DecisionRecord
 from approvals.policy import Choice
-from approvals.questions import person_of, question_of, readable, readers, silence_of, tool_of
+from approvals.questions import person_of, question_of, readable, readers, silence_of, tool_of, with_people
 from approvals.views import policy_words
 from approvals.views.items import Item, item
 from approvals.views.policy_words import NeedRow, need_rows
@@ -89,6 +89,11 @@ class Detail:
         return plan_in(payload) if self.approval.kind == "edit" and "reason" not in (payload or {}) else ()
 
     @property
+    def waits_for_information(self) -> bool:
+        """Whether somebody was asked what they know, and has not said it yet."""
+        return self.is_open and any(one.asked_of_id and not one.answered_at for one in self.approval.comments.all())
+
+    @property
     def hold(self) -> str:
         """For how long an approval can be taken back, in words; "" where it happens at once."""
         seconds = question_of(self.approval).hold if self.is_open else 0
@@ -121,11 +126,7 @@ def detail(actor: Actor, approval_id: UUID | str) -> Detail:
     rows = readable(actor).select_related(
         "workspace", "pipeline", "run__version", "run__parent", "run__started_by", "claimed_by", "assigned_to"
     )
-    approval = get(
-        rows.prefetch_related("decisions__by", "decisions__stands_for", "comments__by", "comments__asked_of"),
-        actor,
-        pk=approval_id,
-    )
+    approval = get(with_people(rows), actor, pk=approval_id)
     family.add_up([approval.run])
     tool = tool_of(approval)
     schema, values, base = _form_of(approval, tool)

@@ -1,18 +1,20 @@
 """What the decision page says of one call: whose words it holds, both differences, and what it has cost."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db.models.functions import Now
 
+from accounts.roles import Role
 from approvals import services
 from approvals.models import Approval
 from approvals.policy import Decision
 from pipelines.graph.canonical import digest
-from tests.approvals.builders import EMAIL, an_approval, approve
+from tests.approvals.builders import EMAIL, an_approval, approve, wait
 from tests.pages.builders import HOSTILE, World, a_run_of, a_step
-from tests.people import acting, signed_in_as
+from tests.people import a_member, acting, signed_in_as
 
 pytestmark = pytest.mark.django_db
 SAID_ABOVE = ("Exactly what will happen", "Exactly what was approved", "What was asked for")
@@ -161,3 +163,39 @@ def test_only_what_may_still_happen_is_said_to_happen(world: World, state: str, 
     page = shown(world, asked)
     assert [one for one in SAID_ABOVE if one in page] == [words]
     assert ("What you see is what runs" in page) is runs
+
+
+def test_what_was_asked_and_answered_stands_in_its_order_and_what_is_open_beside_the_title(world: World) -> None:
+    asked, bob, alice = an_approval(world.run), acting(world.team.bob), acting(world.team.alice)
+    services.ask(bob, asked.pk, "Is Ana still there?", world.team.alice.email)
+    assert "information asked" in shown(world, asked)
+    services.comment(alice, asked.pk, "Since May.")
+    services.comment(bob, asked.pk, "Then send it.")
+    page = shown(world, asked)
+    said = [page.index(words) for words in ("Is Ana still there?", "Since May.", "Then send it.")]
+    assert said == sorted(said)
+    assert "information asked" not in page
+
+
+def test_who_is_on_it_stands_above_what_it_is_about(world: World) -> None:
+    asked = an_approval(world.run)
+    services.claim(acting(a_member(world.team.workspace, "ben", Role.REVIEWER)), asked.pk)
+    page = shown(world, asked)
+    assert page.index("Ben is on it") < page.index("Exactly what will happen")
+
+
+def test_a_question_that_nobody_answered_says_so_and_what_came_of_it(world: World) -> None:
+    late = an_approval(world.run, expires=1)
+    wait(late, timedelta(seconds=5))
+    page = shown(world, late)
+    assert re.search(r"Nobody answered in time\.</b> Rejected at", page)
+    assert "Why a person was asked" in page
+    withdrawn = an_approval(world.run)
+    Approval.objects.filter(pk=withdrawn.pk).update(state="cancelled", decided_at=Now())
+    assert "The run withdrew this question" in shown(world, withdrawn)
+
+
+def test_nothing_suggests_to_send_again_what_may_have_happened(world: World) -> None:
+    page = shown(world, an_approval(world.run, kind="outcome_unknown"))
+    [again] = re.findall(r"<button class=\"([^\"]*)\"([^>]*)>It did not happen: send it again", page)
+    assert again == ("btn big", ""), "neither the filled button nor a key"
