@@ -98,3 +98,12 @@ def test_what_others_wrote_is_shown_as_text(log: Team) -> None:
     audit.record(log.workspace, log.dana, "noted", HOSTILE, {"said": HOSTILE})
     page = signed_in_as(log.erin).get(LOG).content.decode()
     assert HOSTILE not in page
+
+
+def test_an_entry_about_a_question_leads_to_it(team: Team) -> None:
+    question = "9e34cb45-f16e-5eb6-bbdc-7253b3956d18"
+    audit.record(team.workspace, team.bob, "approval.approved", question)
+    audit.record(team.workspace, team.bob, "approval.moved", "no question")
+    page = signed_in_as(team.erin).get(LOG).content.decode()
+    assert page.count('href="/approvals/') == 1 + page.count('href="/approvals/"')
+    assert f'href="/approvals/{question}/"' in page
