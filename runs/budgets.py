@@ -44,6 +44,10 @@ class Standing:
         return max(0, self.cap - self.spent - self.reserved)
 
     @property
+    def over(self) -> int:
+        return max(0, self.spent - self.cap)
+
+    @property
     def used_up_on(self) -> dt.date | None:
         """The day of this month on which the cap will be spent if each day costs as the days so far did; None where
         it is spent already, or will not be. The running day counts as a whole one, so that a morning does not

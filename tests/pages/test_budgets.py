@@ -132,3 +132,10 @@ def test_the_line_of_a_month_falls_from_the_cap_and_never_below_nothing() -> Non
     line = burn_down(one)
     assert line is not None
     assert line.points == "0.0,0.0 4.4,17.0 8.8,34.0"
+
+
+def test_a_budget_that_is_overdrawn_says_by_how_much(world: World) -> None:
+    used(a_budget(world), 53_500_000)
+    page = signed_in_as(world.team.carol).get("/costs/budgets/").content.decode()
+    assert "$3.50</span> over" in page
+    assert "$0.00</span> left" not in page
