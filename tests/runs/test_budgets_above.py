@@ -232,7 +232,7 @@ def team() -> Team:
 def test_earlier_children_learn_what_stands_above_them_without_waiting_for_one_that_is_locked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    module = import_module("runs.migrations.0025_pipelines_above_runs")
+    module = import_module("runs.migrations.0026_pipelines_above_runs")
     monkeypatch.setattr(module, "AT_ONCE", 1)
     top = a_run()
     place, now = top.workspace, timezone.now()

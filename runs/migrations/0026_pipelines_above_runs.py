@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('runs', '0024_months_of_events_and_spans'),
+        ('runs', '0025_paths_and_ports_of_any_length'),
     ]
 
     operations = [
