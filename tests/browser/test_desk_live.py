@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import Page, expect
 
 from accounts.models import User
@@ -96,6 +98,22 @@ def test_a_claim_and_a_question_of_one_are_seen_by_the_other_while_both_read(
     mine.get_by_role("button", name="I am on it").click()
     expect(page.locator("[data-stands-news]")).to_contain_text("Bob is on it.", timeout=10_000)
     expect(page.locator("#acts")).to_be_visible()
+    assert is_the_same(page)
+
+
+def test_a_page_follows_on_when_its_person_showed_again_who_they_are_in_another_tab(
+    follow: Follow, team: Team, ben: User, asked: Approval, live_stack: LiveStack
+) -> None:
+    address = f"/approvals/{asked.pk}/"
+    page = follow(ben, address)
+    [cookie] = [one for one in page.context.cookies() if one.get("name") == settings.SESSION_COOKIE_NAME]
+    session = SessionStore(str(cookie.get("value")))
+    session.cycle_key()
+    with page.expect_websocket(timeout=20_000):
+        new = {"name": settings.SESSION_COOKIE_NAME, "value": str(session.session_key), "url": live_stack.url}
+        page.context.add_cookies([new])  # type: ignore[list-item]
+    follow(team.bob, address).get_by_role("button", name="I am on it").click()
+    expect(page.locator("[data-stands-news]")).to_contain_text("Bob is on it.", timeout=10_000)
     assert is_the_same(page)
 
 

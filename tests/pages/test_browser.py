@@ -8,6 +8,7 @@ from django.conf import settings
 from playwright.sync_api import BrowserContext, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from accounts import tokens
 from accounts.models import User
 from orchestrator_site.build import MODULES, build_assets
 from pipelines import gallery
@@ -15,7 +16,7 @@ from pipelines.gallery import handbooks
 from runs.models import Inbox, Run
 from tests.approvals.builders import an_approval
 from tests.pages.builders import World, a_world, an_event, some_triggers, some_violations
-from tests.people import acting, signed_in_as
+from tests.people import acting, just_come_in, signed_in_as
 
 pytestmark = pytest.mark.browser
 
@@ -52,6 +53,7 @@ PAGES = {
     "notices": "/notices/",
     "people": "/people/",
     "sign-in": "/account/",
+    "tokens": "/account/tokens/",
     "wishes": "/settings/notifications/",
     "triggers": "/settings/triggers/",
     "schedule": "/settings/triggers/monday-news/",
@@ -174,12 +176,41 @@ def test_no_page_breaks_a_rule_of_accessibility_or_scrolls_sideways(
     for name in names:
         place = PAGES[name].format(slug=world.pipeline.slug, run=world.run.pk, approval=world.approval.pk)
         page.goto(re.sub(r"(https?://[^/]+).*", r"\1", page.url) + place)
-        page.add_script_tag(path=str(AXE))
-        answer = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
-        found += [f"{name}: {one['id']} {one['nodes'][0]['html'][:120]}" for one in answer["violations"]]
-        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            found.append(f"{name}: scrolls sideways")
+        found += [f"{name}: {one}" for one in _broken(page)]
     assert found == []
+
+
+def test_a_token_is_made_and_copied_on_a_telephone(open_page: Open, world: World) -> None:
+    page = open_page("/account/", world.team.alice, viewport=PHONE, bypass_csp=True, reduced_motion="reduce")
+    fresh = just_come_in(signed_in_as(world.team.alice)).cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies(
+        [{"name": settings.SESSION_COOKIE_NAME, "value": fresh, "url": re.sub(r"(https?://[^/]+).*", r"\1", page.url)}]
+    )
+    page.get_by_role("link", name="API tokens").click()
+    page.get_by_role("link", name="New token").click()
+    found = _broken(page)
+    page.get_by_label("Name").fill("nightly import")
+    page.get_by_role("checkbox", name="read").check()
+    page.get_by_role("button", name="Make it").click()
+    value = page.get_by_label("Token").input_value()
+    found += _broken(page)
+    assert found == []
+    actor = tokens.resolve(value)
+    assert actor is not None
+    assert actor.user == world.team.alice
+    page.get_by_role("link", name="Your tokens").click()
+    assert value not in page.content()
+    assert page.get_by_text("nightly import").first.is_visible()
+    assert _broken(page) == []
+
+
+def _broken(page: Page) -> list[str]:
+    """Return which rules of accessibility the page breaks, and whether it scrolls sideways."""
+    page.add_script_tag(path=str(AXE))
+    answer = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
+    found = [f"{one['id']} {one['nodes'][0]['html'][:120]}" for one in answer["violations"]]
+    sideways = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    return [*found, "scrolls sideways"] if sideways else found
 
 
 def test_no_page_needs_what_the_policy_forbids(open_page: Open, world: World) -> None:
