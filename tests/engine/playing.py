@@ -77,25 +77,26 @@ class Player:
         for path, record in decision.changed.items():
             self.rows[path] = json.loads(json.dumps(asdict(record), default=str))
         for path in decision.cancels:
-            self._stop(path)
+            self._call_off(path)
         for start in decision.starts:
-            self._start(start)
+            self._take(start)
         return decision
 
-    def _stop(self, path: str) -> None:
+    def _call_off(self, path: str) -> None:
         self.cancelled.append(path)
         self.next.pop(path, None)
         start = self.open.pop(path, None)
         if start and self.lingers:
             self.late[path] = start
 
-    def _start(self, start: Start) -> None:
+    def _take(self, start: Start) -> None:
         self.started.append(start)
         if before := self.late.get(start.path):
             assert start.attempt > before.attempt, f"{start.path} would be taken for its own earlier attempt"
             self.next[start.path] = start
         else:
-            assert not isinstance(self.open.get(start.path), Start), f"{start.path} would be carried out twice at once"
+            is_open = self.lingers and isinstance(self.open.get(start.path), Start)
+            assert not is_open, f"{start.path} would be carried out twice at once"
             self.open[start.path] = start
 
     def begin(self) -> Decision:

@@ -75,7 +75,7 @@ def slow_beside_failing(stage: Stage) -> Pipeline:
     """Publish a round in which `a` takes four seconds and `b` fails once at once, with a slow step beside it."""
     dear = {"input_per_million": "1.00", "output_per_million": "4.00"}
     Connection.objects.filter(name="stub").update(prices={"stub-4000ms": dear, "stub-0ms": dear})
-    stage.models.ask("/admin/script", [{"kind": "400", "match": "step=b", "times": 1}])
+    stage.models.ask("/admin/script", [{"kind": "400", "match": "step=b]", "times": 1}])
 
     def a_step(name: str, ms: int) -> dict[str, Any]:
         return {"kind": "agent", "agent": stage.agent(name, ms), "prompt": f"[run=${{input.run}} step={name}]"}
