@@ -105,5 +105,5 @@ def test_an_entry_about_a_question_leads_to_it(team: Team) -> None:
     audit.record(team.workspace, team.bob, "approval.approved", question)
     audit.record(team.workspace, team.bob, "approval.moved", "no question")
     page = signed_in_as(team.erin).get(LOG).content.decode()
-    assert page.count('href="/approvals/') == 1 + page.count('href="/approvals/"')
     assert f'href="/approvals/{question}/"' in page
+    assert 'href="/approvals/no' not in page
