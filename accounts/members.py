@@ -1,4 +1,4 @@
-"""Who belongs to a workspace, and in which roles. People come in by an invitation that they accept (`invitations`)."""
+"""Who belongs to a workspace, and in which roles. Who has an account comes in by an invitation that they accept."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,6 +11,25 @@ from accounts.access import Actor, Capability, acting, get, may_come_in, require
 from accounts.errors import Conflict
 from accounts.models import Membership, User, Workspace
 from accounts.roles import Role
+
+
+def add(actor: Actor, email: str, name: str, roles: Iterable[Role]) -> Membership | None:
+    """Make a person new to this installation a member; invite one who is known here, and return None.
+
+    Nobody who has an account becomes a member without a word of theirs: what they do to it would stand in the log of a
+    workspace that they never saw. A new person has no password: they come in by single sign-on, or ask for one by mail.
+    Raises Forbidden or Conflict (`already_member`).
+    """
+    require(actor, Capability.MEMBERS)
+    email = email.lower()
+    with transaction.atomic():
+        user, is_new = User.objects.get_or_create(email=email, defaults={"name": name, "password": make_password(None)})
+        if not is_new:
+            invitations.invite(actor, email, roles)
+            return None
+        membership = Membership.objects.create(workspace=actor.workspace, user=user, roles=_sorted(roles))
+        audit.record(actor.workspace, actor.user, "member_added", email, {"roles": membership.roles})
+    return membership
 
 
 def admit(workspace: Workspace, email: str, name: str, roles: Iterable[Role], by: str) -> Membership:

@@ -42,13 +42,8 @@ class MemberList(Schema):
 
 class NewMember(Body):
     email: Annotated[str, Field(max_length=254), AfterValidator(_email)]
+    name: str = Field("", max_length=120)
     roles: list[Role] = Field(min_length=1)
-
-
-class Invited(Schema):
-    email: str
-    roles: list[str]
-    expires_at: datetime
 
 
 class MemberRoles(Body):

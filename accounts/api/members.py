@@ -5,11 +5,11 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from accounts import content, invitations, members
+from accounts import content, members
 from accounts.access import Capability, actor_of, require, scoped
 from accounts.models import Membership
 from accounts.paging import page
-from accounts.schemas import ContentAccess, Invited, Member, MemberList, MemberRoles, MemberState, NewMember
+from accounts.schemas import ContentAccess, Member, MemberList, MemberRoles, MemberState, NewMember
 
 router = Router()
 
@@ -23,11 +23,12 @@ def list_members(request: HttpRequest, cursor: str | None = None, limit: int | N
     return page(rows, cursor, limit, "created_at", _show)
 
 
-@router.post("/members", response={201: Invited})
-def invite_member(request: HttpRequest, payload: NewMember) -> Any:
-    """Invite a person by email, known to this installation or not: they are a member once they accept."""
-    made = invitations.invite(actor_of(request), payload.email, payload.roles)
-    return Status(201, {"email": made.email, "roles": made.roles, "expires_at": made.expires_at})
+@router.post("/members", response={201: Member})
+def add_member(request: HttpRequest, payload: NewMember) -> Any:
+    """Add a person by email. Who has an account here is invited: not active until they accept, and not told of."""
+    added = members.add(actor_of(request), payload.email, payload.name, payload.roles)
+    invited = {"email": payload.email, "name": payload.name, "roles": payload.roles, "active": False}
+    return Status(201, _show(added) if added else invited)
 
 
 @router.put("/members/{email}", response=Member)
