@@ -44,6 +44,8 @@ NO_CONTENT = {
     *("evals.Evaluation.gate", "evals.Evaluation.summary", "evals.Evaluation.comparison"),
     *("notices.Delivery.error", "notices.Channel.error", "notices.Event.data"),
 }
+# Texts that name a place in a run, or a call by its place, of whatever length that is.
+PLACES = {"path", "parent_path", "port", "key", "idempotency_key", "call", "request", "probe"}
 # Content in which a stray text would break what reads it; `plant` puts the canary where text belongs.
 BY_HAND = {
     *("runs.Run.error", "pipelines.Draft.document", "pipelines.PipelineVersion.document", "notices.Notice.data"),
@@ -56,7 +58,8 @@ def content_fields() -> Iterator[tuple[type[models.Model], "models.Field[Any, An
     for app in OURS:
         for model in apps.get_app_config(app).get_models():
             for field in model._meta.concrete_fields:
-                if isinstance(field, models.JSONField | models.TextField):
+                is_words = isinstance(field, models.TextField) and field.name not in PLACES
+                if is_words or isinstance(field, models.JSONField):
                     name = f"{app}.{model.__name__}.{field.name}"
                     if name not in NO_CONTENT | BY_HAND:
                         yield model, field

@@ -28,7 +28,7 @@ from runs.models import Event, Run
 from runs.services import Order, start_run
 from tests.api.world import ABSENT
 from tests.conftest import LiveStack, wait_for
-from tests.people import Team, a_member, a_team, acting, bearer, signed_in_as
+from tests.people import Team, a_member, a_team, acting, bearer, just_come_in, signed_in_as
 from tests.pipelines.builders import a_document, a_writer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -399,7 +399,7 @@ def another_password(team: Team, client: Client, token: ApiToken) -> None:
 
 
 def signed_out_elsewhere(team: Team, client: Client, token: ApiToken) -> None:
-    signed_in_as(team.bob).post("/account/sessions/end-others/")
+    just_come_in(signed_in_as(team.bob)).post("/account/sessions/end-others/")
 
 
 def test_the_sockets_of_somebody_who_may_no_longer_look_are_closed_soon(live_stack: LiveStack, team: Team) -> None:

@@ -312,7 +312,7 @@ def test_values_are_picked_right_below_the_prompt_and_all_of_a_value_is_seen(ope
     canvas = Canvas(open_canvas(path="/pipelines/tall/").page, "tall")
     canvas.choose("check")
     places = [
-        canvas.page.locator(f"#inspector {one}").bounding_box() for one in (".words", "[data-pick]", "#f\\.model")
+        canvas.page.locator(f"#inspector {one}").first.bounding_box() for one in (".words", "[data-pick]", "#f\\.model")
     ]
     tops = [place["y"] for place in places if place]
     assert len(tops) == 3

@@ -104,6 +104,8 @@ def test_a_retry_while_a_cancelled_call_is_still_under_way_begins_when_it_has_an
     services.decide(stage.bob, question.pk, Decision("retry"))
     if dies:
         wait_for(lambda: Event.objects.filter(run=run, type="step_started", path="loop#1.a").count() == 2, 4)
+        answered = Call.objects.filter(run=run, path="loop#1.b", state="finished")
+        wait_for(answered.exists, 4, stage.logs)
         worker.kill()
         stage.worker("w2")
     run = stage.wait(run)

@@ -226,7 +226,7 @@ def test_a_form_filled_in_by_hand_is_refused_without_a_version(
 def test_the_checklist_tells_cap_budget_prices_and_what_cannot_be_undone(team: Team, pipeline: Pipeline) -> None:
     Budget.objects.create(workspace=team.workspace, period="day", max_cost_micros=20_000_000)
     page = read(team, "publish/")
-    assert "$1 a run, $20 a day" in page
+    assert "$1.00 a run, $20.00 a day" in page
     assert "Every model has a known price" in page
     assert "Does nothing that cannot be undone" in page
     document = a_document(budget={})

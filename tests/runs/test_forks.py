@@ -326,7 +326,7 @@ def test_the_route_answers_202_with_the_new_run(client: Client, team: Team, run:
 
 
 def test_the_same_key_forks_once(client: Client, team: Team, run: Run) -> None:
-    headers = {"Idempotency-Key": "k1"}
+    headers = {"Idempotency-Key": "k1", **bearer(team.alice, team.workspace)}
     answers = [post(client, team, run, body={"from_path": "send"}, **headers).json()["id"] for _ in range(2)]
     assert answers[0] == answers[1]
     assert Run.objects.filter(forked_from=run).count() == 1

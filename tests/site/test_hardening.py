@@ -12,6 +12,7 @@ from tests.site.test_settings import manage
 
 PRODUCTION = {
     "SECRET_KEY": "kL9#vQ2m$Xw7&Tz4!Rb8^Yn3*Gc6@Hd1%Jf5(Ps0)Ua-We=Ei+Oq",
+    "BATON_ENCRYPTION_KEYS": "c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBieXRlcyE=",
     "BATON_BASE_URL": "https://baton.example",
 }
 
