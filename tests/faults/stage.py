@@ -269,8 +269,9 @@ def has_no_gap(run: Run) -> bool:
 def books_balance(run: Run) -> bool:
     """Tell whether run, ledger and spans agree to the micro-dollar and nothing is left reserved."""
     run = Run.objects.get(pk=run.pk)
-    settled = LedgerEntry.objects.filter(run=run, kind="settled").values_list("amount_micros", flat=True)
-    lost = LedgerEntry.objects.filter(run=run, kind="unconfirmed").values_list("amount_micros", flat=True)
+    priced = LedgerEntry.objects.filter(run=run, amount_micros__isnull=False)
+    settled = priced.filter(kind="settled").values_list("amount_micros", flat=True)
+    lost = priced.filter(kind="unconfirmed").values_list("amount_micros", flat=True)
     spans = Span.objects.filter(run=run, cost_micros__isnull=False).values_list("cost_micros", flat=True)
     return (
         sum(settled) == sum(spans) == run.cost_micros

@@ -25,7 +25,8 @@ def a_step(run: Run, **fields: Any) -> dict[str, Any]:
 def a_call(run: Run, **fields: Any) -> dict[str, Any]:
     base = {"run_id": str(run.pk), "key": "write@1/1", "path": "write", "attempt": 1, "n": 1, "kind": "model"}
     more = {"name": "demo/echo", "state": "started", "request_hash": "", "effect": "none", "delivery": "idempotent"}
-    return {**base, **more, "idempotency_key": "k", "reserved_micros": 0, "started_at": AT, **fields}
+    held = {"reserved_micros": 0, "reserved_tokens": 0}
+    return {**base, **more, **held, "idempotency_key": "k", "started_at": AT, **fields}
 
 
 async def write(run: Run, revision: int = 1, owner: str = "w1", **rows: Any) -> None:

@@ -53,13 +53,13 @@ class Installation:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "orchestrator_site.up"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
-        wait_for(lambda: self.status("/healthz") == 200, 60, self.log.read_text)
+        wait_for(lambda: self.status("/healthz") == 200, 180, self.log.read_text)
         answered = time.monotonic() - started
         self.wait_ready()
         return answered
 
     def wait_ready(self) -> None:
-        wait_for(lambda: self.status("/readyz") == 200, 60, self.log.read_text)
+        wait_for(lambda: self.status("/readyz") == 200, 120, self.log.read_text)
 
     def status(self, path: str) -> int:
         try:

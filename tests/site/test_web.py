@@ -70,6 +70,7 @@ def request(stack: LiveStack, path: str) -> tuple[int, dict[str, object]]:
 def test_readiness_says_that_no_worker_is_there_and_recovers(live_stack: LiveStack) -> None:
     wait_for(lambda: request(live_stack, "/readyz") == (200, {"status": "ready", "problems": {}}), 30, live_stack.logs)
     live_stack.worker.stop(grace=10)
+    wait_for(lambda: request(live_stack, "/readyz")[0] == 503, 10, live_stack.logs)  # one look serves for two seconds
     status, said = request(live_stack, "/readyz")
     assert (status, said["status"], list(said["problems"])) == (503, "not ready", ["worker"])  # type: ignore[call-overload]
     live_stack.worker.start()
