@@ -10,7 +10,7 @@ from runs.engine import worktime
 from runs.engine.board import CHANGES
 from runs.engine.decision import StepRecord
 from runs.engine.doubts import MAYBE_DONE
-from runs.engine.scope import MADE, Life, Scope
+from runs.engine.scope import MADE, Life, Scope, Step
 
 # In the memo of an action: the calls that its earlier lives have made (see `done_before`), and the digest of the
 # arguments that were asked for where a person approved others.
@@ -34,26 +34,29 @@ def done_before(scope: Scope, node: str, args: Json) -> Json:
     None where it has not.
     """
     path = scope.prefix + node
-    memo = scope.steps[node].record.memo if node in scope.steps else {}
-    if (life := _earlier(scope, path)) is not None:
-        memo = carried(life)
+    if node in scope.steps:
+        memo = scope.steps[node].record.memo
+    else:
+        around = _around(scope, path)
+        memo = carried(around.before[path]) if around else {}
     approved = memo.get(DONE, {}).get(digest(args), {})
     return None if approved == {} else (approved["args"] or args)
 
 
 def take_up(scope: Scope, record: StepRecord) -> None:
     """Let a new step go on counting where an earlier one at its path had come to."""
-    if before := _earlier(scope, record.path):
+    if around := _around(scope, record.path):
+        before = around.before.pop(record.path)
         record.attempt = before.attempt
         record.memo = {**carried(before), **record.memo}
 
 
-def _earlier(scope: Scope, path: str) -> Life | None:
-    """Return what is kept of a forgotten step at a path in this scope."""
+def _around(scope: Scope, path: str) -> Step | None:
+    """Return the nearest container that remembers a forgotten step at a path in this scope."""
     around = scope.container
     while around and path not in around.before:
         around = around.scope.container
-    return around.before[path] if around else None
+    return around
 
 
 def _done_in(life: Life) -> dict[str, Json]:

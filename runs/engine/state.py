@@ -126,6 +126,8 @@ class Execution:
         """Make a step known."""
         self.steps[step.path] = step.record
         self.live[step.path] = step
+        for number in step.record.memo.get("children", {}).get("live", {}):
+            self.children[step.path, int(number)] = step.record  # no longer those of the step that stood here before
         step.scope.steps[step.node.id] = step
         self.step_count += 1
         around = step.scope.container

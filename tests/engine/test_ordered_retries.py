@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from runs.engine import budget
-from runs.engine.facts import CancelRequested, ErrorClass, StepError, StepFailed, StopRequested
-from tests.engine.building import a_graph
+from runs.engine.facts import CancelRequested, ChildEnded, ErrorClass, StepError, StepFailed, StopRequested
+from tests.engine.building import a_document, a_graph
+from tests.engine.kin import Family
 from tests.engine.playing import Fails, Player, a_run
+from tests.engine.test_children import a_child, calling
 
 ASKS = {"on_error": {"then": "ask_human"}}
 QUIET = {"on_error": {"then": "skip"}}
@@ -293,3 +295,45 @@ def test_a_mail_that_went_out_in_a_container_of_a_round_is_not_asked_about_again
     assert not player.asked()
     assert dict(player.open[path].grants) == {}
     assert player.play().run.state == "succeeded"
+
+
+def test_what_went_out_in_the_second_try_of_a_round_counts_in_the_third_of_what_is_in_it() -> None:
+    """A container that begins anew within a round that began anew knows what both earlier tries have done."""
+    deep = {"kind": "each", "over": ["x"], "graph": a_graph("approve >> send >> log"), **ASKS}
+    loop = {"kind": "repeat", "max_rounds": 1, "graph": a_graph("deep; b", deep=deep), **ASKS}
+    script = {"b": [Fails(), "b"], "log": [Fails(), "logged"]}
+    player = lingering("start >> loop >> result", script, loop=loop)
+    player.answer("approve", path="loop#1.deep")
+    player.finish("loop#1.b")
+    player.answer("retry", path="loop!")
+    path = "loop#1.deep[0].send"
+    if path in player.late:
+        player.end_late(path)
+    while path not in player.open:
+        player.answer("approve", path="loop#1.deep")
+    player.finish(path)
+    player.finish("loop#1.deep[0].log")
+    asked = player.types().count("approval_requested")
+    player.answer("retry", path="loop#1.deep")
+    assert player.types().count("approval_requested") == asked, "the mail has gone out"
+    assert player.play().run.state == "succeeded", player.states()
+
+
+def test_a_run_that_ends_late_is_booked_at_the_step_that_took_the_place_of_its_own() -> None:
+    deep = {"kind": "repeat", "max_rounds": 1, "graph": a_graph("call", call=calling())}
+    loop = {"kind": "repeat", "max_rounds": 1, "graph": a_graph("deep; b", deep=deep), **ASKS}
+    parent = a_document(a_graph("start >> loop >> result", loop=loop), id="parent")
+    family = Family(parent, {"child": a_child()}, {"b": [Fails(), "b"]})
+    root = family.root
+    root.begin()
+    root.finish("loop#1.b")
+    root.answer("retry")
+    path = "loop#1.deep#1.call"
+    assert list(root.row(path)["memo"]["children"]["live"]) == ["1", "2"]
+    spent = {"cost": 7, "tokens": 1, "calls": 1, "machine_ms": 0, "paid": 7}
+    root.tell(ChildEnded(path, 1, "cancelled", spent=spent))
+    row = root.row(path)
+    assert (row["state"], row["attempt"], list(row["memo"]["children"]["live"])) == ("waiting", 2, ["2"])
+    assert row["memo"]["children"]["spent"] == spent
+    root.finish("loop#1.b")
+    assert family.play().root.run.state == "succeeded"
