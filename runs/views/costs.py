@@ -166,7 +166,7 @@ def _bar(actor: Actor, asked: filters.Filters, at: str) -> dict[str, Any]:
         "asked": asked,
         "query": asked.query(),
         "against": asked.before(),
-        "periods": _periods(asked, _today(actor)),
+        "periods": named_periods(asked, _today(actor)),
         "kept": kept,
         "offered": [(name, values, (asked.only.get(name) or ("",))[0]) for name, values in offered.items() if values],
         "hidden": [
@@ -181,7 +181,8 @@ def _bar(actor: Actor, asked: filters.Filters, at: str) -> dict[str, Any]:
     }
 
 
-def _periods(asked: filters.Filters, today: dt.date) -> list[tuple[str, str, bool]]:
+def named_periods(asked: filters.Filters, today: dt.date) -> list[tuple[str, str, bool]]:
+    """Return the periods that have a name, each with its query and whether it is shown; of two alike, the first is."""
     month = today.replace(day=1)
     eve = month - dt.timedelta(days=1)
     named = {
@@ -191,8 +192,8 @@ def _periods(asked: filters.Filters, today: dt.date) -> list[tuple[str, str, boo
         "30 days": (today - dt.timedelta(days=29), today),
         "90 days": (today - dt.timedelta(days=89), today),
     }
-    here = (asked.first, asked.last)
-    return [(name, asked.within(*days).query(), days == here) for name, days in named.items()]
+    shown = next((name for name, days in named.items() if days == (asked.first, asked.last)), None)
+    return [(name, asked.within(*days).query(), name == shown) for name, days in named.items()]
 
 
 def _months(actor: Actor, asked: filters.Filters) -> list[tuple[dt.date, str, bool]]:

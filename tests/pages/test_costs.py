@@ -14,6 +14,7 @@ from runs import costs, dashboards, glance, health
 from runs.models import Run
 from runs.spending import booking, filters
 from runs.timeline import waterfall
+from runs.views.costs import named_periods
 from tests.pages.builders import World, a_model_call, a_run_of, a_step, an_event
 from tests.people import signed_in_as
 
@@ -24,6 +25,15 @@ def board_of(workspace: Workspace, now: dt.datetime | None = None, **given: str)
     now = now or timezone.now()
     today = now.astimezone(zoneinfo.ZoneInfo(workspace.zone)).date()
     return dashboards.board(workspace, filters.read({name: [value] for name, value in given.items()}, today), now)
+
+
+@pytest.mark.parametrize(
+    ("day", "last_days", "shown"), [(30, 30, "This month"), (7, 7, "This month"), (29, 30, "30 days"), (8, 5, None)]
+)
+def test_one_name_at_most_stands_for_the_days_that_are_shown(day: int, last_days: int, shown: str | None) -> None:
+    today = dt.date(2026, 11, day)
+    asked = filters.read({}, today).within(today - dt.timedelta(days=last_days - 1), today)
+    assert [name for name, _, is_shown in named_periods(asked, today) if is_shown] == ([shown] if shown else [])
 
 
 def test_tables_and_chart_add_up_to_the_total(world: World) -> None:
