@@ -8,12 +8,10 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
 
-from psycopg import AsyncConnection
 from psycopg_pool import PoolTimeout
 
 from runs import allowance, boards, talks
@@ -32,36 +30,19 @@ from runs.engine.facts import (
     from_json,
 )
 from runs.execution import results
-from runs.execution.admission import Admission
 from runs.execution.context import CallIntent, CallOutcome, StepAborted
+from runs.execution.host import Host
 from runs.execution.mail import RESULTS, AfterCommit, Begin, Finish, FromInbox, Mail
 from runs.execution.owned import OwnedRun
-from runs.execution.slots import Slots
 from runs.execution.step_context import CANCELLED, AttemptContext, never_made
 from runs.execution.steps import carry_out
-from runs.store import TRANSIENT, Commit, Fenced
+from runs.store import TRANSIENT, Fenced
 from runs.talks import Summary, Turn
 
 log = logging.getLogger("baton.actor")
-Answer = TypeVar("Answer")
 
 FORCE_AFTER = 30.0
 PARK_BEYOND = 30.0
-
-
-class Host(Protocol):
-    """What an actor needs of its worker."""
-
-    slots: Slots
-    admission: Admission
-
-    def now(self) -> datetime: ...
-    async def hold(self, wanted: allowance.Wanted) -> allowance.Held: ...
-    async def cached(self, workspace_id: str, key: str) -> Kept | None: ...
-    async def ask(self, question: Callable[[AsyncConnection[Any]], Awaitable[Answer]]) -> Answer: ...
-    async def commit(self, commit: Commit) -> bool: ...
-    async def read_inbox(self, run_id: str) -> list[tuple[int, object]]: ...
-    def committed(self, run: OwnedRun, decision: Decision) -> None: ...
 
 
 class Actor:
@@ -237,7 +218,8 @@ class Actor:
             self.post(self._timer_fact())
 
     def _timer_fact(self) -> Fact:
-        """Cut off what did not end in its time; where the run is ending, it waits for that no longer."""
+        """Cut off what did not end in its time. A run that is being cancelled waits for that no longer; to one that
+        goes on, where a next attempt may stand at that path, `CancelForced` says no more than a tick."""
         late = [path for path, until in self._stopping.items() if until <= time.monotonic()]
         for path in late:
             self._stopping[path] = math.inf

@@ -14,10 +14,11 @@ from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass, Fact, StepError
 from runs.execution.admission import Asked, Attempt, is_cut
 from runs.execution.context import MODEL, CallIntent, CallOutcome, JournalEntry, StepAborted
+from runs.execution.host import Host
 from runs.talks import Summary, Turn
 
 if TYPE_CHECKING:
-    from runs.execution.actor import Actor, Host
+    from runs.execution.actor import Actor
 
 CANCELLED = StepError(ErrorClass.INTERNAL, "cancelled", "The step was cancelled.")
 
@@ -25,7 +26,7 @@ CANCELLED = StepError(ErrorClass.INTERNAL, "cancelled", "The step was cancelled.
 class AttemptContext:
     """Implements `context.StepContext` for one attempt. A call holds one of the worker's slots while it is open."""
 
-    def __init__(self, actor: "Actor", host: "Host", start: Start) -> None:
+    def __init__(self, actor: "Actor", host: Host, start: Start) -> None:
         self._actor, self._slots, self._admission = actor, host.slots, host.admission
         self._stopped = False
         self._in_line: asyncio.Future[None] | None = None
