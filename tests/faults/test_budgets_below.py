@@ -1,26 +1,19 @@
 """The budget of a pipeline holds on real workers what the runs below it spend, whoever crashes."""
 
-from typing import Any
-
 import pytest
 
 from approvals import services
 from approvals.models import Approval
 from approvals.policy import Decision
-from pipelines import budgets
-from pipelines.budgets import BudgetFields
 from pipelines.models import Budget
 from runs.models import BudgetCounter, BudgetHold, Run
 from tests.conftest import wait_for
 from tests.faults.stage import Stage
+from tests.faults.test_budgets import a_budget, most_used_until_all_end
 from tests.faults.test_children import a_child, a_parent, all_is_well, beside_each_other, calling, everybody
 from tests.people import acting
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
-
-
-def a_budget(stage: Stage, cap: str, pipeline: str = "parent", **fields: Any) -> Budget:
-    return budgets.put(acting(stage.team.carol), BudgetFields("day", cap, pipeline=pipeline, **fields))
 
 
 def paid(*runs: Run) -> int:
@@ -37,18 +30,11 @@ def used(budget: Budget) -> tuple[int, int]:
 def test_children_of_two_runs_at_once_never_pass_the_day_of_the_pipeline_that_calls_them(stage: Stage) -> None:
     a_child(stage, 1, 200)
     pipeline = beside_each_other(stage, 8)
-    budget = a_budget(stage, "0.0015")
+    budget = a_budget(stage, "0.0015", pipeline="parent")
     for name in ("w1", "w2"):
         stage.worker(name)
     runs = [stage.start(pipeline, marker) for marker in ("r1", "r2")]
-    most = 0
-
-    def ended() -> bool:
-        nonlocal most
-        most = max([most, *(c.spent_micros + c.reserved_micros for c in BudgetCounter.objects.all())])
-        return not Run.objects.exclude(state__in=("failed", "succeeded"), owner=None).exists()
-
-    wait_for(ended, 60, stage.logs)
+    most = most_used_until_all_end(stage)
     assert 0 < paid(*runs) <= most <= 1500
     assert used(budget) == (paid(*runs), 0)
     refused = Run.objects.filter(parent__in=runs, state="failed")
@@ -60,7 +46,7 @@ def test_children_of_two_runs_at_once_never_pass_the_day_of_the_pipeline_that_ca
 def test_a_worker_killed_in_a_child_leaves_the_counter_of_the_pipeline_above_right(stage: Stage) -> None:
     a_child(stage, 2)
     parent = a_parent(stage, {"call": calling("one")}, "start>call", "call>end")
-    budget = a_budget(stage, "1.00")
+    budget = a_budget(stage, "1.00", pipeline="parent")
     first = stage.worker("w1")
     run = stage.start(parent)
     stage.wait_for_call("one-c2")
@@ -80,7 +66,7 @@ def test_a_budget_set_while_a_child_is_under_way_binds_it_and_knows_what_it_spen
     stage.worker("w1")
     run = stage.start(parent)
     stage.wait_for_call("one-c2")
-    budget = a_budget(stage, "0.0001")
+    budget = a_budget(stage, "0.0001", pipeline="parent")
     run = stage.wait(run)
     assert (run.state, run.error["code"]) == ("failed", "child_failed"), stage.explain(run)
     assert len(stage.asked()) < 6
@@ -90,7 +76,7 @@ def test_a_budget_set_while_a_child_is_under_way_binds_it_and_knows_what_it_spen
 def test_a_detached_child_spends_from_the_budget_of_the_pipeline_that_started_it(stage: Stage) -> None:
     a_child(stage, 1, 0)
     parent = a_parent(stage, {"call": calling("one", detached=True)}, "start>call", "call>end")
-    budget = a_budget(stage, "0.000001")
+    budget = a_budget(stage, "0.000001", pipeline="parent")
     stage.worker("w1")
     run = stage.wait(stage.start(parent))
     assert run.state == "succeeded", stage.explain(run)
@@ -102,7 +88,7 @@ def test_a_detached_child_spends_from_the_budget_of_the_pipeline_that_started_it
 def test_a_child_asks_a_manager_for_more_of_the_budget_above_it_and_goes_on(stage: Stage) -> None:
     a_child(stage, 2, 0)
     parent = a_parent(stage, {"call": calling("one")}, "start>call", "call>end")
-    budget = a_budget(stage, "0.000001", on_exceed="ask_human")
+    budget = a_budget(stage, "0.000001", pipeline="parent", on_exceed="ask_human")
     stage.worker("w1")
     run = stage.start(parent)
     wait_for(lambda: Approval.objects.filter(state="open").exists(), 30, stage.logs)

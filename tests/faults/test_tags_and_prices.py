@@ -6,15 +6,13 @@ from approvals import services
 from approvals.models import Approval
 from approvals.policy import Decision
 from pipelines import budgets
-from pipelines.budgets import BudgetFields
 from pipelines.library import price_changes
 from pipelines.library.price_changes import PriceFields
 from pipelines.models import Connection, Pipeline
 from runs.models import BudgetCounter, Run
 from runs.services import Order, start_run
-from tests.conftest import wait_for
 from tests.faults.stage import Stage, books_balance
-from tests.faults.test_budgets import fan
+from tests.faults.test_budgets import a_budget, fan, most_used_until_all_end
 from tests.people import acting
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
@@ -26,19 +24,12 @@ def tagged(stage: Stage, pipeline: Pipeline, marker: str, *tags: str) -> Run:
 
 def test_two_runs_of_a_tag_at_once_never_pass_its_cap(stage: Stage) -> None:
     """Sixteen calls of each want to go at once, by two workers; another run without the tag is not held back."""
-    budgets.put(acting(stage.team.carol), BudgetFields("month", "0.0030", tag="research"))
+    a_budget(stage, "0.0030", period="month", tag="research")
     for name in ("w1", "w2"):
         stage.worker(name)
     runs = [tagged(stage, fan(stage, slug, 16), marker, "research") for slug, marker in (("one", "r1"), ("two", "r2"))]
     free = tagged(stage, stage.chain(2, 0), "r3", "other")
-    most = 0
-
-    def ended() -> bool:
-        nonlocal most
-        most = max([most, *(c.spent_micros + c.reserved_micros for c in BudgetCounter.objects.all())])
-        return not Run.objects.exclude(state__in=("failed", "succeeded"), owner=None).exists()
-
-    wait_for(ended, 60, stage.logs)
+    most = most_used_until_all_end(stage, "month")
     found = [Run.objects.get(pk=run.pk) for run in runs]
     cost = sum(run.cost_micros + run.unconfirmed_micros for run in found)
     assert 0 < cost <= most <= 3000
@@ -51,7 +42,7 @@ def test_two_runs_of_a_tag_at_once_never_pass_its_cap(stage: Stage) -> None:
 
 def test_a_tags_month_that_is_spent_asks_a_manager_and_goes_on_with_two_dollars_more(stage: Stage) -> None:
     carol = acting(stage.team.carol)
-    budgets.put(carol, BudgetFields("month", "0.000001", tag="research", on_exceed="ask_human"))
+    a_budget(stage, "0.000001", period="month", tag="research", on_exceed="ask_human")
     stage.worker("w1")
     run = stage.wait(tagged(stage, stage.chain(2, 0), "r1", "research"), "waiting")
     question = Approval.objects.get(run=run, state="open")
