@@ -22,10 +22,10 @@ from notices.models import Channel, Delivery, Event
 from notices.words import Said
 from runs.execution.egress import tool_guard
 from runs.execution.failures import AnswerLost, Failure, config, transient
-from runs.execution.fetch import Exchange, fetch
+from runs.execution.fetch import Answer, Exchange, fetch
+from runs.execution.statuses import Refusal, failure_of, seconds_after
 
 SECONDS = 10.0
-_LATER = {408, 425, 429, 500, 502, 503, 504}
 
 
 async def send(delivery: Delivery) -> None:
@@ -43,7 +43,7 @@ async def send(delivery: Delivery) -> None:
     except Failure as failure:
         raise _hidden(failure, secret) from None
     if answer.status >= 300:
-        raise _refused(channel, answer.status, redact(answer.body.decode("utf-8", "replace"), [secret])[:300])
+        raise failure_of(_refusal(channel, answer, secret), changes=False, repeatable=True)  # under the same key
 
 
 def signed(secret: str, body: bytes, timestamp: int, nonce: str) -> dict[str, str]:
@@ -115,11 +115,10 @@ def _escaped(text: str) -> str:
     return words.unlinked(plain(text, 300).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
-def _refused(channel: Channel, status: int, said: str) -> Failure:
-    message = f"The channel {channel.name} answered {status}{': ' + plain(said, 200) if said else ''}."
-    if status in _LATER:
-        return transient(f"http_{status}", message)
-    return config(f"http_{status}", message)
+def _refusal(channel: Channel, answer: Answer, secret: str) -> Refusal:
+    said = redact(answer.body.decode("utf-8", "replace"), [secret])[:300]
+    message = f"The channel {channel.name} answered {answer.status}{': ' + plain(said, 200) if said else ''}."
+    return Refusal(answer.status, message, seconds_after(answer.headers))
 
 
 def _hidden(failure: Failure, secret: str) -> Failure:

@@ -30,7 +30,7 @@ CLAIM_SECONDS = 120
 MOST, SECONDS = 50, 30.0
 TRIES = 8
 BACKOFF = (30, 120, 600, 1_800, 3_600, 7_200, 14_400)
-"""Seconds to wait after each try; after the last one the delivery is dead: some eight hours."""
+"""Seconds to wait after each try, at least; after the last one the delivery is dead: some eight hours."""
 
 _CLAIM = """
     UPDATE notices_delivery SET attempts = attempts + 1, next_at = clock_timestamp() + make_interval(secs => %s)
@@ -146,7 +146,7 @@ def _failed(delivery: Delivery, failure: Failure) -> bool:
     if delivery.channel_id:
         Channel.objects.filter(pk=delivery.channel_id).update(error=said, error_at=Now())
     if again and delivery.attempts < TRIES:
-        wait = failure.error.retry_after or BACKOFF[delivery.attempts - 1]
+        wait = max(BACKOFF[delivery.attempts - 1], failure.error.retry_after or 0.0)
         later = Now() + timedelta(seconds=min(wait, BACKOFF[-1]))
         _mine(delivery).update(next_at=later, error=said)
     else:

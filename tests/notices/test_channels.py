@@ -7,6 +7,7 @@ import pytest
 from django.db.models.functions import Now
 
 from accounts import secrets
+from accounts.clock import database_now
 from accounts.errors import Conflict, Forbidden, Invalid
 from accounts.models import AuditEntry
 from notices import channels, sending
@@ -107,6 +108,19 @@ def test_a_lost_answer_comes_again_with_the_same_id(desk: Desk, sink: Sink) -> N
         send()
     assert len({effect["key"] for effect in sink.effects}) == 1
     assert len({effect["headers"]["x-baton-nonce"] for effect in sink.effects}) == 2
+
+
+@pytest.mark.parametrize(("status", "after", "wait"), [(429, 77, 77), (503, 77, 77), (429, 1, sending.BACKOFF[0])])
+def test_a_channel_that_asks_for_time_gets_it(desk: Desk, sink: Sink, status: int, after: int, wait: int) -> None:
+    """One that asks for a second gets our own pause: it must not use up all tries within some seconds."""
+    a_channel(desk, sink, path=f"/status?code={status}&after={after}")
+    ask(desk.run)
+    spread()
+    mails_aside()
+    asked = database_now()
+    send()
+    assert delivered() == [("waiting", 1)]
+    assert wait <= (Delivery.objects.get().next_at - asked).total_seconds() < wait + 10
 
 
 def test_a_refusal_is_final_and_the_channel_says_it(desk: Desk, sink: Sink) -> None:
