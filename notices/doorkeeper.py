@@ -92,7 +92,7 @@ def _password(letter: Letter) -> EmailMessage | None:
         "said": "Somebody, perhaps you, asked for a new password for this email.",
         "action": "Choose a new password",
         "url": words.absolute(reverse("new-password", args=[user.pk, passwords.token_of(user)])),
-        "note": "The link holds for an hour and works once. If it was not you, do nothing: nothing has changed.",
+        "note": "The link holds for ten minutes and works once. If it was not you, do nothing: nothing has changed.",
     }
     return _message(letter, "A new password for Baton", context)
 

@@ -136,6 +136,15 @@ def test_a_password_is_changed_once_by_whoever_has_the_mailbox(team: Team, sink:
     assert (used.status_code, used.json()["code"]) == (410, "link_ended")
 
 
+def test_the_letter_says_how_long_its_link_holds(team: Team, sink: Sink, settings: Any) -> None:
+    Client().post("/password/forgot/", {"email": "alice@example.com"})
+    place = link(sink)
+    assert "holds for ten minutes" in sink.mails[-1]["text"]
+    assert settings.PASSWORD_RESET_TIMEOUT == 600
+    settings.PASSWORD_RESET_TIMEOUT = -1
+    assert Client().get(place, headers=JSON).json()["code"] == "link_ended"
+
+
 def test_known_and_unknown_emails_get_one_answer_with_the_same_work(team: Team, sink: Sink) -> None:
     User.objects.filter(pk=team.bob.pk).update(is_active=False)
     only_there = a_person("grace")
