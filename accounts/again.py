@@ -35,13 +35,14 @@ def require(request: HttpRequest) -> None:
         raise Forbidden("Show again who you are, under /login/again/, then repeat this.", code="show_again")
 
 
-def first(back: str) -> Callable[[View], View]:
-    """Have it shown before a page or an act; `back` names the page that one comes back to, and acts anew."""
+def first(back: str = "") -> Callable[[View], View]:
+    """Have it shown before a page or an act; `back` names the page that one comes back to, and acts anew: without one
+    the page itself, as it was asked for."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def asked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            return lead(request, reverse(back)) if is_due(request) else view(request, *args, **kwargs)
+            return lead(request, reverse(back) if back else "") if is_due(request) else view(request, *args, **kwargs)
 
         return asked
 
@@ -53,7 +54,5 @@ def lead(request: HttpRequest, back: str = "") -> HttpResponse:
 
     allauth would keep the whole request in the session to repeat it: passwords and cookies, readable in the database.
     """
-    ways = get_adapter(request).get_reauthentication_methods(request.user)
-    if not ways:
-        raise Forbidden("You signed in some time ago. Sign out, sign in again, then repeat this.", code="sign_in_again")
-    return redirect(f"{ways[0]['url']}?{urlencode({'next': back or request.get_full_path()})}")
+    way = get_adapter(request).get_reauthentication_methods(request.user)[0]  # with none, the adapter has refused
+    return redirect(f"{way['url']}?{urlencode({'next': back or request.get_full_path()})}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from ninja import Schema
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
 from accounts.roles import Role, Scope
 
@@ -81,7 +81,7 @@ class TokenList(Schema):
 class NewToken(Body):
     scopes: list[Scope] = Field(min_length=1)
     name: str = Field("", max_length=120)
-    expires_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
 
 
 class SecretName(Schema):

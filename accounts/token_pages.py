@@ -20,8 +20,8 @@ _MAY = {
     Scope.RUN: "start and stop runs",
     Scope.EDIT: "change and publish pipelines and agents",
     Scope.DECIDE: "answer questions and approve",
-    Scope.MANAGE: "change budgets, rules and prices",
-    Scope.ADMIN: "change members, secrets and connections",
+    Scope.MANAGE: "change budgets, prices and rules, and stop other people's runs",
+    Scope.ADMIN: "change members, secrets, connections and channels, and make tokens",
 }
 
 
@@ -53,7 +53,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
-@again.first("new-token")
+@again.first()
 def new(request: HttpRequest) -> HttpResponse:
     """Make a token. Its value stands in this answer alone."""
     actor, form = _mine(request), TokenForm(request.POST or None)

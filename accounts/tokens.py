@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -43,11 +43,16 @@ def create(
     return bare
 
 
-def make(actor: Actor, scopes: Iterable[str], name: str, expires_at: datetime | None) -> tuple[ApiToken, str]:
-    """Make a token for whoever acts, and write it down; return it and its bare text. Raises as `create`."""
+def make(
+    actor: Actor, scopes: Iterable[str], name: str, expires_at: datetime | None, by: str = ""
+) -> tuple[ApiToken, str]:
+    """Make a token for whoever acts, and write it down; return it and its bare text. Raises as `create`.
+
+    One made `by` another, whose bare text that is, ends no later than that.
+    """
+    bare, until = new(), _bounded(expires_at, _end_of(by) if by else None)
     with transaction.atomic():
-        bare = create(actor.user, actor.workspace, scopes, name, expires_at)
-        row = ApiToken.objects.select_related("user").get(digest=_digest(bare))
+        row = keep(bare, actor.user, actor.workspace, scopes, name=name, expires_at=until)
         audit.record(actor.workspace, actor.user, "token_created", str(row.pk), {"scopes": row.scopes})
     return row, bare
 
@@ -75,15 +80,24 @@ def ends_in(days: int) -> datetime:
     return timezone.now() + timedelta(days=days)
 
 
-def _bounded(expires_at: datetime | None) -> datetime:
+def _bounded(expires_at: datetime | None, makers: datetime | None = None) -> datetime:
+    """Return when a token ends: when it is wished, within the longest life and the life of the token that makes it."""
     last = ends_in(longest_days())
     if expires_at is None:
-        return last
+        return min(last, makers or last)
     if expires_at <= timezone.now():
         raise Invalid("expires_at must be in the future.", where="/expires_at")
     if expires_at > last + timedelta(minutes=5):  # who reckons from a clock of their own
         raise Invalid(f"A token lives for at most {longest_days()} days. Choose an earlier end.", where="/expires_at")
-    return expires_at
+    if makers and expires_at > makers:
+        raise Invalid(
+            f"The token that makes this one ends at {makers.isoformat()}. Choose no later end.", where="/expires_at"
+        )
+    return expires_at.astimezone(UTC)
+
+
+def _end_of(bare: str) -> datetime | None:
+    return ApiToken.objects.filter(digest=_digest(bare)).values_list("expires_at", flat=True).first()
 
 
 def keep(

@@ -27,11 +27,15 @@ def authenticate(request: HttpRequest) -> Actor:
     return actor
 
 
+def token_of(request: HttpRequest) -> str:
+    """Return the bare token that a request acts by, or "" for a browser's."""
+    return request.headers.get("Authorization", "").partition(" ")[2].strip()
+
+
 def _by_token(request: HttpRequest, header: str) -> Actor:
-    scheme, _, bare = header.partition(" ")
-    if scheme.lower() != "bearer":
+    if header.partition(" ")[0].lower() != "bearer":
         raise NotSignedIn("The Authorization header must say Bearer, then an API token.")
-    actor = tokens.resolve(bare.strip())
+    actor = tokens.resolve(token_of(request))
     if actor is None:
         raise NotSignedIn("This token is unknown, expired or revoked. Make a new one under Your sign-in, API tokens.")
     rates.admit(f"{actor.user.pk}:{actor.workspace.pk}")  # not the token: one can make many

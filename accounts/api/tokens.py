@@ -8,6 +8,7 @@ from ninja import Router, Status
 
 from accounts import again, idempotency, tokens
 from accounts.access import Actor, Capability, actor_of, require, scoped
+from accounts.api.auth import token_of
 from accounts.errors import Forbidden
 from accounts.models import ApiToken
 from accounts.paging import page
@@ -28,7 +29,8 @@ def list_tokens(request: HttpRequest, cursor: str | None = None, limit: int | No
 def create_token(request: HttpRequest, payload: NewToken) -> Any:
     """Make a token for oneself; the answer holds the bare token, which is not shown again.
 
-    It ends at `expires_at`, or when a token's longest life is over. A browser's person has shown lately who they are.
+    It ends at `expires_at`, or when a token's longest life is over, and no later than the token that makes it. A
+    browser's person has shown lately who they are.
     """
     actor = actor_of(request)
     idempotency.show_once(request)
@@ -37,7 +39,7 @@ def create_token(request: HttpRequest, payload: NewToken) -> Any:
         again.require(request)
     elif not actor.scopes.issuperset(payload.scopes):
         raise Forbidden("A token cannot make another with scopes that it lacks itself.", where="/scopes")
-    row, bare = tokens.make(actor, payload.scopes, payload.name, payload.expires_at)
+    row, bare = tokens.make(actor, payload.scopes, payload.name, payload.expires_at, token_of(request))
     return Status(201, _show(row) | {"token": bare})
 
 

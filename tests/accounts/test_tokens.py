@@ -125,8 +125,45 @@ def test_a_token_does_not_make_a_stronger_one(team: Team) -> None:
     assert weaker.status_code == 201
 
 
-def test_a_token_cannot_be_born_expired(team: Team) -> None:
-    body = {"scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}
+def test_a_token_made_by_another_ends_no_later_than_that(team: Team) -> None:
+    until = timezone.now() + timedelta(days=2)
+    bare = tokens.create(team.dana, team.workspace, ["read", "admin"], expires_at=until)
+
+    def made(**body: Any) -> Any:
+        sent = {"scopes": ["read"], **body}
+        headers = {"Authorization": f"Bearer {bare}"}
+        return Client().post("/api/v1/tokens", sent, content_type="application/json", headers=headers)
+
+    assert made().status_code == 201
+    assert ApiToken.objects.latest("created_at").expires_at == until
+    assert made(expires_at=(until - timedelta(days=1)).isoformat()).status_code == 201
+    refused = made(expires_at=(until + timedelta(seconds=1)).isoformat())
+    assert (refused.status_code, refused.json()["where"]) == (422, "/expires_at")
+    assert ApiToken.objects.count() == 3
+
+
+def test_a_token_of_an_operator_that_does_not_end_makes_those_that_do(team: Team) -> None:
+    bare = tokens.new()
+    tokens.keep(bare, team.dana, team.workspace, ["admin"])
+    headers = {"Authorization": f"Bearer {bare}"}
+    answer = Client().post("/api/v1/tokens", {"scopes": ["admin"]}, content_type="application/json", headers=headers)
+    assert answer.status_code == 201
+    row = ApiToken.objects.latest("created_at")
+    assert row.expires_at is not None
+    assert row.expires_at - timezone.now() > timedelta(days=364)
+
+
+def test_an_end_in_the_offset_of_another_zone_is_shown_as_it_is_listed(team: Team) -> None:
+    browser = just_come_in(signed_in_as(team.alice))
+    body = {"scopes": ["read"], "expires_at": (timezone.now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S+02:00")}
+    made = browser.post("/api/v1/tokens", body, content_type="application/json").json()
+    (listed,) = browser.get("/api/v1/tokens").json()["items"]
+    assert made["expires_at"] == listed["expires_at"]
+
+
+@pytest.mark.parametrize("end", ["2020-01-01T00:00:00Z", "2020-01-01T00:00:00", "2999-01-01T00:00:00"])
+def test_a_token_cannot_be_born_expired_or_end_in_no_zone(team: Team, end: str) -> None:
+    body = {"scopes": ["read"], "expires_at": end}
     answer = just_come_in(signed_in_as(team.alice)).post("/api/v1/tokens", body, content_type="application/json")
     assert (answer.status_code, answer.json()["where"]) == (422, "/expires_at")
 
@@ -234,9 +271,10 @@ def test_the_page_makes_no_token_of_what_is_none(team: Team, sent: dict[str, str
 
 
 @pytest.mark.usefixtures("site_addresses")
-def test_the_page_asks_first_who_one_is(team: Team) -> None:
+def test_the_page_asks_first_who_one_is_and_comes_back_to_the_same_workspace(team: Team) -> None:
     team.alice.set_password("correct horse battery")
     team.alice.save()
-    browser = signed_in_as(team.alice)
-    for answer in (browser.get("/account/tokens/new/"), browser.post("/account/tokens/new/", {"name": "x"})):
-        assert answer["Location"] == "/login/again/?next=%2Faccount%2Ftokens%2Fnew%2F"
+    browser, page = signed_in_as(team.alice), "/account/tokens/new/?workspace=acme"
+    for answer in (browser.get(page), browser.post(page, {"name": "x"})):
+        assert answer["Location"] == "/login/again/?next=%2Faccount%2Ftokens%2Fnew%2F%3Fworkspace%3Dacme"
+    assert browser.post(answer["Location"], {"password": "correct horse battery"})["Location"] == page
