@@ -78,6 +78,15 @@ def just_come_in(client: Client) -> Client:
     return client
 
 
+def rested(client: Client) -> Client:
+    """Have a browser's person, who typed their password, come in longer ago than what matters asks for."""
+    session = client.session
+    for one in session["account_authentication_methods"]:
+        one["at"] = time.time() - 600
+    session.save()
+    return client
+
+
 def bearer(user: User, workspace: Workspace, *scopes: Scope) -> dict[str, str]:
     """Return the headers of a program with a token of this person, with all scopes unless some are named."""
     return {"Authorization": f"Bearer {tokens.create(user, workspace, scopes or list(Scope))}"}

@@ -12,12 +12,19 @@ KEY = "account_reauthentication_state"
 
 
 def remove(apps: Any, schema_editor: Any) -> None:
+    sessions = apps.get_model("sessions", "Session").objects
+    for key, data in sessions.values_list("session_key", "session_data").iterator(chunk_size=500):
+        _clean(sessions.filter(session_key=key), data)
+
+
+def _clean(session: Any, data: str | None) -> None:
+    """Write a session without it, unless a server of before has written it since it was read: then look again."""
     store = SessionStore()
-    for row in apps.get_model("sessions", "Session").objects.iterator(chunk_size=500):
-        data = store.decode(row.session_data)
-        if data.pop(KEY, None) is not None:
-            row.session_data = store.encode(data)
-            row.save(update_fields=["session_data"])
+    while data is not None:
+        kept = store.decode(data)
+        if kept.pop(KEY, None) is None or session.filter(session_data=data).update(session_data=store.encode(kept)):
+            return
+        data = session.values_list("session_data", flat=True).first()
 
 
 class Migration(migrations.Migration):

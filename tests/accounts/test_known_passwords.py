@@ -42,7 +42,7 @@ def test_far_more_than_the_three_thousand_most_common_are_known_of_those_long_en
             NoKnownPassword().validate(password)
 
 
-def test_the_installation_asks(settings: object) -> None:
+def test_the_installation_asks() -> None:
     with pytest.raises(ValidationError) as refused:
         validate_password("qwertyuiop123")
     assert "password_known" in {one.code for one in refused.value.error_list}

@@ -1,21 +1,22 @@
 """A person changes their password with the one of before, and nobody who only found their session does."""
 
-import time
 from importlib import import_module
+from typing import Any
 
 import pytest
-from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY
 from allauth.mfa.models import Authenticator
 from django.apps import apps
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.test import Client
 
 from accounts import attempts, second_factor
 from accounts.models import AuditEntry, BrowserSession
-from tests.people import Team, a_team, signed_in_as
+from tests.people import Team, a_team, rested, signed_in_as
 
 PAGE = "/account/password/"
 OLD, NEW = "correct horse battery", "another staple entirely"
+MIGRATION = import_module("accounts.migrations.0014_no_requests_kept_in_sessions")
 
 pytestmark = pytest.mark.usefixtures("site_addresses")
 
@@ -95,26 +96,21 @@ def test_with_a_second_factor_the_password_of_before_is_not_enough(team: Team) -
     assert team.alice.check_password(OLD)
 
 
-def rested(client: Client) -> Client:
-    """Have the person come in longer ago than a change of how they sign in may be."""
-    session = client.session
-    for one in session[AUTHENTICATION_METHODS_SESSION_KEY]:
-        one["at"] = time.time() - 600
-    session.save()
-    return client
+CHANGES = [
+    ("/account/app/", {"code": "123456", "x": NEW}),
+    ("/account/codes/new/", {"x": NEW}),
+    ("/account/passkeys/new/", {"credential": NEW}),
+    ("/account/passkeys/1/remove/", {"x": NEW}),
+]
 
 
 @pytest.mark.parametrize(
-    ("address", "sent"),
+    ("address", "sent", "factor"),
     [
-        (PAGE, {"current": OLD, "password": NEW}),
-        ("/account/app/", {"code": "123456", "x": NEW}),
-        ("/account/codes/new/", {"x": NEW}),
-        ("/account/passkeys/new/", {"credential": NEW}),
-        ("/account/passkeys/1/remove/", {"x": NEW}),
+        (PAGE, {"current": OLD, "password": NEW}, True),  # without a factor the password of before is asked for there
+        *((address, sent, factor) for address, sent in CHANGES for factor in (True, False)),
     ],
 )
-@pytest.mark.parametrize("factor", [True, False])
 def test_no_session_keeps_what_was_sent_where_one_shows_again_who_one_is(
     team: Team, address: str, sent: dict[str, str], factor: bool
 ) -> None:
@@ -122,8 +118,6 @@ def test_no_session_keeps_what_was_sent_where_one_shows_again_who_one_is(
     if factor:
         key = second_factor.Adapter().encrypt("JBSWY3DPEHPK3PXP")
         Authenticator.objects.create(user=team.alice, type=Authenticator.Type.TOTP, data={"secret": key})
-    elif address == PAGE:
-        return  # the password of before is asked for there, and enough
     led = here.post(address, sent)
     assert led.status_code == 302
     assert led["Location"].startswith("/login/again/")
@@ -135,9 +129,32 @@ def test_no_session_keeps_what_was_sent_where_one_shows_again_who_one_is(
 def test_what_sessions_kept_before_is_removed_by_the_migration(team: Team) -> None:
     here, there = signed_in(), signed_in()
     session = here.session
-    session["account_reauthentication_state"] = {"request": f"current={OLD}"}
+    session[MIGRATION.KEY] = {"request": f"current={OLD}"}
     session.save()
-    import_module("accounts.migrations.0014_no_requests_kept_in_sessions").remove(apps, None)
+    MIGRATION.remove(apps, None)
     assert OLD not in str([row.get_decoded() for row in Session.objects.all()])
     assert inside(here)
     assert inside(there)
+
+
+def test_the_migration_overwrites_nothing_that_a_server_of_before_writes_meanwhile(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = signed_in()
+    session = here.session
+    session[MIGRATION.KEY] = {"request": f"current={OLD}"}
+    session.save()
+    encode = MIGRATION.SessionStore.encode
+
+    def encoded_late(store: SessionStore, data: dict[str, Any]) -> str:
+        """The request of somebody else is done between the reading and the writing, once."""
+        monkeypatch.setattr(MIGRATION.SessionStore, "encode", encode)
+        meanwhile = here.session
+        meanwhile["chosen"] = "acme"
+        meanwhile.save()
+        return str(encode(store, data))
+
+    monkeypatch.setattr(MIGRATION.SessionStore, "encode", encoded_late)
+    MIGRATION.remove(apps, None)
+    (kept,) = [row.get_decoded() for row in Session.objects.all()]
+    assert (MIGRATION.KEY in kept, kept.get("chosen")) == (False, "acme")

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import sessions, socket_access
 from accounts.models import AuditEntry, BrowserSession
 from accounts.socket_access import Knock
-from tests.people import Team, a_team, signed_in_as
+from tests.people import Team, a_team, rested, signed_in_as
 
 PASSWORD = "correct horse battery"
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:130.0) Gecko/20100101 Firefox/130.0"
@@ -101,10 +101,7 @@ def test_one_session_is_ended_by_itself(team: Team) -> None:
 def test_who_only_found_a_session_ends_no_others(team: Team) -> None:
     here, there = signed_in(), signed_in(agent=SAFARI)
     [other] = [one for one in here.get("/account/").context["sessions"] if not one.is_this]
-    session = here.session
-    for one in session["account_authentication_methods"]:
-        one["at"] = time.time() - 600
-    session.save()
+    rested(here)
     for address in ("/account/sessions/end-others/", f"/account/sessions/{other.id}/end/"):
         assert here.post(address)["Location"] == "/login/again/?next=%2Faccount%2F"
     assert inside(there)
