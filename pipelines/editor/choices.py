@@ -32,7 +32,7 @@ class Offered:
 @dataclass(frozen=True)
 class Choices:
     library: Library
-    names: Mapping[str, str]
+    agent_names: Mapping[str, str]
     tools: Options
     pipelines: Options
     models: Options
@@ -78,7 +78,7 @@ class Choices:
             return ref
         slug, _, number = ref.partition("@")
         price = _priced(self.library.prices.get(known.model))
-        return f"{self.names.get(slug, slug)} v{number} · {known.model} · {price}"
+        return f"{self.agent_names.get(slug, slug)} v{number} · {known.model} · {price}"
 
     @cached_property
     def agents(self) -> Options:
@@ -96,7 +96,7 @@ def choices_of(actor: Actor) -> Choices:
     library = library_of(actor)
     return Choices(
         library=library,
-        names=dict(Agent.objects.filter(workspace=actor.workspace).values_list("slug", "name")),
+        agent_names=dict(Agent.objects.filter(workspace=actor.workspace).values_list("slug", "name")),
         tools=[
             (ref, f"{library.tools[ref].title} · {EFFECTS[library.tools[ref].effect]}") for ref in newest(library.tools)
         ],

@@ -183,12 +183,12 @@ def spoken(name: str) -> str:
 
 
 # What the format's documentation says of a field where its label in the form says it already.
-_SAID = frozenset(
+SAID = frozenset(
     {
         "do not wait for its end",
         "how long an answer is waited for",
         "how many items must succeed",
-        "how many must approve",
+        "how many must approve; not for `answer`",
         "id or id@version",
         "instead of the agent's own",
         "items at the same time",
@@ -208,17 +208,17 @@ _SAID = frozenset(
         "who may answer",
     }
 )
-_HINTS = {"parts of the cap at which to warn": "0.8 warns when 80 % is spent"}
+HINTS = {"parts of the cap at which to warn": "0.8 warns when 80 % is spent"}
 # "ai: which model decides" names the choice for which a field means something; it is shown for that choice alone.
-_FOR_A_CHOICE = re.compile(r"^[a-z_]+(, [a-z_]+)*: ")
+FOR_A_CHOICE = re.compile(r"^[a-z_]+(, [a-z_]+)*: ")
 
 
 def hint(means: str, label: str) -> str:
     """Return what there is to say below a field, by what the format's documentation says of it; "" where its label
     says all.
     """
-    said = _FOR_A_CHOICE.sub("", means)
-    return "" if said in _SAID or said.lower() == label.lower() else _HINTS.get(said, said)
+    said = FOR_A_CHOICE.sub("", means)
+    return "" if said in SAID or said.lower() == label.lower() else HINTS.get(said, said)
 
 
 _SPOKEN = {

@@ -1,17 +1,19 @@
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.editor import forms, picking
+from pipelines.editor import forms, picking, sections
 from pipelines.editor.conditions import Conditions
 from pipelines.editor.forms import Input
 from pipelines.editor.policy import sentence
 from pipelines.editor.sections import LABELS, hint, is_relevant, plan_of
 from pipelines.graph.common import COMMON
-from pipelines.graph.kinds import FIELDS
+from pipelines.graph.composite import Field
+from pipelines.graph.kinds import DOCUMENT, FIELDS
 from pipelines.graph.model import Kind
 from pipelines.graph.parse import node_record
 from pipelines.readings import parsed
@@ -314,3 +316,26 @@ def test_how_many_must_agree_is_not_asked_of_an_answer() -> None:
 )
 def test_below_a_field_stands_only_what_its_label_leaves_unsaid(means: str, label: str, said: str) -> None:
     assert hint(means, label) == said
+
+
+def means(part: Any) -> Iterator[str]:
+    """Yield what the format's documentation says of each field in a table, a record or a shape."""
+    if isinstance(part, Field):
+        yield part.means
+    match part:
+        case Mapping():
+            inner: Iterable[Any] = part.values()
+        case tuple():
+            inner = part
+        case _ if is_dataclass(part):
+            inner = [getattr(part, one.name) for one in fields(part)]
+        case _:
+            inner = ()
+    for one in inner:
+        yield from means(one)
+
+
+def test_what_a_form_leaves_out_or_says_otherwise_is_said_of_a_field() -> None:
+    """A text that no field has any more would leave its successor below a label that says the same."""
+    said = {sections.FOR_A_CHOICE.sub("", one) for one in means((DOCUMENT, COMMON, *FIELDS.values()))}
+    assert {*sections.SAID, *sections.HINTS} - said == set()
