@@ -24,7 +24,7 @@ def main() -> None:
         return
     _make_environment()
     print(f"baton: installing {lock.name}", flush=True)  # noqa: T201 the first thing a person sees
-    pip = [VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # The lock is complete: an older pip that resolves it anew takes a package's extras for a requirement without a pin.
     done = subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", lock], check=False)
     if done.returncode != 0:
