@@ -8,13 +8,7 @@ from django.test import Client
 
 from orchestrator_site import health
 from tests.people import Team, a_team, bearer, signed_in_as
-from tests.site.test_settings import manage
-
-PRODUCTION = {
-    "SECRET_KEY": "kL9#vQ2m$Xw7&Tz4!Rb8^Yn3*Gc6@Hd1%Jf5(Ps0)Ua-We=Ei+Oq",
-    "BATON_ENCRYPTION_KEYS": "c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBieXRlcyE=",
-    "BATON_BASE_URL": "https://baton.example",
-}
+from tests.site.test_settings import SOUND, manage
 
 
 @pytest.fixture
@@ -23,7 +17,7 @@ def team(db: None) -> Team:
 
 
 def test_in_production_every_cookie_is_of_this_host_and_of_https_alone() -> None:
-    done = manage("diffsettings --all", **PRODUCTION)
+    done = manage("diffsettings --all", **SOUND)
     assert done.returncode == 0, done.stderr
     said = dict(line.partition(" = ")[::2] for line in done.stdout.replace("### ", "").splitlines())
     for name in ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "THEME_COOKIE"):
