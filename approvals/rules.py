@@ -11,6 +11,7 @@ from accounts import audit
 from accounts.access import Actor, Capability, get, require, scoped
 from accounts.errors import Conflict, Invalid
 from accounts.models import Membership, Workspace
+from accounts.roles import Role
 from approvals import business, policy, ruling
 from approvals.models import Calendar, Rule
 from pipelines.graph import durations
@@ -23,7 +24,7 @@ MOST_RULES, MOST_CALENDARS, MOST_LEVELS, MOST_NAMED, MOST_HOLIDAYS = 50, 20, 5, 
 _SHORTEST, _LONGEST = 60, 90 * DAY
 _SHORTEST_HOLD, _LONGEST_HOLD = 5, 3_600
 _MOST_PEOPLE = 20
-_ROLES = ("reviewer", "manager")
+_ROLES = (Role.REVIEWER, Role.MANAGER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,8 @@ def _level(actor: Actor, level: LevelFields, where: str) -> dict[str, Any]:
         raise _wrong("Name at least one role or person.", where)
     wrong = sorted(set(level.roles) - set(_ROLES))
     if wrong:
-        raise _wrong(f"Approvals are given by reviewers and managers, not by {wrong[0][:20]!r}.", f"{where}/roles")
+        givers = " and ".join(f"{role}s" for role in _ROLES)
+        raise _wrong(f"Approvals are given by {givers}, not by {wrong[0][:20]!r}.", f"{where}/roles")
     people = sorted({_clean(email, 254, f"{where}/people").lower() for email in level.people})
     if len(people) > MOST_NAMED:
         raise _wrong(f"A level names at most {MOST_NAMED} people.", f"{where}/people")
@@ -203,7 +205,7 @@ def _level(actor: Actor, level: LevelFields, where: str) -> dict[str, Any]:
     deciders = {one.user.email for one in members.select_related("user") if policy.is_decider(frozenset(one.roles))}
     for email in people:
         if email not in deciders:
-            raise _wrong(f"{email[:80]} is no reviewer or manager of this workspace.", f"{where}/people")
+            raise _wrong(f"{email[:80]} is no {' or '.join(_ROLES)} of this workspace.", f"{where}/people")
     within = None if level.within is None else _seconds(level.within, f"{where}/within")
     return {"roles": sorted(set(level.roles)), "people": people, "within": within}
 

@@ -2,12 +2,12 @@
 
 import datetime as dt
 
-from pipelines.graph.money import MICROS, priced
+from pipelines.graph.money import MICROS, in_dollars
 
 
 def money(micros: int | None) -> str:
     """Return micro-dollars as "$1.16" or "$0.000412"; an unknown amount is said, never counted as $0."""
-    return "unknown price" if micros is None else priced(micros)
+    return "unknown price" if micros is None else in_dollars(micros)
 
 
 def short_money(micros: int | None) -> str:

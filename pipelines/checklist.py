@@ -12,7 +12,7 @@ from pipelines.graph import freeze, gates, validate
 from pipelines.graph.caps import Raised
 from pipelines.graph.lock import Library, resolve
 from pipelines.graph.model import Document, Kind
-from pipelines.graph.money import priced
+from pipelines.graph.money import in_dollars
 from pipelines.graph.parse import parse
 from pipelines.graph.places import places
 from pipelines.graph.problems import Problem, Refusal, has_errors
@@ -94,8 +94,8 @@ def _approvals(found: Reading) -> Check:
 def _cap(pipeline: Pipeline, document: Document) -> Check:
     cap = document.budget.max_cost_micros
     budgets = Budget.objects.filter(Q(pipeline=pipeline) | Q(pipeline=None, workspace=pipeline.workspace), hard=True)
-    spans = [f"{priced(one.max_cost_micros)} a {one.period}" for one in budgets.order_by("period", "pipeline")]
-    detail = ", ".join([*([f"{priced(cap)} a run"] if cap is not None else []), *dict.fromkeys(spans)])
+    spans = [f"{in_dollars(one.max_cost_micros)} a {one.period}" for one in budgets.order_by("period", "pipeline")]
+    detail = ", ".join([*([f"{in_dollars(cap)} a run"] if cap is not None else []), *dict.fromkeys(spans)])
     if cap is None:
         return Check(WARN, "No cap for a run: it may spend without end" if not spans else "No cap for a run", detail)
     return Check(OK, "Cap set", detail)

@@ -34,7 +34,7 @@ def dollars(amount: int | None) -> str | None:
     return f"-{text}" if amount < 0 else text
 
 
-def priced(amount: int) -> str:
+def in_dollars(amount: int) -> str:
     """Return an amount as people read it, with the precision it has: "$1.16", "$0.50", "$0.000412"."""
     whole, rest = divmod(abs(amount), MICROS)
     cents = f"{rest:06d}".rstrip("0").ljust(2, "0")

@@ -1,8 +1,8 @@
 """The rules that an output or a checked value must pass, one function each: what it finds, in sentences."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import count, islice
 
 from pipelines.graph import schemas
 from pipelines.graph.canonical import canonical_json
@@ -54,16 +54,12 @@ def _masked_names(named: Iterable[str], kinds: Collection[str]) -> dict[str, str
     """Return what each field is called once it is masked: where that is another's name, with a number after it."""
     found = {name: pii.masked(name, pii.found_in(name, kinds)) for name in named}
     taken = {name for name, new in found.items() if name == new}
-    counts = Counter[str]()
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
     for name, new in found.items():
-        if name == new:
-            continue
-        counts[new] += 1
-        found[name] = new if counts[new] == 1 else f"{new} ({counts[new]})"
-        while found[name] in taken:
-            counts[new] += 1
-            found[name] = f"{new} ({counts[new]})"
-        taken.add(found[name])
+        if name != new:
+            tries = (new if number == 1 else f"{new} ({number})" for number in numbers[new])
+            found[name] = next(one for one in tries if one not in taken)
+            taken.add(found[name])
     return found
 
 

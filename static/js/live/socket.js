@@ -13,7 +13,7 @@ export function follow({ address, onFrame, onState }) {
   let timer;
   let heard = 0;
   let over = false;
-  let isOfBefore = false;
+  let wasToldToSignIn = false;
 
   const connect = () => {
     const url = new URL(address(), location.href);
@@ -24,7 +24,7 @@ export function follow({ address, onFrame, onState }) {
     socket.onmessage = ({ data }) => {
       heard = Date.now();
       delay = FIRST_DELAY;
-      isOfBefore = false;
+      wasToldToSignIn = false;
       onState("live");
       const frame = JSON.parse(data);
       if (!frame.heartbeat) onFrame(frame);
@@ -32,8 +32,8 @@ export function follow({ address, onFrame, onState }) {
     socket.onclose = ({ code }) => {
       if (over) return;
       // Who showed again who they are in another tab has a session with a new key, which the next try sends.
-      over = STOP_CODES.has(code) && (code !== SIGN_IN_AGAIN || isOfBefore);
-      isOfBefore = code === SIGN_IN_AGAIN;
+      over = STOP_CODES.has(code) && (code !== SIGN_IN_AGAIN || wasToldToSignIn);
+      wasToldToSignIn = code === SIGN_IN_AGAIN;
       onState(over ? "refused" : "away");
       if (!over) timer = setTimeout(connect, (delay = Math.min(delay * 2, MOST_DELAY)) * (0.7 + Math.random() * 0.3));
     };
