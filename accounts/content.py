@@ -20,7 +20,7 @@ HIDEABLE = (Role.VIEWER, Role.MANAGER, Role.AUDITOR)
 _AREAS = (
     *("account/", "audit", "costs/", "counts/", "invitations/", "login/", "logout/", "notices/", "password/"),
     *("people/", "places/", "settings/notifications/", "theme/", "healthz", "readyz", "metrics", "hooks/"),
-    *("csp-reports", "violations/"),
+    *("connections/", "csp-reports", "violations/"),
     # of the desk, only what is about money is theirs: `approvals.questions.readable`
     "approvals/",
 )

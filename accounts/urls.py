@@ -12,6 +12,7 @@ from accounts import (
     audit_views,
     new_password,
     people,
+    secret_pages,
     single_sign_on,
     token_pages,
     views,
@@ -54,5 +55,8 @@ urlpatterns = [
     path("account/passkeys/<int:pk>/remove/", account.remove_passkey, name="mfa_remove_webauthn"),
     path("account/sessions/end-others/", account.end_other_sessions, name="end-other-sessions"),
     path("account/sessions/<uuid:session_id>/end/", account.end_session, name="end-session"),
+    path("connections/+secrets/", secret_pages.new, name="secret-new"),
+    path("connections/+secrets/<slug:name>/", secret_pages.secret, name="secret"),
+    path("connections/+secrets/<slug:name>/remove/", secret_pages.remove, name="secret-remove"),
     path("logout/", views.sign_out, name="account_logout"),
 ]

@@ -6,8 +6,9 @@ class NoticesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from accounts import safe
         from approvals import telling
-        from notices import alerts, digest, handlers, sending, spreading
+        from notices import alerts, channels, digest, handlers, sending, spreading
         from runs import dispatch, effects
 
         effects.on("approval_requested")(handlers.asked)
@@ -17,3 +18,4 @@ class NoticesConfig(AppConfig):
         dispatch.on_poll(spreading.spread)
         dispatch.on_poll(digest.write_due)
         dispatch.on_poll(sending.wake)
+        safe.on_look(channels.uses_of_secrets)

@@ -1,17 +1,19 @@
 """The places outside Baton that a workspace tells: added, tried and taken away by admins, each act audited."""
 
 import secrets as random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.urls import reverse
 from yarl import URL
 
 from accounts import audit, secrets
-from accounts.access import Actor, Capability, get, require
+from accounts.access import Actor, Capability, get, require, scoped
 from accounts.errors import Conflict, Invalid
 from accounts.ids import new_id
 from accounts.models import Secret
+from accounts.safe import Use
 from notices.models import TEST, Channel, Event, Kind
 
 LONGEST_URL = 2_000
@@ -93,6 +95,12 @@ def add(actor: Actor, name: str, kind: str, address: str, *, details: bool = Fal
 def host_of(channel: Channel) -> str:
     """Return where a webhook goes, without its path; Slack's address is a secret as a whole."""
     return URL(channel.url).host or "" if channel.url else ""
+
+
+def uses_of_secrets(actor: Actor) -> Iterator[tuple[str, Use]]:
+    """Yield the channels whose address or signing key is a secret, each with its name."""
+    for name, secret in scoped(Channel, actor).order_by("name").values_list("name", "secret"):
+        yield secret, Use("channel", name, reverse("preferences"))
 
 
 def _taken(name: str) -> Conflict:

@@ -9,7 +9,7 @@ from runs.models import Run
 RUNS = 30
 PAGES = (
     *("home", "approvals", "runs", "pipelines", "agents", "knowledge", "templates", "costs", "budgets", "alerts"),
-    *("prices", "what-if", "notices", "approval-rules", "triggers", "away"),
+    *("prices", "what-if", "notices", "approval-rules", "connections", "triggers", "away"),
 )
 WITH_CONTENT = frozenset({"agents", "knowledge", "templates", "triggers"})
 

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from pipelines.views import agents, editor, gallery, knowledge, new, rows, sharing, start, versions
+from pipelines.views import agents, connections, editor, gallery, knowledge, new, rows, sharing, start, versions
 
 urlpatterns: list[URLPattern] = [
     path("agents/", agents.agents, name="agents"),
@@ -10,6 +10,10 @@ urlpatterns: list[URLPattern] = [
     path("agents/<slug:slug>/", agents.agent, name="agent"),
     path("agents/<slug:slug>/versions/<int:number>/again/", agents.again, name="agent-again"),
     path("agents/<slug:slug>/pipelines/<slug:pipeline_slug>/", agents.update, name="agent-update"),
+    path("connections/", connections.connections, name="connections"),
+    path("connections/+new/", connections.new, name="connection-new"),
+    path("connections/<slug:name>/", connections.connection, name="connection"),
+    path("connections/<slug:name>/remove/", connections.remove, name="connection-remove"),
     path("pipelines/<slug:slug>/", editor.editor, name="pipeline"),
     path("pipelines/<slug:slug>/outline/", editor.editor, {"outline": True}, name="pipeline-outline"),
     path("pipelines/<slug:slug>/step/", editor.step, name="draft-step"),

@@ -6,11 +6,12 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from accounts import safe
         from pipelines.library import price_changes
         from runs import allowance, boards, cache, circuits, dispatch, effects, limits, locks, months, talks, topics
         from runs.execution.otlp import sending
         from runs.spending import booking, retention
-        from runs.triggers import firing, schedules
+        from runs.triggers import firing, lines, schedules
 
         for tidy in (limits, circuits, cache, topics, talks, schedules, retention):
             dispatch.on_poll(tidy.sweep, every=60)
@@ -28,3 +29,4 @@ class RunsConfig(AppConfig):
         effects.on("lock_released")(locks.give_back)
         effects.on("board_changed")(boards.changed)
         effects.on("budget_raised")(allowance.more_for)
+        safe.on_look(lines.uses_of_secrets)

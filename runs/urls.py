@@ -9,6 +9,7 @@ from runs.views import (
     forks,
     hooks,
     mcp,
+    mcp_tools,
     pipelines,
     prices,
     runs,
@@ -20,6 +21,7 @@ from runs.views import (
 
 urlpatterns = [
     path("mcp", mcp.mcp, name="mcp"),
+    path("connections/<slug:name>/tools/", mcp_tools.tools, name="connection-tools"),
     path("pipelines/", pipelines.pipelines, name="pipelines"),
     path("pipelines/<slug:slug>/run/", pipelines.pipeline, name="pipeline-run"),
     path("pipelines/<slug:slug>/publish/runs/", versions.publishing, name="publish-runs"),

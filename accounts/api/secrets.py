@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.db import transaction
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from accounts import audit, secrets
-from accounts.access import Capability, actor_of, get, require, scoped
+from accounts import safe
+from accounts.access import Capability, actor_of, require, scoped
 from accounts.models import Secret
 from accounts.paging import page
 from accounts.schemas import NewSecret, SecretList, SecretName
@@ -26,22 +25,13 @@ def list_secrets(request: HttpRequest, cursor: str | None = None, limit: int | N
 @router.post("/secrets", response={201: SecretName})
 def write_secret(request: HttpRequest, payload: NewSecret) -> Any:
     """Keep a value under a name, instead of the value before."""
-    actor = actor_of(request)
-    require(actor, Capability.SECRETS)
-    with transaction.atomic():
-        secret = secrets.put(actor.workspace, payload.name, payload.value, payload.hosts)
-        audit.record(actor.workspace, actor.user, "secret_written", secret.name, {"hosts": secret.hosts})
-    return Status(201, _show(secret))
+    return Status(201, _show(safe.write(actor_of(request), payload.name, payload.value, payload.hosts)))
 
 
 @router.delete("/secrets/{name}", response={204: None})
 def delete_secret(request: HttpRequest, name: str) -> Any:
     """Forget a secret; what uses it fails from now on."""
-    actor = actor_of(request)
-    require(actor, Capability.SECRETS)
-    with transaction.atomic():
-        get(Secret, actor, name=name).delete()
-        audit.record(actor.workspace, actor.user, "secret_deleted", name)
+    safe.forget(actor_of(request), name)
     return Status(204, None)
 
 

@@ -101,7 +101,7 @@ def register(
     never sent twice. Raise Invalid (`unknown_tool`) for a tool that the server does not offer, Forbidden.
     """
     require(actor, Capability.CONNECTIONS)
-    found, registered = _definitions(connection.name, offered)
+    found, registered = definitions(connection.name, offered)
     for index, name in enumerate(said or ()):
         if name not in found and name not in registered.refused:
             raise Invalid(
@@ -109,7 +109,7 @@ def register(
             )
     with transaction.atomic():
         Connection.objects.select_for_update().get(pk=connection.pk)
-        newest = _newest(actor.workspace, connection.name)
+        newest = newest_of(actor.workspace, connection.name)
         for name, definition in found.items():
             if said is None or name in said:
                 row = _version(actor, connection, definition, newest.get(name), (said or {}).get(name))
@@ -144,7 +144,8 @@ def server(workspace_id: UUID, name: str) -> Connection | None:
     return Connection.objects.filter(workspace_id=workspace_id, name=name, kind=MCP).first()
 
 
-def _definitions(connection: str, offered: Iterable[Mapping[str, Json]]) -> tuple[dict[str, Definition], Registered]:
+def definitions(connection: str, offered: Iterable[Mapping[str, Json]]) -> tuple[dict[str, Definition], Registered]:
+    """Return by name the tools of what a server offers that can be taken, and why the others cannot (`refused`)."""
     found: dict[str, Definition] = {}
     registered = Registered()
     for position, tool in enumerate(offered):
@@ -164,7 +165,8 @@ def _definitions(connection: str, offered: Iterable[Mapping[str, Json]]) -> tupl
     return found, registered
 
 
-def _newest(workspace: Workspace, connection: str) -> dict[str, McpTool]:
+def newest_of(workspace: Workspace, connection: str) -> dict[str, McpTool]:
+    """Return the registered tools of a connection by the server's name for them, each in its newest version."""
     rows = McpTool.objects.filter(workspace=workspace, connection=connection).order_by("remote", "-number")
     return {row.remote: row for row in rows.distinct("remote")}
 

@@ -1,37 +1,25 @@
 """The tools there are; and what an MCP server offers, asked and registered. What reaches out is the execution's."""
 
-import asyncio
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.http import HttpRequest
 from ninja import Router, Status
 from pydantic import Field
 
 from accounts.access import Actor, Capability, actor_of, get, require
-from accounts.errors import Invalid, Refused
+from accounts.errors import Invalid
 from accounts.schemas import Body
 from pipelines.api.shapes import Page, ToolOut
 from pipelines.api.shapes import tool as shown
-from pipelines.graph.model import Json
 from pipelines.graph.tools import Delivery, Effect
 from pipelines.library import mcp as library
 from pipelines.library.library import tools_of
 from pipelines.library.mcp import Said
 from pipelines.library.models import MCP
 from pipelines.models import Connection
-from runs.execution.failures import Failure
-from runs.execution.mcp import client
-from runs.execution.tools.mcp import server_of
+from runs.execution.mcp import listing
 
-LISTING_SECONDS = 20.0
 router = Router(tags=["library"])
-
-
-class Unreachable(Refused):
-    """The other side did not answer as it should."""
-
-    code, status = "server_unreachable", 502
 
 
 class ToolIn(Body):
@@ -74,7 +62,7 @@ def register(request: HttpRequest, body: ToolsIn) -> Status[Any]:
     actor = actor_of(request)
     connection = _connection(actor, body.connection)
     said = None if body.tools is None else {tool.name: tool.said for tool in body.tools}
-    done = library.register(actor, connection, _offered(connection), said)
+    done = library.register(actor, connection, listing.offered(connection), said)
     refused = [{"name": name, "reason": reason} for name, reason in done.refused.items()]
     return Status(201, {"items": [shown(tool) for tool in done.tools], "refused": refused})
 
@@ -85,17 +73,3 @@ def _connection(actor: Actor, name: str) -> Connection:
     if connection.kind != MCP:
         raise Invalid(f"{name} leads to models. Choose a connection of the kind mcp.", where="/connection")
     return connection
-
-
-def _offered(connection: Connection) -> list[dict[str, Json]]:
-    async def ask() -> list[dict[str, Json]]:
-        async with asyncio.timeout(LISTING_SECONDS):
-            return await client.offered(server)
-
-    try:
-        server = server_of(connection)
-        return async_to_sync(ask)()
-    except Failure as failure:
-        raise Unreachable(failure.error.message) from failure
-    except TimeoutError:
-        raise Unreachable(f"{connection.name} did not say within {LISTING_SECONDS:g} s what it offers.") from None

@@ -1,6 +1,6 @@
 """What pages say of triggers: when in words, what came of them, how a webhook is called."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from accounts.access import Actor
 from accounts.models import Secret
+from accounts.safe import Use
 from pipelines.models import Pipeline
 from runs.models import Firing, Trigger
 from runs.triggers import definitions, plain
@@ -41,6 +42,12 @@ def all_of(actor: Actor, pipeline: Pipeline | None = None) -> list[Line]:
     """Return the workspace's triggers, or those of one pipeline, by name."""
     found = definitions.listed(actor).order_by("slug")
     return [Line(one, when(one), _next_time(one)) for one in (found.filter(pipeline=pipeline) if pipeline else found)]
+
+
+def uses_of_secrets(actor: Actor) -> Iterator[tuple[str, Use]]:
+    """Yield the triggers that a secret signs the calls of, each with its name."""
+    for one in definitions.listed(actor).exclude(secret="").order_by("slug"):
+        yield one.secret, Use("trigger", one.slug, reverse("trigger", args=[one.slug]))
 
 
 def detail(trigger: Trigger) -> Detail:

@@ -59,6 +59,9 @@ def _does(holes: Mapping[str, str], acts: frozenset[str] = COMPOSING, done: int 
 
 ONE_CASE = '[{"name": "acme-first", "inputs": {"topic": "tides"}, "expected_output": "Tides."}]'
 AGENT = {"slug:slug": "agent"}
+WAY = {"slug:name": "connection"}
+KEPT = {"slug:name": "secret"}
+TYPED_WAY = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "trusted": "on"}
 DRAFT = {"slug:slug": "pipeline"}
 VERSION = DRAFT | {"int:number": "1"}
 SHELF = {"slug:slug": "collection"}
@@ -144,6 +147,10 @@ PAGES: dict[str, Page] = {
     "audit.csv": Page(may=AUDITING),
     "csp-reports": Page(reads=False, posts={}, public=True, signed=True, done=204),
     "violations/": Page(may=ADMIN),
+    "connections/+secrets/": Page(posts={"name": "acme-new", "value": "a new value"}, may=ADMIN, acts=ADMIN),
+    "connections/+secrets/<slug:name>/": Page(KEPT, posts={"value": "another value"}, may=ADMIN, acts=ADMIN),
+    # a webhook and a channel use it
+    "connections/+secrets/<slug:name>/remove/": _does(KEPT, ADMIN, done=409),
     "logout/": Page(reads=False, posts={}, public=True),
     "theme/": Page(reads=False, posts={"theme": "dark"}, public=True),
     "": Page(),
@@ -160,6 +167,14 @@ PAGES: dict[str, Page] = {
     "agents/<slug:slug>/figures/": Page(AGENT),
     "agents/<slug:slug>/test/": Page(AGENT, posts={"prompt": "Say something.", "max_cost_usd": "0.10"}),
     "agents/<slug:slug>/test/<uuid:run_id>/": Page(AGENT | {"uuid:run_id": "trial"}),
+    "connections/": Page(),
+    "connections/+new/": Page(posts={**TYPED_WAY, "name": "acme-new"}, may=ADMIN, acts=ADMIN),
+    "connections/<slug:name>/": Page(WAY, posts=TYPED_WAY, acts=ADMIN),
+    "connections/<slug:name>/remove/": _does(WAY, ADMIN),
+    # its server is away
+    "connections/<slug:name>/tools/": Page(
+        {"slug:name": "acme-files"}, posts={"tool": "echo"}, may=ADMIN, acts=ADMIN, shows=502, done=502
+    ),
     "pipelines/": Page(),
     "pipelines/<slug:slug>/": Page(DRAFT),
     "pipelines/<slug:slug>/run/": Page(DRAFT, posts={"field-topic": "tides"}),

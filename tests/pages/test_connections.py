@@ -1,0 +1,441 @@
+"""The pages of connections and secrets: who sees and changes what, refused forms, and no value anywhere."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts import safe, secrets
+from accounts.models import AuditEntry, Secret, User
+from accounts.roles import Role
+from pipelines.library import agents, connections, mcp
+from pipelines.library.agents import AgentFields
+from pipelines.library.connections import ConnectionFields
+from pipelines.models import Circuit, Connection, McpTool
+from runs.execution.mcp import listing
+from tests.mcp_server import ECHO, McpServer
+from tests.pages.builders import HOSTILE, World, some_triggers
+from tests.people import a_member, acting, just_come_in, signed_in_as
+
+LIST, NEW, KEEP = "/connections/", "/connections/+new/", "/connections/+secrets/"
+VALUE = "sk-zilpzalp-7731-correct-horse"
+PRICES = {"llama": {"input_per_million": "0.10", "output_per_million": "0.40"}}
+FORM = {
+    "name": "local",
+    "kind": "openai",
+    "base_url": "http://127.0.0.1:9/v1",
+    "trusted": "on",
+    "secret": "local-key",
+    "max_concurrent": "4",
+    "rpm": "60",
+    "tpm": "",
+}
+
+
+def a_way(world: World, name: str = "local", **fields: Any) -> Connection:
+    given = {"base_url": "http://127.0.0.1:9/v1", "secret": "local-key", **fields}
+    return connections.create(acting(world.team.dana), ConnectionFields(name, **given))
+
+
+def a_secret(world: World, name: str = "local-key") -> Secret:
+    return safe.write(acting(world.team.dana), name, VALUE)
+
+
+def an_agent(world: World, **fields: Any) -> None:
+    agents.create(acting(world.team.alice), "helper", AgentFields(**{"model": "local/llama", **fields}), "Helper")
+
+
+def a_step_calls(world: World, tool: str, args: dict[str, Any]) -> None:
+    draft = world.pipeline.draft
+    document = {**draft.document, "graph": {**draft.document["graph"], "nodes": {**draft.document["graph"]["nodes"]}}}
+    document["graph"]["nodes"]["ring"] = {"kind": "tool", "tool": tool, "args": args}
+    draft.document, draft.revision = document, draft.revision + 1
+    draft.save()
+
+
+def page(user: User, path: str, status: int = 200) -> str:
+    response = signed_in_as(user).get(path)
+    assert response.status_code == status, response
+    return plain(response)
+
+
+def plain(response: Any) -> str:
+    html = response.content.decode()
+    return str(html.replace("&#x27;", "'").replace("&quot;", '"'))
+
+
+def main(html: str) -> str:
+    return html[html.index('id="main"') :]
+
+
+# The list
+
+
+def test_an_empty_list_says_what_to_do_next(world: World) -> None:
+    html = main(page(world.team.dana, LIST))
+    assert "No connection yet." in html
+    assert f'href="{NEW}"' in html
+    assert f'href="{KEEP}"' in html
+    reader = main(page(world.team.bob, LIST))
+    assert "An admin adds the first one." in reader
+    assert f'href="{NEW}"' not in reader
+
+
+def test_the_list_says_where_each_leads_its_limits_and_what_uses_it(world: World) -> None:
+    a_secret(world)
+    a_way(world, max_concurrent=4, rpm=60, tpm=90_000)
+    a_way(world, "files", kind="mcp", base_url="https://tools.example/mcp", secret="files-key")
+    an_agent(world)
+    html = main(page(world.team.bob, LIST))
+    row = html[html.index("/connections/local/") : html.index("</tbody>")]
+    for words in ("127.0.0.1:9", "local-key", "4 at once, 60 calls a minute, 90,000 tokens a minute", "1 agent"):
+        assert words in row, words
+    files = html[html.index("/connections/files/") :]
+    assert "tools.example" in files
+    assert "not there" in files[: files.index("</tr>")], "the secret that it names is missing"
+    assert "nothing yet" in files
+    assert "connection local" in html[html.index("Secrets") :]
+
+
+def test_a_circuit_that_is_open_is_said(world: World) -> None:
+    a_way(world, secret="")
+    now = timezone.now()
+    for subject in ("local/llama", "helper@1 with local/mixtral", "other/llama", "localized/x"):
+        Circuit.objects.create(workspace=world.team.workspace, subject=subject, opened_at=now, retry_at=now)
+    html = main(page(world.team.bob, LIST))
+    assert html.count("keeps failing") == 2
+    assert "llama keeps failing: left alone" in html
+    assert "agent helper@1 with mixtral keeps failing" in html
+    assert "keeps failing" in page(world.team.bob, "/connections/local/")
+
+
+def test_the_operators_providers_are_named_without_their_keys(world: World, settings: Any) -> None:
+    settings.PROVIDER_ENV = {"openai": (VALUE, ""), "google": ("", "")}
+    html = page(world.team.bob, LIST)
+    assert "has set up openai for every workspace" in html
+    assert VALUE not in html
+
+
+# Making and changing
+
+
+def test_a_form_makes_a_connection(world: World) -> None:
+    a_secret(world)
+    response = signed_in_as(world.team.dana).post(NEW, FORM)
+    assert response["Location"] == "/connections/local/"
+    made = Connection.objects.get(name="local")
+    assert (made.kind, made.base_url, made.secret) == ("openai", "http://127.0.0.1:9/v1", "local-key")
+    assert (made.max_concurrent, made.rpm, made.tpm, made.trusted_address) == (4, 60, None, True)
+    assert AuditEntry.objects.filter(action="connection.created", target="local", actor="dana@example.com").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "words"),
+    [
+        ({"name": "Not A Name"}, "name", "cannot name a connection"),
+        ({"name": "taken"}, "name", "There is already a connection"),
+        ({"kind": "nonsense"}, "kind", "The kind must be one of"),
+        ({"base_url": "ftp://x"}, "base_url", "The base address must be like"),
+        ({"base_url": "http://169.254.169.254/"}, "base_url", "is not an address"),
+        ({"base_url": "https://me:secret@host/v1"}, "base_url", "must not carry a name"),
+        ({"trusted": ""}, "trusted", "Tick the box"),
+        ({"secret": "nobodys"}, "secret", "There is no secret of this name"),
+        ({"secret_header": "X-Key"}, "secret_header", "Only an MCP connection"),
+        ({"max_concurrent": "0"}, "max_concurrent", "a whole number from 1"),
+        ({"rpm": "many"}, "rpm", "a whole number from 1"),
+        ({"tpm": "99999999999"}, "tpm", "a whole number from 1"),
+        ({"kind": "mcp", "tpm": "5"}, "tpm", "no limit on tokens"),
+        ({"kind": "mcp", "base_url": ""}, "base_url", "needs the address of its server"),
+    ],
+)
+def test_what_cannot_be_is_said_at_its_place_and_nothing_is_lost(
+    world: World, change: dict[str, str], place: str, words: str
+) -> None:
+    a_secret(world)
+    a_way(world, "taken")
+    typed = {**FORM, **change}
+    response = signed_in_as(world.team.dana).post(NEW, typed)
+    html = plain(response)
+    assert response.status_code == 422
+    sentence = html[html.index(f'id="e-{place}"') :]
+    assert words in sentence[: sentence.index("</span>")]
+    for name in ("name", "base_url", "max_concurrent", "rpm", "tpm"):
+        assert f'name="{name}"' in html
+        assert f'value="{typed[name]}"' in html, name
+    assert not Connection.objects.filter(name="local").exists()
+
+
+def test_a_change_keeps_name_and_prices(world: World) -> None:
+    a_secret(world)
+    a_way(world, prices=PRICES)
+    dana = signed_in_as(world.team.dana)
+    html = main(plain(dana.get("/connections/local/")))
+    assert 'value="http://127.0.0.1:9/v1"' in html
+    assert '<option value="local-key" selected>' in html
+    response = dana.post(
+        "/connections/local/", {**FORM, "name": "other", "rpm": "7", "base_url": "https://x.example/v1"}
+    )
+    assert response["Location"] == "/connections/local/"
+    row = Connection.objects.get(name="local")
+    assert (row.rpm, row.base_url, row.prices) == (7, "https://x.example/v1", PRICES)
+    assert AuditEntry.objects.filter(action="connection.changed", target="local").exists()
+
+
+def test_a_refused_change_is_shown_again_and_changes_nothing(world: World) -> None:
+    a_secret(world)
+    a_way(world)
+    response = signed_in_as(world.team.dana).post("/connections/local/", {**FORM, "rpm": "-1", "max_concurrent": "9"})
+    html = plain(response)
+    assert response.status_code == 422
+    assert 'value="-1"' in html
+    assert 'value="9"' in html
+    assert Connection.objects.get(name="local").max_concurrent is None
+
+
+# Removing
+
+
+def test_a_connection_that_nothing_uses_is_removed(world: World) -> None:
+    a_way(world)
+    dana = signed_in_as(world.team.dana)
+    assert "Remove this connection" in plain(dana.get("/connections/local/"))
+    assert dana.post("/connections/local/remove/")["Location"] == LIST
+    assert not Connection.objects.exists()
+    assert AuditEntry.objects.filter(action="connection.removed", target="local").exists()
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"model": "demo/echo", "fallback": ("local/llama",)}], ids=["by its model", "as a fallback"]
+)
+def test_a_connection_that_an_agent_uses_is_not_removed(world: World, fields: dict[str, Any]) -> None:
+    a_way(world)
+    an_agent(world, **fields)
+    dana = signed_in_as(world.team.dana)
+    html = main(plain(dana.get("/connections/local/")))
+    assert "Remove this connection" not in html
+    assert "Helper" in html[html.index("Where it is used") :]
+    response = dana.post("/connections/local/remove/")
+    assert response.status_code == 409
+    assert "connection_in_use" in plain(response)
+    assert "is used by the agent Helper" in plain(response)
+    assert Connection.objects.filter(name="local").exists()
+
+
+def test_a_connection_whose_tool_a_step_calls_is_not_removed(world: World) -> None:
+    files = a_way(world, "files", kind="mcp", secret="")
+    mcp.register(acting(world.team.dana), files, [ECHO], None)
+    a_step_calls(world, "mcp.files.echo@1", {"text": "hello"})
+    response = signed_in_as(world.team.dana).post("/connections/files/remove/")
+    assert response.status_code == 409
+    assert f"is used by the pipeline {world.pipeline.name}" in plain(response)
+    uses = plain(response)
+    assert "1 step, in the draft only" in uses[uses.index("Where it is used") :]
+
+
+# Secrets
+
+
+def test_a_secret_is_kept_and_its_value_stands_nowhere(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    dana = signed_in_as(world.team.dana)
+    with caplog.at_level(logging.DEBUG):
+        response = dana.post(KEEP, {"name": "crm-key", "value": f"  {VALUE}\r\n", "hosts": "API.crm.example\r\n"})
+    assert response["Location"] == LIST
+    assert secrets.reveal_with_hosts(world.team.workspace.pk, "crm-key") == (VALUE, ("api.crm.example",))
+    pages = [plain(dana.get(path)) for path in (LIST, "/connections/+secrets/crm-key/", "/audit/")]
+    assert "by dana@example.com" in main(pages[0])
+    (entry,) = AuditEntry.objects.filter(action="secret_written")
+    for said in (*pages, response.content.decode(), caplog.text, str(entry.data), str(dict(dana.session))):
+        assert VALUE not in said
+    assert VALUE.encode() not in bytes(Secret.objects.get(name="crm-key").ciphertext)
+    assert "no-store" in dana.get("/connections/+secrets/crm-key/")["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "words"),
+    [
+        ({"name": "Crm Key"}, "name", "Use lower-case letters"),
+        ({"name": "local-key"}, "name", "There is already a secret local-key"),
+        ({"hosts": "https://api.example"}, "hosts", "Name at most 50 hosts"),
+        ({"hosts": "a.example\n" * 51}, "hosts", "Name at most 50 hosts"),
+        ({"value": "  "}, "value", "Paste the value here"),
+        ({"value": "x" * 16_385}, "value", "Paste the value here"),
+    ],
+)
+def test_a_refused_secret_is_shown_again_without_its_value(
+    world: World, change: dict[str, str], place: str, words: str
+) -> None:
+    a_secret(world)
+    typed = {"name": "crm-key", "value": VALUE, "hosts": "api.crm.example", **change}
+    response = signed_in_as(world.team.dana).post(KEEP, typed)
+    html = plain(response)
+    assert response.status_code == 422
+    sentence = html[html.index(f'id="e-{place}"') :]
+    assert words in sentence[: sentence.index("</span>")]
+    assert typed["name"] in html
+    assert typed["hosts"].strip() in html
+    assert typed["value"] == "  " or typed["value"] not in html
+    assert Secret.objects.count() == 1
+
+
+def test_a_value_is_replaced_and_whoever_did_is_said(world: World) -> None:
+    a_secret(world)
+    carla = a_member(world.team.workspace, "carla", Role.ADMIN)
+    response = signed_in_as(carla).post("/connections/+secrets/local-key/", {"value": "another value", "hosts": ""})
+    assert response["Location"] == "/connections/+secrets/local-key/"
+    assert secrets.reveal(world.team.workspace.pk, "local-key") == "another value"
+    assert "by carla@example.com" in page(carla, LIST)
+    assert "carla@example.com" not in page(world.team.bob, LIST), "who reads no audit log is not told who did what"
+
+
+def test_a_secret_in_use_is_not_removed_and_its_page_says_what_uses_it(world: World) -> None:
+    a_secret(world)
+    a_way(world)
+    an_agent(world, secrets=("crm-key",))
+    safe.write(acting(world.team.dana), "crm-key", VALUE)
+    safe.write(acting(world.team.dana), "step-key", VALUE, ["api.example.com"])
+    some_triggers(world)
+    headers = {"Authorization": "Bearer step-key"}
+    a_step_calls(
+        world, "http.request@1", {"method": "GET", "url": "https://api.example.com", "secret_headers": headers}
+    )
+    dana = signed_in_as(world.team.dana)
+    for name, user in {
+        "local-key": "the connection local",
+        "crm-key": "the agent Helper",
+        "step-key": f"the pipeline {world.pipeline.name}",
+        "hook-key": "the trigger orders",
+    }.items():
+        response = dana.post(f"/connections/+secrets/{name}/remove/")
+        assert response.status_code == 409
+        assert f"The secret {name} is used by {user}." in plain(response)
+        assert "secret_in_use" in plain(response)
+        assert Secret.objects.filter(name=name).exists()
+
+
+def test_a_secret_that_nothing_uses_is_removed(world: World) -> None:
+    a_secret(world)
+    dana = signed_in_as(world.team.dana)
+    assert "Remove this secret" in plain(dana.get("/connections/+secrets/local-key/"))
+    assert dana.post("/connections/+secrets/local-key/remove/")["Location"] == LIST
+    assert not Secret.objects.exists()
+    assert AuditEntry.objects.filter(action="secret_deleted", target="local-key").exists()
+
+
+# Tools of an MCP server
+
+
+@pytest.fixture(scope="module")
+def _running() -> Iterator[McpServer]:
+    with McpServer() as running:
+        yield running
+
+
+@pytest.fixture
+def server(_running: McpServer) -> McpServer:
+    _running.tools = {"echo": ECHO}
+    return _running
+
+
+def asked(world: World) -> str:
+    return page(world.team.dana, "/connections/files/tools/")
+
+
+def pin(html: str, tool: str = "echo") -> str:
+    found = html[html.index(f'name="pin-{tool}" value="') :]
+    return found.split('"')[3]
+
+
+def test_what_a_server_offers_is_registered_as_an_admin_says(world: World, server: McpServer) -> None:
+    a_way(world, "files", kind="mcp", base_url=server.url, secret="")
+    server.tools = {"echo": {**ECHO, "description": HOSTILE}}
+    html = signed_in_as(world.team.dana).get("/connections/files/tools/").content.decode()
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;" in html
+    typed = {"tool": ["echo"], "pin-echo": pin(html), "effect-echo": "none"}
+    response = signed_in_as(world.team.dana).post("/connections/files/tools/", typed)
+    assert response["Location"] == "/connections/files/"
+    tool = McpTool.objects.get()
+    assert (tool.remote, tool.number, tool.effect, tool.delivery) == ("echo", 1, "none", "idempotent")
+    told = main(signed_in_as(world.team.bob).get("/connections/files/").content.decode())
+    assert "only reads" in told
+    assert "may be sent again" in told
+    assert "<script>alert" not in told
+    assert "1 registered" in page(world.team.bob, LIST)
+    assert "Registered" in asked(world)
+
+
+def test_a_tool_that_changed_while_it_was_read_is_not_registered(world: World, server: McpServer) -> None:
+    a_way(world, "files", kind="mcp", base_url=server.url, secret="")
+    typed = {"tool": ["echo"], "pin-echo": pin(asked(world)), "effect-echo": "none"}
+    server.tools = {"echo": {**ECHO, "description": "Sends all files away."}}
+    response = signed_in_as(world.team.dana).post("/connections/files/tools/", typed)
+    assert response.status_code == 422
+    assert "tool_changed" in plain(response)
+    assert "Sends all files away." in plain(response), "what it says now can be read at once"
+    assert not McpTool.objects.exists()
+
+
+def test_a_server_that_is_away_or_silent_is_said_to_be(
+    world: World, server: McpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_way(world, "files", kind="mcp", secret="")
+    assert "server_unreachable" in page(world.team.dana, "/connections/files/tools/", 502)
+    monkeypatch.setattr(listing, "LISTING_SECONDS", 0.0)
+    assert "did not say within 0 s what it offers" in page(world.team.dana, "/connections/files/tools/", 502)
+
+
+def test_a_connection_to_models_offers_no_tools(world: World) -> None:
+    a_way(world)
+    assert page(world.team.dana, "/connections/local/tools/", 404)
+
+
+# Who may
+
+
+def test_a_reader_sees_no_form_and_changes_nothing(world: World) -> None:
+    a_secret(world)
+    a_way(world)
+    for person in (world.team.alice, world.team.bob, world.team.carol, world.team.erin):
+        browser = signed_in_as(person)
+        html = main(plain(browser.get("/connections/local/")))
+        assert "local-key" in html
+        assert "<form" not in html
+        assert "/connections/+secrets/" not in main(plain(browser.get(LIST)))
+        for path in (NEW, "/connections/local/", "/connections/local/remove/", "/connections/+secrets/local-key/"):
+            assert browser.post(path, {**FORM, "name": "other", "value": "x"}).status_code == 403
+    assert secrets.reveal(world.team.workspace.pk, "local-key") == VALUE
+
+
+def test_charlie_finds_nothing(world: World) -> None:
+    a_secret(world)
+    a_way(world)
+    a_way(world, "files", kind="mcp", secret="")
+    browser = signed_in_as(world.team.charlie)
+    html = main(plain(browser.get(LIST)))
+    assert "No connection yet." in html
+    assert "No secret yet." in html
+    for path in ("/connections/local/", "/connections/+secrets/local-key/", "/connections/files/tools/"):
+        assert browser.get(path).status_code == 404
+        assert browser.post(path, {**FORM, "value": "x"}).status_code == 404
+        assert path.endswith("tools/") or browser.post(f"{path}remove/").status_code == 404
+    assert Connection.objects.count() == 2
+    assert secrets.reveal(world.team.workspace.pk, "local-key") == VALUE
+
+
+@pytest.mark.parametrize("path", [NEW, KEEP, "/connections/local/", "/connections/local/remove/"])
+def test_forms_need_their_token(world: World, path: str) -> None:
+    a_way(world, secret="")
+    assert just_come_in(signed_in_as(world.team.dana, csrf=True)).post(path, FORM).status_code == 403
+    assert Connection.objects.count() == 1
+
+
+def test_who_sees_no_content_is_not_told_what_tools_say(world: World) -> None:
+    files = a_way(world, "files", kind="mcp", secret="")
+    mcp.register(acting(world.team.dana), files, [ECHO], None)
+    world.team.workspace.without_content = ["manager"]
+    world.team.workspace.save()
+    html = main(page(world.team.carol, "/connections/files/"))
+    assert "Says what it was told." not in html
+    assert "Says what it was told." in page(world.team.bob, "/connections/files/")
