@@ -8,13 +8,16 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts import secrets
+from accounts import safe, secrets
 from accounts.access import Actor
 from accounts.models import Violation
 from accounts.roles import Role
 from approvals.models import Approval
 from pipelines import gallery
-from pipelines.models import Pipeline
+from pipelines.library import agents, connections, mcp
+from pipelines.library.agents import AgentFields
+from pipelines.library.connections import ConnectionFields
+from pipelines.models import Circuit, Pipeline
 from runs.models import Event, Firing, Run, Span, Step, Trigger
 from runs.triggers import definitions
 from runs.triggers.definitions import TriggerFields
@@ -58,6 +61,24 @@ def some_triggers(world: World) -> None:
     _fired(definitions.create(alice, schedule), state="refused", error=error)
     hook = TriggerFields("orders", "webhook", slug, input={"company": "${event.company}"}, secret="hook-key")
     _fired(definitions.create(alice, hook), state="started", run=world.run)
+
+
+def some_connections(world: World) -> None:
+    """Connect a model server that keeps failing and that an agent uses, and a server with two registered tools."""
+    dana = acting(world.team.dana)
+    for name, hosts in {"local-key": (), "crm-key": ("api.crm.example",)}.items():
+        safe.write(dana, name, "a key of some length", hosts)
+    connections.create(dana, ConnectionFields("local", base_url="http://127.0.0.1:9/v1", secret="local-key", rpm=60))
+    fields = AgentFields("local/llama", secrets=("crm-key",))
+    agents.create(acting(world.team.alice), "local-helper", fields, "Local helper")
+    now = timezone.now()
+    Circuit.objects.create(workspace=world.team.workspace, subject="local/llama", opened_at=now, retry_at=now)
+    files = connections.create(dana, ConnectionFields("files", "mcp", "https://tools.example/mcp", "gone-key"))
+    schema = {"type": "object", "properties": {"path": {"type": "string"}}}
+    offered = [
+        {"name": name, "description": f"{name} a file. " * 30, "inputSchema": schema} for name in ("read", "drop")
+    ]
+    mcp.register(dana, files, offered, {"read": mcp.Said("none", "idempotent"), "drop": mcp.Said()})
 
 
 def some_violations(world: World) -> None:

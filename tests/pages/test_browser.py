@@ -15,7 +15,7 @@ from pipelines import gallery
 from pipelines.gallery import handbooks
 from runs.models import Inbox, Run
 from tests.approvals.builders import an_approval
-from tests.pages.builders import World, a_world, an_event, some_triggers, some_violations
+from tests.pages.builders import World, a_world, an_event, some_connections, some_triggers, some_violations
 from tests.people import acting, just_come_in, signed_in_as
 
 pytestmark = pytest.mark.browser
@@ -92,12 +92,18 @@ PAGES = {
     "bench": "/agents/outreach-writer/test/",
     "audit log": "/audit/?check=1",
     "violations": "/violations/",
+    "connections": "/connections/",
+    "new connection": "/connections/+new/",
+    "connection": "/connections/local/",
+    "server of tools": "/connections/files/",
+    "new secret": "/connections/+secrets/",
+    "secret": "/connections/+secrets/crm-key/",
 }
 OF_A_REVIEWER = ("home", "runs", "canvas", "inbox", "decision", "approval health", "counted", "decisions")
 # A few at a time: each keeps well within the time limit of a test.
 OF_A_MANAGER = ("rules", "rule", "hours", "away", "budgets", "new budget", "alerts", "new alert")
 OF_AN_AUDITOR = ("audit log",)
-OF_AN_ADMIN = ("violations",)
+OF_AN_ADMIN = ("violations", "connections", "new connection", "connection", "server of tools", "new secret", "secret")
 OF_SPENDING = (
     "costs",
     "costs of tags",
@@ -134,6 +140,7 @@ def world(transactional_db: None) -> World:
     world = a_world()
     some_triggers(world)
     some_violations(world)
+    some_connections(world)
     handbooks.bring(acting(world.team.alice), gallery.template("document-questions").document)
     return world
 
