@@ -171,9 +171,9 @@ PAGES: dict[str, Page] = {
     "connections/+new/": Page(posts={**TYPED_WAY, "name": "acme-new"}, may=ADMIN, acts=ADMIN),
     "connections/<slug:name>/": Page(WAY, posts=TYPED_WAY, acts=ADMIN),
     "connections/<slug:name>/remove/": _does(WAY, ADMIN),
-    # its server is away
+    # its server offers nothing
     "connections/<slug:name>/tools/": Page(
-        {"slug:name": "acme-files"}, posts={"tool": "echo"}, may=ADMIN, acts=ADMIN, shows=502, done=502
+        {"slug:name": "acme-files"}, posts={"tool": "echo"}, may=ADMIN, acts=ADMIN, done=422
     ),
     "pipelines/": Page(),
     "pipelines/<slug:slug>/": Page(DRAFT),
