@@ -67,7 +67,7 @@ def plain(response: Any) -> str:
 
 
 def main(html: str) -> str:
-    return html[html.index('id="main"') :]
+    return html[html.index('id="main"') : html.index("</main>")]
 
 
 # The list
