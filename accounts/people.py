@@ -5,14 +5,14 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import content, invitations, members
 from accounts.access import Capability, actor_of, scoped, signed_in
 from accounts.errors import Invalid
 from accounts.models import Membership
+from accounts.onward import back
 from accounts.roles import Role
 
 
@@ -22,8 +22,7 @@ class InviteForm(forms.Form):
 
 
 def _back(request: HttpRequest) -> HttpResponse:
-    """Lead back to the people of the workspace that was acted in, whichever another tab has chosen since."""
-    return redirect(f"{reverse('people')}?workspace={actor_of(request).workspace.slug}")
+    return back(actor_of(request), "people")
 
 
 @require_safe

@@ -51,12 +51,10 @@ def uses(actor: Actor) -> dict[str, list[Use]]:
 
 def grouped(pairs: Iterable[tuple[str, Use]]) -> dict[str, list[Use]]:
     """Return uses by the name they rely on, each once."""
-    found: dict[str, list[Use]] = {}
+    found: dict[str, dict[Use, None]] = {}
     for name, use in pairs:
-        known = found.setdefault(name, [])
-        if use not in known:
-            known.append(use)
-    return found
+        found.setdefault(name, {})[use] = None
+    return {name: list(known) for name, known in found.items()}
 
 
 def lines(actor: Actor) -> list[Line]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
@@ -14,6 +14,7 @@ from accounts import safe
 from accounts.access import Actor, Capability, actor_of, require, scoped, signed_in
 from accounts.errors import Refused
 from accounts.models import Secret
+from accounts.onward import back
 from accounts.schemas import NewSecret
 from accounts.secrets import MOST_CHARACTERS
 
@@ -44,7 +45,7 @@ def new(request: HttpRequest) -> HttpResponse:
         form = _written(actor, request.POST.get("name", "").strip(), request, is_new=True)
         if not form.errors:
             messages.success(request, f"{form.name} is kept. Its value is not shown again.")
-            return redirect("connections")
+            return back(actor, "connections")
     return render(request, "accounts/secret_new.html", {"form": form}, status=422 if form.errors else 200)
 
 
@@ -61,7 +62,7 @@ def secret(request: HttpRequest, name: str) -> HttpResponse:
         form = _written(actor, name, request, is_new=False)
         if not form.errors:
             messages.success(request, f"{name} has its new value from now on.")
-            return redirect("secret", name)
+            return back(actor, "secret", name)
     return render(request, "accounts/secret.html", {"line": line, "form": form}, status=422 if form.errors else 200)
 
 
@@ -77,7 +78,7 @@ def remove(request: HttpRequest, name: str) -> HttpResponse:
         context = {"line": line, "form": SecretForm(name, "\n".join(line.hosts)), "refused": refused}
         return render(request, "accounts/secret.html", context, status=refused.status)
     messages.success(request, f"{name} is removed.")
-    return redirect("connections")
+    return back(actor, "connections")
 
 
 def _keeper(request: HttpRequest) -> Actor:

@@ -45,7 +45,7 @@ def reveal_with_hosts(workspace_id: UUID, name: str) -> tuple[str, tuple[str, ..
     """Return the secret's value, as `reveal` does, and the hosts it may be sent to. Raises NotFound by name."""
     row = Secret.objects.filter(workspace_id=workspace_id, name=name).first()
     if row is None:
-        raise NotFound(f"There is no secret named {name}. Add it under Settings, Secrets.")
+        raise NotFound(f"There is no secret named {name}. An admin keeps one under Connections.")
     return unseal(bytes(row.ciphertext)), tuple(row.hosts)
 
 

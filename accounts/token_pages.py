@@ -6,13 +6,13 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import again, tokens
 from accounts.access import Actor, Capability, actor_of, require, signed_in
+from accounts.onward import back
 from accounts.roles import Scope
 
 _MAY = {
@@ -70,4 +70,4 @@ def revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
     actor = _mine(request)
     row = tokens.end(actor, tokens.of(actor), token_id)
     messages.success(request, f"{row.name or 'The token'} is revoked.")
-    return redirect(f"{reverse('tokens')}?workspace={actor.workspace.slug}")
+    return back(actor, "tokens")

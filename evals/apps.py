@@ -7,8 +7,9 @@ class EvalsConfig(AppConfig):
 
     def ready(self) -> None:
         from evals import gates, progress
-        from pipelines import conditions
+        from pipelines import conditions, connection_uses
         from runs import dispatch
 
         dispatch.on_poll(progress.advance_all)
         conditions.on_publish(gates.stands_in_the_way)
+        connection_uses.on_look(gates.uses_of_models)

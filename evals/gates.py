@@ -1,12 +1,16 @@
 """What a pipeline's draft must pass before it is published: a part of the answers to one version of a dataset."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import transaction
+from django.urls import reverse
 
 from accounts import audit
-from accounts.access import Actor, Capability, get, require
+from accounts.access import Actor, Capability, get, require, scoped
 from accounts.errors import Invalid
+from accounts.safe import Use
 from evals import datasets
 from evals.evaluations import MOST_REPEATS, MOST_RESULTS
 from evals.models import Case, DatasetVersion, Evaluation, PublishGate
@@ -55,6 +59,19 @@ def put(actor: Actor, slug: str, demand: Demand) -> PublishGate:
     gate, _ = PublishGate.objects.update_or_create(pipeline=pipeline, defaults=wanted)
     audit.record(actor.workspace, actor.user, "publish_gate.set", slug, _said(demand, version))
     return gate
+
+
+def uses_of_models(actor: Actor) -> Iterator[tuple[str, Use]]:
+    """Yield the models that judge for gates, by themselves or in a case's rubric, each with the gate. Two queries."""
+    live = scoped(Pipeline, actor).filter(archived_at=None)
+    gates = list(PublishGate.objects.filter(pipeline__in=live).select_related("pipeline"))
+    asked: dict[UUID, set[str]] = {}
+    rows = Case.objects.filter(version__in={gate.dataset_id for gate in gates}).exclude(asserts=[])
+    for version, asserts in rows.values_list("version", "asserts").iterator() if gates else ():
+        asked.setdefault(version, set()).update(one["model"] for one in asserts if one.get("model"))
+    for gate in gates:
+        use = Use("publish gate", gate.pipeline.name, reverse("pipeline", args=[gate.pipeline.slug]))
+        yield from ((model, use) for model in sorted(asked.get(gate.dataset_id, set()) | {gate.judge} - {""}))
 
 
 def _check_judge(version: DatasetVersion, judge: str) -> None:

@@ -98,7 +98,9 @@ def host_of(channel: Channel) -> str:
 
 
 def uses_of_secrets(actor: Actor) -> Iterator[tuple[str, Use]]:
-    """Yield the channels whose address or signing key is a secret, each with its name."""
+    """Yield the channels whose address or signing key is a secret, each with its name, for whoever keeps channels."""
+    if not actor.can(Capability.CONNECTIONS):
+        return
     for name, secret in scoped(Channel, actor).order_by("name").values_list("name", "secret"):
         yield secret, Use("channel", name, reverse("preferences"))
 

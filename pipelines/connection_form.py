@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from accounts.errors import Invalid, Refused
 from pipelines.library.connections import ConnectionFields
+from pipelines.library.models import MCP
 from pipelines.models import Connection
 
 LIMITS = ("max_concurrent", "rpm", "tpm")
@@ -59,6 +60,8 @@ def read(form: ConnectionForm, secrets: set[str], before: Connection | None) -> 
     Prices are not the form's: a connection keeps those that it has.
     """
     kept = before.secret if before else ""
+    if before and before.prices and form.kind == MCP:
+        raise Invalid("Its models have prices. Withdraw them first, or make a new connection for tools.", where="/kind")
     if form.secret and form.secret not in secrets | {kept}:
         raise Invalid("There is no secret of this name. Choose one of the list.", where="/secret")
     return ConnectionFields(

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from accounts.access import Actor, Capability, get, scoped
 from accounts.errors import Conflict, Invalid
@@ -50,6 +51,11 @@ class Stopped:
 
     what: str
     retry_at: datetime | None
+
+    @property
+    def is_to_be_tried(self) -> bool:
+        """Tell whether the next call finds out how it is."""
+        return self.retry_at is not None and self.retry_at <= timezone.now()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What uses a connection, and what of pipelines uses a secret: connections, agents, and the steps of pipelines."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from accounts.errors import Conflict
 from accounts.safe import Use, grouped, told
 from pipelines import splits
 from pipelines.graph import parse
-from pipelines.graph.freeze import models_of, tools_of
+from pipelines.graph.freeze import agents_of, models_of, tools_of
 from pipelines.graph.model import Json, Node
 from pipelines.graph.places import places
 from pipelines.graph.problems import Refusal
@@ -22,6 +22,21 @@ from pipelines.library.mcp import PREFIX
 from pipelines.models import AgentVersion, Connection, Draft, Pipeline, PipelineVersion
 
 SECRET_HEADERS = "secret_headers"  # noqa: S105  (the name of an argument)
+
+Pins = Callable[[Actor], Iterable[tuple[UUID, int]]]
+_pins: list[Pins] = []
+Finder = Callable[[Actor], Iterable[tuple[str, Use]]]
+_finders: list[Finder] = []
+
+
+def on_pins(pins: Pins) -> None:
+    """Have an app asked which versions it starts, whatever is published; it yields (pipeline, number)."""
+    _pins.append(pins)
+
+
+def on_look(finder: Finder) -> None:
+    """Have an app asked which models of its own it names; it yields (model, use)."""
+    _finders.append(finder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +48,22 @@ class Names:
     secrets: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a draft or version names by itself; `agents` are those a draft holds to a version, `calls` the versions
+    of other pipelines that a version starts."""
+
+    names: tuple[Names, ...] = ()
+    agents: frozenset[tuple[str, int]] = frozenset()
+    calls: frozenset[UUID] = frozenset()
+
+
 def uses(actor: Actor) -> dict[str, list[Use]]:
     """Return the agents and pipelines that use which connection, by its name, as far as the actor sees them."""
     agents = ((name, use) for names, use in _agents(actor) for name in sorted(names.connections))
     pipelines = ((name, use) for found in _pipelines(actor) for name, use in found.uses_of("connections"))
-    return grouped([*agents, *pipelines])
+    others = ((name, use) for finder in _finders for model, use in finder(actor) for name in _ways([model], ()))
+    return grouped([*agents, *pipelines, *others])
 
 
 def of_secrets(actor: Actor) -> Iterator[tuple[str, Use]]:
@@ -50,9 +76,14 @@ def of_secrets(actor: Actor) -> Iterator[tuple[str, Use]]:
         yield from found.uses_of("secrets")
 
 
-@transaction.atomic
 def remove_unused(actor: Actor, name: str) -> None:
     """Remove a connection that nothing uses; Conflict `connection_in_use`, Forbidden, NotFound."""
+    uses(actor)  # what is to be read is read before anybody waits for the row
+    _remove_unused(actor, name)
+
+
+@transaction.atomic
+def _remove_unused(actor: Actor, name: str) -> None:
     connection = get(Connection.objects.select_for_update(), actor, name=name)
     if found := uses(actor).get(name):
         raise Conflict(
@@ -76,80 +107,128 @@ class _Found:
         for name in sorted({name for one in every for name in getattr(one, what)}):
             steps = {one.place for one in every if one.place and name in getattr(one, what)}
             runs = any(name in getattr(one, what) for one in self.running)
-            said = [f"{len(steps)} step{'' if len(steps) == 1 else 's'}" if steps else "through its agents"]
+            said = [f"{len(steps)} step{'' if len(steps) == 1 else 's'}" if steps else "through what it asks"]
             said += [] if runs else ["in the draft only"]
             url = reverse("pipeline", args=[self.pipeline.slug])
             yield name, Use("pipeline", self.pipeline.name, url, ", ".join(said))
 
 
-# Reading a document takes milliseconds, and neither a revision of a draft nor a version ever changes.
-_read: dict[tuple[UUID, int] | UUID, tuple[Names, ...]] = {}
+# Reading a document takes milliseconds, and neither a revision of a draft nor a version ever changes. Others clear and
+# fill it meanwhile: whoever asks answers from what it got itself.
+_read: dict[tuple[UUID, int] | UUID, _Reading] = {}
 _MOST_KEPT = 20_000
 
 
 def _agents(actor: Actor) -> Iterator[tuple[Names, Use]]:
     newest = AgentVersion.objects.select_related("agent").order_by("agent__slug", "-number").distinct("agent__slug")
     for row in scoped(newest, actor, through="agent__workspace"):
-        names = Names("", _ways((row.model, *row.fallback), row.tools), frozenset(row.secrets))
-        yield names, Use("agent", row.agent.name or row.agent.slug, reverse("agent", args=[row.agent.slug]))
+        yield _of_version(row), Use("agent", row.agent.name or row.agent.slug, reverse("agent", args=[row.agent.slug]))
 
 
 def _pipelines(actor: Actor) -> list[_Found]:
-    """Return the pipelines that the actor sees, by name. Two queries, and two where drafts or versions are new here."""
+    """Return the pipelines that the actor sees, by name, without the archived, which start nothing by themselves."""
     rows = scoped(Pipeline, actor).filter(archived_at=None, draft__isnull=False)
-    rows = rows.select_related("draft").defer("draft__document").order_by("name", "slug")
-    found = list(rows)
+    found = list(rows.select_related("draft").defer("draft__document").order_by("name", "slug"))
     if len(_read) > _MOST_KEPT:
         _read.clear()
-    running = _running(found)
-    _read_drafts(found)
-    _read_versions({pk for versions in running.values() for pk in versions})
+    running, drafts = _running(actor, found), _drafts(found)
+    versions = _versions({pk for some in running.values() for pk in some})
+    pinned = _pinned_agents(actor, drafts.values())
     return [
         _Found(
             one,
-            _read.get((one.pk, one.draft.revision), ()),
-            [names for version in running[one.pk] for names in _read.get(version, ())],
+            [*drafts[one.pk].names, *(pinned[ref] for ref in sorted(drafts[one.pk].agents) if ref in pinned)],
+            [names for pk in _reached(running[one.pk], versions) for names in versions[pk].names],
         )
         for one in found
     ]
 
 
-def _running(pipelines: Sequence[Pipeline]) -> dict[UUID, list[UUID]]:
-    """Return the versions that new runs may be of: the published one, and those that share the runs."""
+def _running(actor: Actor, pipelines: Sequence[Pipeline]) -> dict[UUID, list[UUID]]:
+    """Return the versions that new runs may be of: published, sharing the runs, or named by what starts them."""
     running = {one.pk: [one.published_id] if one.published_id else [] for one in pipelines}
-    shared = {(one.pk, arm.version) for one in pipelines for arm in splits.arms_of(one)}
+    wanted = {(one.pk, arm.version) for one in pipelines for arm in splits.arms_of(one)}
+    wanted |= {pin for pins in _pins for pin in pins(actor) if pin[0] in running}
     rows = PipelineVersion.objects.filter(
-        pipeline__in={pk for pk, _ in shared}, number__in={number for _, number in shared}
+        pipeline__in={pk for pk, _ in wanted}, number__in={number for _, number in wanted}
     )
-    for pk, pipeline, number in rows.values_list("pk", "pipeline_id", "number") if shared else ():
-        if (pipeline, number) in shared and pk not in running[pipeline]:
+    for pk, pipeline, number in rows.values_list("pk", "pipeline_id", "number") if wanted else ():
+        if (pipeline, number) in wanted and pk not in running[pipeline]:
             running[pipeline].append(pk)
     return running
 
 
-def _read_drafts(pipelines: Sequence[Pipeline]) -> None:
-    fresh = [one.pk for one in pipelines if (one.pk, one.draft.revision) not in _read]
-    for draft in Draft.objects.filter(pipeline__in=fresh) if fresh else ():
-        _read[draft.pipeline_id, draft.revision] = tuple(_steps(draft.document))
+def _reached(first: Iterable[UUID], versions: Mapping[UUID, _Reading]) -> Iterator[UUID]:
+    """Yield these versions and all that they start, and so on, each once."""
+    seen, waiting = set(), list(first)
+    while waiting:
+        pk = waiting.pop()
+        if pk in versions and pk not in seen:
+            seen.add(pk)
+            yield pk
+            waiting.extend(versions[pk].calls)
 
 
-def _read_versions(versions: Iterable[UUID]) -> None:
-    fresh = [pk for pk in versions if pk not in _read]
-    for row in PipelineVersion.objects.filter(pk__in=fresh).only("document", "lock") if fresh else ():
-        agents = (row.lock.get("agents") or {}).values()
-        _read[row.pk] = (*_steps(row.document), *(_of_agent(agent) for agent in agents))
+def _drafts(pipelines: Sequence[Pipeline]) -> dict[UUID, _Reading]:
+    known = {one.pk: kept for one in pipelines if (kept := _read.get((one.pk, one.draft.revision)))}
+    fresh = [one.pk for one in pipelines if one.pk not in known]
+    for draft in Draft.objects.filter(pipeline__in=fresh).iterator() if fresh else ():
+        known[draft.pipeline_id] = _read[draft.pipeline_id, draft.revision] = _of_document(draft.document)
+    return {one.pk: known.get(one.pk, _Reading()) for one in pipelines}
 
 
-def _steps(document: Json) -> Iterator[Names]:
-    """Yield what each step of a raw document names; nothing of a draft that no longer parses."""
+def _versions(wanted: set[UUID]) -> dict[UUID, _Reading]:
+    """Return what these versions name, and the versions that they start, and so on."""
+    known: dict[UUID, _Reading] = {}
+    while wanted:
+        wave = {pk: kept for pk in wanted if (kept := _read.get(pk))}
+        fresh = wanted - wave.keys()
+        rows = PipelineVersion.objects.filter(pk__in=fresh).only("document", "lock")
+        for row in rows.iterator() if fresh else ():
+            wave[row.pk] = _read[row.pk] = _of_locked(row)
+        known |= wave
+        wanted = {pk for one in wave.values() for pk in one.calls} - known.keys()
+    return known
+
+
+def _of_document(document: Json) -> _Reading:
+    """Return what each step of a raw document names; nothing of a draft that no longer parses."""
     try:
         parsed = parse.parse(document)
     except Refusal:
-        return
+        return _Reading()
+    names, agents = [], set()
     for place in places(parsed):
-        names = Names(place.name, _ways(models_of(place.node), tools_of(place.node)), _secrets(place.node))
-        if names.connections or names.secrets:
-            yield names
+        step = Names(place.name, _ways(models_of(place.node), tools_of(place.node)), _secrets(place.node))
+        names += [step] if step.connections or step.secrets else []
+        refs = (ref.partition("@") for _, ref in agents_of(place.node))
+        agents |= {(slug, int(number)) for slug, _, number in refs if number.isdecimal()}
+    return _Reading(tuple(names), frozenset(agents))
+
+
+def _of_locked(row: PipelineVersion) -> _Reading:
+    agents = (row.lock.get("agents") or {}).values()
+    calls = (row.lock.get("pipelines") or {}).values()
+    return _Reading(
+        (*_of_document(row.document).names, *(_of_agent(agent) for agent in agents)),
+        calls=frozenset(UUID(one["version"]) for one in calls),
+    )
+
+
+def _pinned_agents(actor: Actor, drafts: Iterable[_Reading]) -> dict[tuple[str, int], Names]:
+    """Return what the versions of agents name that drafts hold to."""
+    wanted = {ref for draft in drafts for ref in draft.agents}
+    if not wanted:
+        return {}
+    rows = AgentVersion.objects.select_related("agent").filter(
+        agent__slug__in={slug for slug, _ in wanted}, number__in={number for _, number in wanted}
+    )
+    found = {(row.agent.slug, row.number): _of_version(row) for row in scoped(rows, actor, through="agent__workspace")}
+    return {ref: names for ref, names in found.items() if ref in wanted}
+
+
+def _of_version(row: AgentVersion) -> Names:
+    return Names("", _ways((row.model, *row.fallback), row.tools), frozenset(row.secrets))
 
 
 def _of_agent(agent: Mapping[str, Any]) -> Names:

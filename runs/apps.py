@@ -7,6 +7,7 @@ class RunsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import safe
+        from pipelines import connection_uses
         from pipelines.library import price_changes
         from runs import allowance, boards, cache, circuits, dispatch, effects, limits, locks, months, talks, topics
         from runs.execution.otlp import sending
@@ -30,3 +31,4 @@ class RunsConfig(AppConfig):
         effects.on("board_changed")(boards.changed)
         effects.on("budget_raised")(allowance.more_for)
         safe.on_look(lines.uses_of_secrets)
+        connection_uses.on_pins(lines.pins)

@@ -14,7 +14,7 @@ import re2
 from django.db import transaction
 
 from accounts import audit
-from accounts.access import Actor, Capability, require
+from accounts.access import Actor, Capability, get, require
 from accounts.errors import Invalid
 from accounts.models import Workspace
 from pipelines.graph import schemas
@@ -108,7 +108,7 @@ def register(
                 f"{connection.name} offers no tool {name[:80]!r}.", code="unknown_tool", where=f"/tools/{index}/name"
             )
     with transaction.atomic():
-        Connection.objects.select_for_update().get(pk=connection.pk)
+        get(Connection.objects.select_for_update(), actor, pk=connection.pk)  # it may be gone since it was asked
         newest = newest_of(actor.workspace, connection.name)
         for name, definition in found.items():
             if said is None or name in said:

@@ -2,12 +2,13 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import safe
 from accounts.access import Capability, actor_of, require, signed_in
 from accounts.errors import Conflict
+from accounts.onward import back
 from pipelines import connection_form, connection_pages, connection_uses
 
 
@@ -31,7 +32,7 @@ def new(request: HttpRequest) -> HttpResponse:
         made, form = connection_pages.create(actor, request.POST.dict())
         if made is not None:
             messages.success(request, f"{made.name} is connected.")
-            return redirect("connection", made.name)
+            return back(actor, "connection", made.name)
         status = 422
     context = {"form": form, "is_new": True, **connection_pages.choices(actor)}
     return render(request, "pipelines/connection_new.html", context, status=status)
@@ -47,7 +48,7 @@ def connection(request: HttpRequest, name: str) -> HttpResponse:
         saved, form = connection_pages.save(actor, name, request.POST.dict())
         if saved is not None:
             messages.success(request, "Saved. The next call goes by it.")
-            return redirect("connection", name)
+            return back(actor, "connection", name)
     page = connection_pages.page(actor, name, form)
     return render(request, "pipelines/connection.html", page, status=422 if form else 200)
 
@@ -64,4 +65,4 @@ def remove(request: HttpRequest, name: str) -> HttpResponse:
         page = connection_pages.page(actor, name)
         return render(request, "pipelines/connection.html", page | {"refused": refused}, status=refused.status)
     messages.success(request, f"{name} is removed.")
-    return redirect("connections")
+    return back(actor, "connections")

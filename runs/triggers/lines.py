@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -45,9 +46,18 @@ def all_of(actor: Actor, pipeline: Pipeline | None = None) -> list[Line]:
 
 
 def uses_of_secrets(actor: Actor) -> Iterator[tuple[str, Use]]:
-    """Yield the triggers that a secret signs the calls of, each with its name."""
+    """Yield the triggers that a secret signs the calls of, each with its name, for who may know what they do."""
+    if not actor.sees_content:
+        return
     for one in definitions.listed(actor).exclude(secret="").order_by("slug"):
         yield one.secret, Use("trigger", one.slug, reverse("trigger", args=[one.slug]))
+
+
+def pins(actor: Actor) -> Iterator[tuple[UUID, int]]:
+    """Yield (pipeline, version) of the triggers that start a version of their own choice."""
+    for pipeline, version in definitions.listed(actor).values_list("pipeline_id", "version"):
+        if version is not None:
+            yield pipeline, version
 
 
 def detail(trigger: Trigger) -> Detail:

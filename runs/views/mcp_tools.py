@@ -1,15 +1,17 @@
 """The page of what an MCP server offers: asked anew each time, and registered as an admin says what each tool does."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import Actor, Capability, actor_of, get, require, signed_in
 from accounts.errors import Invalid, Refused
+from accounts.onward import back
 from pipelines.connection_pages import EFFECTS
 from pipelines.graph.model import Json
 from pipelines.graph.tools import Delivery, Effect
@@ -22,10 +24,14 @@ from runs.execution.mcp import listing
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A tool that a server offers, in its own words. `effect` is what an admin said of these words, or the worst."""
+    """A tool that a server offers, in its own words. `effect` is what an admin said of these words, or the worst.
+
+    `args` is the JSON Schema of its arguments as text: models read what it says too.
+    """
 
     name: str
     description: str
+    args: str
     pin: str
     state: str
     effect: str
@@ -57,7 +63,7 @@ def tools(request: HttpRequest, name: str) -> HttpResponse:
     except Refused as refused:
         return _page(request, connection, offered, refused)
     messages.success(request, f"{count} tool{'' if count == 1 else 's'} of {name} can be used by steps and agents.")
-    return redirect("connection", name)
+    return back(actor, "connection", name)
 
 
 def _page(
@@ -79,10 +85,13 @@ def _offer(connection: Connection, offered: Sequence[Mapping[str, Json]], typed:
 def _row(one: Definition, known: McpTool | None, typed: QueryDict | None) -> Row:
     state = "new" if known is None else "same" if known.pin == one.pin else "changed"
     effect = known.effect if known is not None and state == "same" else str(Effect.IRREVERSIBLE)
-    if typed is None:
-        return Row(one.remote, one.description, one.pin, state, effect, state == "same")
-    ticked = one.remote in typed.getlist("tool")
-    return Row(one.remote, one.description, one.pin, state, typed.get(f"effect-{one.remote}", effect), ticked)
+    is_ticked = state == "same"
+    if typed is not None:  # what was said of other words does not count for these
+        was_read = typed.get(f"pin-{one.remote}") == one.pin
+        is_ticked = was_read and one.remote in typed.getlist("tool")
+        effect = typed.get(f"effect-{one.remote}", effect) if was_read else effect
+    args = json.dumps(one.args_schema, indent=2, ensure_ascii=False)
+    return Row(one.remote, one.description, args, one.pin, state, effect, is_ticked)
 
 
 def _register(actor: Actor, connection: Connection, offered: Sequence[Mapping[str, Json]], typed: QueryDict) -> int:

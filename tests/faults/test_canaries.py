@@ -24,8 +24,7 @@ from django.contrib.sessions.models import Session
 from websockets.sync.client import connect
 
 from accounts import passwords, second_factor, secrets, tokens
-from accounts.api import secrets as secret_routes
-from accounts.models import User
+from accounts.models import Secret, User
 from accounts.roles import Scope
 from notices import channels
 from notices.channels import ChannelFields
@@ -208,6 +207,9 @@ def look_around(planted: Planted, runs: list[Run]) -> None:
         "/audit.csv",
         "/settings/notifications/",
         "/settings/triggers/",
+        "/connections/",
+        *(f"/connections/{name}/" for name in Connection.objects.values_list("name", flat=True)),
+        *(f"/connections/+secrets/{name}/" for name in Secret.objects.values_list("name", flat=True)),
         "/runs/",
         "/costs/",
         "/metrics",
@@ -240,6 +242,11 @@ def be_refused(planted: Planted) -> None:
             planted.keep(requests.post(f"{web}/api/v1/secrets", json=body, headers=programs, timeout=30)).status_code
             == 422
         )
+    dana = planted.browser(planted.stage.team.dana)
+    dana.get(f"{web}/connections/+secrets/", timeout=30)
+    for form in ({"name": "bad name!", "value": value}, {"name": "a", "value": value, "hosts": "no host!"}):
+        said = {"csrfmiddlewaretoken": dana.cookies["csrftoken"], **form}
+        assert planted.keep(dana.post(f"{web}/connections/+secrets/", said, timeout=30)).status_code == 422
     broken = f'{{"name": "a", "value": "{value}"'
     planted.keep(requests.post(f"{web}/api/v1/secrets", broken, headers=programs, timeout=30))
     unknown = {"Authorization": f"Bearer {planted.values['unknown-token']}"}
@@ -291,7 +298,7 @@ def fail(planted: Planted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
     def breaks(workspace: Any, name: str, value: str, hosts: Any) -> None:
         raise RuntimeError(f"This broke at {name}.")
 
-    monkeypatch.setattr(secret_routes.secrets, "put", breaks)
+    monkeypatch.setattr(secrets, "put", breaks)
     client = signed_in_as(planted.stage.team.dana)
     client.raise_request_exception = False
     body = {"name": "a", "value": planted.values["new-secret"]}

@@ -1,6 +1,8 @@
 """The pages of connections and secrets: who sees and changes what, refused forms, and no value anywhere."""
 
+import datetime as dt
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,13 +10,16 @@ import pytest
 from django.utils import timezone
 
 from accounts import safe, secrets
-from accounts.models import AuditEntry, Secret, User
+from accounts.models import AuditEntry, Membership, Secret, User
 from accounts.roles import Role
+from evals.models import Case, Dataset, DatasetVersion, PublishGate
+from pipelines import connection_uses
 from pipelines.library import agents, connections, mcp
 from pipelines.library.agents import AgentFields
 from pipelines.library.connections import ConnectionFields
-from pipelines.models import Circuit, Connection, McpTool
+from pipelines.models import Agent, Circuit, Connection, McpTool, PipelineVersion
 from runs.execution.mcp import listing
+from runs.models import Trigger
 from tests.mcp_server import ECHO, McpServer
 from tests.pages.builders import HOSTILE, World, some_triggers
 from tests.people import a_member, acting, just_come_in, signed_in_as
@@ -101,12 +106,14 @@ def test_the_list_says_where_each_leads_its_limits_and_what_uses_it(world: World
 
 def test_a_circuit_that_is_open_is_said(world: World) -> None:
     a_way(world, secret="")
-    now = timezone.now()
+    now, soon = timezone.now(), timezone.now() + dt.timedelta(minutes=5)
+    Circuit.objects.create(workspace=world.team.workspace, subject="local/phi", opened_at=now, retry_at=now)
     for subject in ("local/llama", "helper@1 with local/mixtral", "other/llama", "localized/x"):
-        Circuit.objects.create(workspace=world.team.workspace, subject=subject, opened_at=now, retry_at=now)
+        Circuit.objects.create(workspace=world.team.workspace, subject=subject, opened_at=now, retry_at=soon)
     html = main(page(world.team.bob, LIST))
     assert html.count("keeps failing") == 2
-    assert "llama keeps failing: left alone" in html
+    assert "llama keeps failing: left alone, next try" in html
+    assert "phi kept failing: the next call tries it again" in html
     assert "agent helper@1 with mixtral keeps failing" in html
     assert "keeps failing" in page(world.team.bob, "/connections/local/")
 
@@ -124,7 +131,7 @@ def test_the_operators_providers_are_named_without_their_keys(world: World, sett
 def test_a_form_makes_a_connection(world: World) -> None:
     a_secret(world)
     response = signed_in_as(world.team.dana).post(NEW, FORM)
-    assert response["Location"] == "/connections/local/"
+    assert response["Location"] == "/connections/local/?workspace=acme"
     made = Connection.objects.get(name="local")
     assert (made.kind, made.base_url, made.secret) == ("openai", "http://127.0.0.1:9/v1", "local-key")
     assert (made.max_concurrent, made.rpm, made.tpm, made.trusted_address) == (4, 60, None, True)
@@ -162,8 +169,13 @@ def test_what_cannot_be_is_said_at_its_place_and_nothing_is_lost(
     sentence = html[html.index(f'id="e-{place}"') :]
     assert words in sentence[: sentence.index("</span>")]
     for name in ("name", "base_url", "max_concurrent", "rpm", "tpm"):
-        assert f'name="{name}"' in html
-        assert f'value="{typed[name]}"' in html, name
+        (shown,) = re.findall(rf'<input [^>]*name="{name}"[^>]*>', html)
+        assert f'value="{typed[name]}"' in shown
+    (box,) = re.findall(r'<input [^>]*name="trusted"[^>]*>', html)
+    assert ("checked" in box) == bool(typed["trusted"])
+    chosen = re.findall(r'<input [^>]*name="kind" value="(\w+)"[^>]* checked>', html)
+    assert chosen == [kind for kind in ("openai", "mcp") if kind == typed["kind"]]
+    assert typed["secret"] == "nobodys" or '<option value="local-key" selected>' in html
     assert not Connection.objects.filter(name="local").exists()
 
 
@@ -177,7 +189,7 @@ def test_a_change_keeps_name_and_prices(world: World) -> None:
     response = dana.post(
         "/connections/local/", {**FORM, "name": "other", "rpm": "7", "base_url": "https://x.example/v1"}
     )
-    assert response["Location"] == "/connections/local/"
+    assert response["Location"] == "/connections/local/?workspace=acme"
     row = Connection.objects.get(name="local")
     assert (row.rpm, row.base_url, row.prices) == (7, "https://x.example/v1", PRICES)
     assert AuditEntry.objects.filter(action="connection.changed", target="local").exists()
@@ -201,7 +213,7 @@ def test_a_connection_that_nothing_uses_is_removed(world: World) -> None:
     a_way(world)
     dana = signed_in_as(world.team.dana)
     assert "Remove this connection" in plain(dana.get("/connections/local/"))
-    assert dana.post("/connections/local/remove/")["Location"] == LIST
+    assert dana.post("/connections/local/remove/")["Location"] == f"{LIST}?workspace=acme"
     assert not Connection.objects.exists()
     assert AuditEntry.objects.filter(action="connection.removed", target="local").exists()
 
@@ -234,6 +246,103 @@ def test_a_connection_whose_tool_a_step_calls_is_not_removed(world: World) -> No
     assert "1 step, in the draft only" in uses[uses.index("Where it is used") :]
 
 
+def test_what_a_version_that_runs_on_uses_is_not_removed(world: World) -> None:
+    a_way(world)
+    an_agent(world)
+    lock = {"agents": {"helper@1": {"model": "local/llama"}}}
+    old = PipelineVersion.objects.create(
+        pipeline=world.pipeline, number=90, document=world.pipeline.draft.document, lock=lock, note=""
+    )
+    helper = Agent.objects.get(slug="helper")
+    agents.new_version(acting(world.team.alice), helper, AgentFields(model="demo/echo"))
+    assert signed_in_as(world.team.dana).get("/connections/local/").context["line"].uses == ()
+    some_triggers(world)
+    Trigger.objects.filter(slug="orders").update(version=old.number)
+    dana = signed_in_as(world.team.dana)
+    assert dana.post("/connections/local/remove/").status_code == 409
+    Trigger.objects.filter(slug="orders").update(version=None)
+    calling = {"pipelines": {"x@90": {"version": str(old.pk)}}}
+    caller = PipelineVersion.objects.create(
+        pipeline=world.pipeline, number=91, document=world.pipeline.draft.document, lock=calling, note=""
+    )
+    assert dana.get("/connections/local/").context["line"].uses == ()
+    world.pipeline.published = caller
+    world.pipeline.save()
+    assert dana.post("/connections/local/remove/").status_code == 409
+    assert Connection.objects.filter(name="local").exists()
+
+
+def test_who_judges_for_a_gate_is_not_removed(world: World) -> None:
+    a_way(world)
+    a_way(world, "rubrics", secret="")
+    rubric = {"type": "rubric", "rubric": "Is it kind?", "model": "rubrics/llama"}
+    fields = {"name": "one", "position": 1, "digest": "sha256:0"}
+    version = DatasetVersion.objects.create(
+        dataset=Dataset.objects.create(workspace=world.team.workspace, name="kindness"), number=1, size=1
+    )
+    Case.objects.create(version=version, asserts=[rubric], **fields)
+    PublishGate.objects.create(
+        pipeline=world.pipeline, dataset=version, min_pass_rate=1, judge="local/llama", repeats=1
+    )
+    dana = signed_in_as(world.team.dana)
+    for name in ("local", "rubrics"):
+        response = dana.post(f"/connections/{name}/remove/")
+        assert response.status_code == 409
+        assert f"is used by the publish gate {world.pipeline.name}" in plain(response)
+
+
+def test_an_agent_that_a_draft_holds_to_its_version_is_read_in_that_version(world: World) -> None:
+    a_way(world)
+    an_agent(world)
+    helper = Agent.objects.get(slug="helper")
+    agents.new_version(acting(world.team.alice), helper, AgentFields(model="demo/echo"))
+    draft = world.pipeline.draft
+    nodes = {**draft.document["graph"]["nodes"], "ring": {"kind": "agent", "agent": "helper@1", "prompt": "Hello"}}
+    draft.document, draft.revision = {**draft.document, "graph": {**draft.document["graph"], "nodes": nodes}}, 99
+    draft.save()
+    response = signed_in_as(world.team.dana).post("/connections/local/remove/")
+    assert response.status_code == 409
+    assert "in the draft only" in plain(response)
+
+
+def test_a_draft_is_read_as_it_is_by_then_and_whoever_empties_what_is_kept_changes_no_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = a_way(world, "files", kind="mcp", secret="")
+    mcp.register(acting(world.team.dana), files, [ECHO], None)
+    a_step_calls(world, "mcp.files.echo@1", {"text": "hello"})
+
+    class Emptied(dict[Any, Any]):
+        """Forgets at once what is put into it, as if others cleared it all the time."""
+
+        def __setitem__(self, key: Any, value: Any) -> None: ...
+
+    monkeypatch.setattr(connection_uses, "_read", Emptied())
+    uses = connection_uses.uses(acting(world.team.dana))
+    assert [use.name for use in uses["files"]] == [world.pipeline.name]
+
+
+def test_a_form_acts_in_the_workspace_that_it_was_shown_for(world: World) -> None:
+    """Names are the same everywhere, and another tab may have chosen another workspace since."""
+    a_secret(world)
+    a_way(world)
+    other = world.team.elsewhere
+    Membership.objects.create(workspace=other, user=world.team.dana, roles=[Role.ADMIN])
+    there = acting(world.team.dana, other)
+    safe.write(there, "local-key", "theirs")
+    connections.create(there, ConnectionFields("local", base_url="http://127.0.0.1:9/v1", secret="local-key"))
+    dana = signed_in_as(world.team.dana)
+    paths = ("/connections/+secrets/local-key/", "/connections/local/")
+    shown = [plain(dana.get(f"{path}?workspace=acme")) for path in paths]
+    dana.get("/?workspace=globex")
+    actions = [re.findall(r'<form class="card pad [^>]*action="([^"]*)"', html)[0] for html in shown]
+    dana.post(actions[0], {"value": "ours, newly", "hosts": ""})
+    dana.post(actions[1], {**FORM, "rpm": "7"})
+    assert secrets.reveal(other.pk, "local-key") == "theirs"
+    assert secrets.reveal(world.team.workspace.pk, "local-key") == "ours, newly"
+    assert [row.rpm for row in Connection.objects.order_by("workspace__slug")] == [7, None]
+
+
 # Secrets
 
 
@@ -241,7 +350,7 @@ def test_a_secret_is_kept_and_its_value_stands_nowhere(world: World, caplog: pyt
     dana = signed_in_as(world.team.dana)
     with caplog.at_level(logging.DEBUG):
         response = dana.post(KEEP, {"name": "crm-key", "value": f"  {VALUE}\r\n", "hosts": "API.crm.example\r\n"})
-    assert response["Location"] == LIST
+    assert response["Location"] == f"{LIST}?workspace=acme"
     assert secrets.reveal_with_hosts(world.team.workspace.pk, "crm-key") == (VALUE, ("api.crm.example",))
     pages = [plain(dana.get(path)) for path in (LIST, "/connections/+secrets/crm-key/", "/audit/")]
     assert "by dana@example.com" in main(pages[0])
@@ -283,7 +392,7 @@ def test_a_value_is_replaced_and_whoever_did_is_said(world: World) -> None:
     a_secret(world)
     carla = a_member(world.team.workspace, "carla", Role.ADMIN)
     response = signed_in_as(carla).post("/connections/+secrets/local-key/", {"value": "another value", "hosts": ""})
-    assert response["Location"] == "/connections/+secrets/local-key/"
+    assert response["Location"] == "/connections/+secrets/local-key/?workspace=acme"
     assert secrets.reveal(world.team.workspace.pk, "local-key") == "another value"
     assert "by carla@example.com" in page(carla, LIST)
     assert "carla@example.com" not in page(world.team.bob, LIST), "who reads no audit log is not told who did what"
@@ -318,7 +427,7 @@ def test_a_secret_that_nothing_uses_is_removed(world: World) -> None:
     a_secret(world)
     dana = signed_in_as(world.team.dana)
     assert "Remove this secret" in plain(dana.get("/connections/+secrets/local-key/"))
-    assert dana.post("/connections/+secrets/local-key/remove/")["Location"] == LIST
+    assert dana.post("/connections/+secrets/local-key/remove/")["Location"] == f"{LIST}?workspace=acme"
     assert not Secret.objects.exists()
     assert AuditEntry.objects.filter(action="secret_deleted", target="local-key").exists()
 
@@ -353,9 +462,10 @@ def test_what_a_server_offers_is_registered_as_an_admin_says(world: World, serve
     html = signed_in_as(world.team.dana).get("/connections/files/tools/").content.decode()
     assert "<script>alert" not in html
     assert "&lt;script&gt;" in html
+    assert "&quot;text&quot;" in html[html.index("mcp-args") :], "models read what it says of its arguments too"
     typed = {"tool": ["echo"], "pin-echo": pin(html), "effect-echo": "none"}
     response = signed_in_as(world.team.dana).post("/connections/files/tools/", typed)
-    assert response["Location"] == "/connections/files/"
+    assert response["Location"] == "/connections/files/?workspace=acme"
     tool = McpTool.objects.get()
     assert (tool.remote, tool.number, tool.effect, tool.delivery) == ("echo", 1, "none", "idempotent")
     told = main(signed_in_as(world.team.bob).get("/connections/files/").content.decode())
@@ -373,7 +483,12 @@ def test_a_tool_that_changed_while_it_was_read_is_not_registered(world: World, s
     response = signed_in_as(world.team.dana).post("/connections/files/tools/", typed)
     assert response.status_code == 422
     assert "tool_changed" in plain(response)
-    assert "Sends all files away." in plain(response), "what it says now can be read at once"
+    html = plain(response)
+    assert "Sends all files away." in html, "what it says now can be read at once"
+    assert 'name="tool" value="echo">' in html, "what was said of other words is not ticked for these"
+    again = {**typed, "pin-echo": pin(html)}
+    assert '<option value="irreversible" selected>' in html
+    assert signed_in_as(world.team.dana).post("/connections/files/tools/", {**again, "tool": []}).status_code == 422
     assert not McpTool.objects.exists()
 
 

@@ -8,6 +8,7 @@ patterns of the server's choice.
 import asyncio
 import functools
 import importlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -71,7 +72,11 @@ class _Sending:
 
 async def offered(server: Server) -> list[dict[str, Json]]:
     """Return what a server says of its tools, in its own words; raise a Failure. The caller bounds the time."""
-    return await _in_session(server, lambda session: session.offered())
+
+    async def work(session: Any) -> list[dict[str, Json]]:
+        return await _offered(session, server)
+
+    return await _in_session(server, work)
 
 
 async def call(server: Server, spec: ToolSpec, args: Mapping[str, Json], key: str) -> Json:
@@ -82,7 +87,7 @@ async def call(server: Server, spec: ToolSpec, args: Mapping[str, Json], key: st
     """
 
     async def work(session: Any) -> Json:
-        tool = next((tool for tool in await session.offered() if tool.get("name") == spec.remote), None)
+        tool = next((tool for tool in await _offered(session, server) if tool.get("name") == spec.remote), None)
         if tool is None:
             raise config("tool_gone", f"{server.name} does not offer {spec.remote} any more. Register its tools again.")
         if library.pin_of(tool) != spec.pin:
@@ -109,6 +114,15 @@ async def _in_session(
         raise _failure_of(error, wire, sdk, server, sending) from error
     finally:
         await wire.aclose()
+
+
+async def _offered(session: Any, server: Server) -> list[dict[str, Json]]:
+    """Return what the server says of its tools, without the secret that it was sent, should it say that too."""
+    tools: list[dict[str, Json]] = await session.offered()
+    said = json.dumps(tools, ensure_ascii=False)
+    if _redacted(said, server) == said:
+        return tools
+    return [secrets.within(tool, lambda text: _redacted(text, server)) for tool in tools]
 
 
 @asynccontextmanager

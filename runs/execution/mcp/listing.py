@@ -6,6 +6,7 @@ from asgiref.sync import async_to_sync
 
 from accounts.errors import Refused
 from pipelines.graph.model import Json
+from pipelines.library.mcp import MOST_TOOLS
 from pipelines.models import Connection
 from runs.execution.failures import Failure
 from runs.execution.mcp import client
@@ -21,7 +22,7 @@ class Unreachable(Refused):
 
 
 def offered(connection: Connection) -> list[dict[str, Json]]:
-    """Return what a server says of its tools, in its own words; raise Unreachable."""
+    """Return what a server says of its tools, in its own words and up to one more than can be taken; Unreachable."""
 
     async def ask() -> list[dict[str, Json]]:
         async with asyncio.timeout(LISTING_SECONDS):
@@ -29,7 +30,7 @@ def offered(connection: Connection) -> list[dict[str, Json]]:
 
     try:
         server = server_of(connection)
-        return async_to_sync(ask)()
+        return async_to_sync(ask)()[: MOST_TOOLS + 1]
     except Failure as failure:
         raise Unreachable(failure.error.message) from failure
     except TimeoutError:
