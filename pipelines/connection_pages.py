@@ -1,5 +1,6 @@
 """What the pages of connections show: the list, one with its form, its uses and tools, and what saving does."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -86,9 +87,9 @@ class Line:
 
     @property
     def used(self) -> str:
-        """How many agents and pipelines use it, in words."""
-        counts = [(word, sum(1 for use in self.uses if use.what == word)) for word in ("agent", "pipeline")]
-        return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts if count)
+        """How many of what use it, in words: "1 agent, 2 pipelines"."""
+        counts = Counter(use.what for use in self.uses)
+        return ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
 
     @property
     def limits(self) -> list[str]:

@@ -1,7 +1,7 @@
 """What uses a connection, and what of pipelines uses a secret: connections, agents, and the steps of pipelines."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -51,7 +51,7 @@ class Names:
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """What a draft or version names by itself; `agents` are those a draft holds to a version, `calls` the versions
-    of other pipelines that a version starts."""
+    of other pipelines that a version starts. What a draft's pipelines start counts once it is published."""
 
     names: tuple[Names, ...] = ()
     agents: frozenset[tuple[str, int]] = frozenset()
@@ -138,7 +138,7 @@ def _pipelines(actor: Actor) -> list[_Found]:
         _Found(
             one,
             [*drafts[one.pk].names, *(pinned[ref] for ref in sorted(drafts[one.pk].agents) if ref in pinned)],
-            [names for pk in _reached(running[one.pk], versions) for names in versions[pk].names],
+            list(_in_versions(running[one.pk], versions)),
         )
         for one in found
     ]
@@ -158,14 +158,15 @@ def _running(actor: Actor, pipelines: Sequence[Pipeline]) -> dict[UUID, list[UUI
     return running
 
 
-def _reached(first: Iterable[UUID], versions: Mapping[UUID, _Reading]) -> Iterator[UUID]:
-    """Yield these versions and all that they start, and so on, each once."""
-    seen, waiting = set(), list(first)
+def _in_versions(own: Sequence[UUID], versions: Mapping[UUID, _Reading]) -> Iterator[Names]:
+    """Yield what a pipeline's versions name, and what the versions that they start do, at no place of the pipeline."""
+    seen: set[UUID] = set()
+    waiting = list(own)
     while waiting:
         pk = waiting.pop()
         if pk in versions and pk not in seen:
             seen.add(pk)
-            yield pk
+            yield from (names if pk in own else replace(names, place="") for names in versions[pk].names)
             waiting.extend(versions[pk].calls)
 
 

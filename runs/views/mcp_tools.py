@@ -90,7 +90,7 @@ def _row(one: Definition, known: McpTool | None, typed: QueryDict | None) -> Row
         was_read = typed.get(f"pin-{one.remote}") == one.pin
         is_ticked = was_read and one.remote in typed.getlist("tool")
         effect = typed.get(f"effect-{one.remote}", effect) if was_read else effect
-    args = json.dumps(one.args_schema, indent=2, ensure_ascii=False)
+    args = json.dumps(one.args_schema)  # escaped, since nobody sees some letters that models read
     return Row(one.remote, one.description, args, one.pin, state, effect, is_ticked)
 
 

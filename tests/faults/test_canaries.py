@@ -103,7 +103,7 @@ class Planted:
 
     def keep(self, answer: requests.Response) -> requests.Response:
         """Gather an answer with its headers; of a packed one what is inside."""
-        place = f"{answer.request.method} {answer.request.path_url[:60]} {answer.status_code}"
+        place = f"{answer.request.method} {answer.request.path_url[:60]} {answer.status_code} #{len(self.gathered)}"
         body = answer.content
         if body.startswith(b"PK"):
             with zipfile.ZipFile(io.BytesIO(body)) as packed:

@@ -285,6 +285,7 @@ def test_who_judges_for_a_gate_is_not_removed(world: World) -> None:
         pipeline=world.pipeline, dataset=version, min_pass_rate=1, judge="local/llama", repeats=1
     )
     dana = signed_in_as(world.team.dana)
+    assert main(plain(dana.get(LIST))).count("1 publish gate") == 2
     for name in ("local", "rubrics"):
         response = dana.post(f"/connections/{name}/remove/")
         assert response.status_code == 409
@@ -458,11 +459,12 @@ def pin(html: str, tool: str = "echo") -> str:
 
 def test_what_a_server_offers_is_registered_as_an_admin_says(world: World, server: McpServer) -> None:
     a_way(world, "files", kind="mcp", base_url=server.url, secret="")
-    server.tools = {"echo": {**ECHO, "description": HOSTILE}}
+    taken = {**ECHO["inputSchema"], "examples": [{"text": "left\u202eright"}]}
+    server.tools = {"echo": {**ECHO, "description": HOSTILE, "inputSchema": taken}}
     html = signed_in_as(world.team.dana).get("/connections/files/tools/").content.decode()
     assert "<script>alert" not in html
     assert "&lt;script&gt;" in html
-    assert "&quot;text&quot;" in html[html.index("mcp-args") :], "models read what it says of its arguments too"
+    assert "left\\u202eright" in html[html.index("mcp-args") :], "models read letters that nobody sees"
     typed = {"tool": ["echo"], "pin-echo": pin(html), "effect-echo": "none"}
     response = signed_in_as(world.team.dana).post("/connections/files/tools/", typed)
     assert response["Location"] == "/connections/files/?workspace=acme"

@@ -74,7 +74,7 @@ async def offered(server: Server) -> list[dict[str, Json]]:
     """Return what a server says of its tools, in its own words; raise a Failure. The caller bounds the time."""
 
     async def work(session: Any) -> list[dict[str, Json]]:
-        return await _offered(session, server)
+        return _without_secret(await session.offered(), server)
 
     return await _in_session(server, work)
 
@@ -87,9 +87,10 @@ async def call(server: Server, spec: ToolSpec, args: Mapping[str, Json], key: st
     """
 
     async def work(session: Any) -> Json:
-        tool = next((tool for tool in await _offered(session, server) if tool.get("name") == spec.remote), None)
-        if tool is None:
+        found = [tool for tool in await session.offered() if tool.get("name") == spec.remote][:1]
+        if not found:
             raise config("tool_gone", f"{server.name} does not offer {spec.remote} any more. Register its tools again.")
+        (tool,) = _without_secret(found, server)
         if library.pin_of(tool) != spec.pin:
             raise config(
                 "tool_changed",
@@ -116,9 +117,8 @@ async def _in_session(
         await wire.aclose()
 
 
-async def _offered(session: Any, server: Server) -> list[dict[str, Json]]:
-    """Return what the server says of its tools, without the secret that it was sent, should it say that too."""
-    tools: list[dict[str, Json]] = await session.offered()
+def _without_secret(tools: list[dict[str, Json]], server: Server) -> list[dict[str, Json]]:
+    """Return what a server says of tools, without the secret that it was sent, should it say that too."""
     said = json.dumps(tools, ensure_ascii=False)
     if _redacted(said, server) == said:
         return tools
