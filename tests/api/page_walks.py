@@ -173,7 +173,7 @@ PAGES: dict[str, Page] = {
     "connections/<slug:name>/remove/": _does(WAY, ADMIN),
     # its server offers nothing
     "connections/<slug:name>/tools/": Page(
-        {"slug:name": "acme-files"}, posts={"tool": "echo"}, may=ADMIN, acts=ADMIN, done=422
+        {"slug:name": "server"}, posts={"tool": "echo"}, may=ADMIN, acts=ADMIN, done=422
     ),
     "pipelines/": Page(),
     "pipelines/<slug:slug>/": Page(DRAFT),
