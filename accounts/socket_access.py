@@ -12,7 +12,7 @@ from django.http import parse_cookie
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts import assurance, tokens
+from accounts import assurance, socket_token, tokens
 from accounts.access import Actor, Capability, actors_for
 from accounts.models import User
 
@@ -31,11 +31,11 @@ class Knock:
     workspace: str | None
 
 
-def knock(scope: dict[str, Any], query: dict[str, str], workspace: str | None = None) -> Knock:
+def knock(scope: dict[str, Any], workspace: str | None = None) -> Knock:
     """Return what the socket of this scope shows; a key that no session has counts as none."""
-    key = parse_cookie(_header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME, "")
+    key = parse_cookie(_cookies(scope)).get(settings.SESSION_COOKIE_NAME, "")
     is_key = key.isascii() and key.isalnum() and len(key) <= LONGEST_SESSION_KEY
-    return Knock(key if is_key else "", _token(scope, query), workspace)
+    return Knock(key if is_key else "", socket_token.shown(scope), workspace)
 
 
 def query_of(scope: dict[str, Any]) -> dict[str, str]:
@@ -95,10 +95,5 @@ def _is_of(data: dict[str, Any], user: User) -> bool:
     return known and not assurance.is_missing(data) and any(constant_time_compare(shown, one) for one in hashes)
 
 
-def _token(scope: dict[str, Any], query: dict[str, str]) -> str:
-    scheme, _, bare = _header(scope, b"authorization").partition(" ")
-    return bare.strip() if scheme.lower() == "bearer" else query.get("token", "")
-
-
-def _header(scope: dict[str, Any], name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in scope.get("headers", ()) if key == name), "")
+def _cookies(scope: dict[str, Any]) -> str:
+    return next((value.decode("latin-1") for key, value in scope.get("headers", ()) if key == b"cookie"), "")

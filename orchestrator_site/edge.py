@@ -3,9 +3,11 @@
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from django.conf import settings
+
+from accounts import socket_token
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -106,7 +108,7 @@ async def _refuse(send: Send, limit: int) -> None:
 def check_origin(application: Application) -> Application:
     """Close a websocket that a foreign page opens: a browser sends our cookie along whoever asks.
 
-    A program sends no Origin and no cookie: it shows a token, in the header or as ?token=.
+    A program sends no Origin and no cookie: it shows a token, in a header.
     """
 
     async def checked(scope: Message, receive: Receive, send: Send) -> None:
@@ -122,18 +124,12 @@ def check_origin(application: Application) -> Application:
 def _is_ours(scope: Message) -> bool:
     origin = _header(scope, b"origin")
     if origin is None:
-        return _shows_token(scope)
+        return bool(socket_token.shown(scope))
     asked = _address(origin)
     host = _header(scope, b"host") or ""
     # A proxy may end TLS, so the Host header is read with the scheme the page itself was loaded with.
     ours = {_address(settings.BASE_URL), _address(f"{urlsplit(origin).scheme}://{host}")}
     return asked is not None and asked in ours
-
-
-def _shows_token(scope: Message) -> bool:
-    if (_header(scope, b"authorization") or "").lower().startswith("bearer "):
-        return True
-    return bool(parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token"))
 
 
 def _address(url: str) -> tuple[str, int] | None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from channels.db import database_sync_to_async
 
-from accounts import second_line
+from accounts import second_line, socket_token
 from accounts.access import Actor, get, hidden_from
 from accounts.errors import NotFound
 from accounts.gate import Gate
@@ -36,14 +36,13 @@ GATE: Gate[Wanted] = Gate(_answers)
 
 async def follow_draft(scope: Message, receive: Receive, send: Send) -> None:
     """`/ws/pipelines/{slug}?workspace=SLUG`: `{people}` and `{rev}`; the page says `{at}`, the step it has open."""
-    query = query_of(scope)
-    asked = (knock(scope, query, query.get("workspace")), scope["url_route"]["kwargs"]["slug"])
+    asked = (knock(scope, query_of(scope).get("workspace")), scope["url_route"]["kwargs"]["slug"])
     await receive()  # websocket.connect
     answer = await GATE.admit(asked)
     if not isinstance(answer, int):
         second_line.enter(answer.workspace.pk)
     found = answer if isinstance(answer, int) else await database_sync_to_async(_pipeline)(answer, scope)
-    await send({"type": "websocket.accept"})
+    await send(socket_token.acceptance(scope))
     if isinstance(found, int) or isinstance(answer, int):
         await send({"type": "websocket.close", "code": found})
         while (await receive())["type"] != "websocket.disconnect":

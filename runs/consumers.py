@@ -7,7 +7,7 @@ connections at every message, which a thousand sockets of one run would all do a
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from accounts import second_line
+from accounts import second_line, socket_token
 from accounts.access import Actor
 from accounts.gate import Gate
 from accounts.socket_access import query_of
@@ -30,23 +30,23 @@ async def follow_run(scope: Message, receive: Receive, send: Send) -> None:
     def make(actor: Actor) -> Audience:
         return RunAudience(run_id, actor)
 
-    await _follow(receive, send, follower, (knock(scope, query, run=run_id), make))
+    await _follow(scope, receive, send, (follower, knock(scope, run=run_id), make))
 
 
 async def follow_workspace(scope: Message, receive: Receive, send: Send) -> None:
     """`/ws/workspace/{slug}`: that the counts which every page shows have changed."""
     slug = scope["url_route"]["kwargs"]["slug"]
-    await _follow(receive, send, Follower(send), (knock(scope, query_of(scope), workspace=slug), WorkspaceAudience))
+    await _follow(scope, receive, send, (Follower(send), knock(scope, workspace=slug), WorkspaceAudience))
 
 
 async def _follow(
-    receive: Receive, send: Send, follower: Follower, wanted: tuple[Knock, Callable[[Actor], Audience]]
+    scope: Message, receive: Receive, send: Send, wanted: tuple[Follower, Knock, Callable[[Actor], Audience]]
 ) -> None:
     """Let a follower in, if they may, and keep them until they leave or are turned out."""
-    asked, make = wanted
+    follower, asked, make = wanted
     await receive()  # websocket.connect
     answer = await GATE.admit(asked)
-    await send({"type": "websocket.accept"})
+    await send(socket_token.acceptance(scope))
     if isinstance(answer, int):
         await send({"type": "websocket.close", "code": answer})
         await _left(receive)

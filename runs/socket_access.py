@@ -21,9 +21,9 @@ class Knock:
     workspace: str | None = None
 
 
-def knock(scope: dict[str, Any], query: dict[str, str], run: UUID | None = None, workspace: str | None = None) -> Knock:
+def knock(scope: dict[str, Any], run: UUID | None = None, workspace: str | None = None) -> Knock:
     """Return what the socket of this scope shows."""
-    shown = socket_access.knock(scope, query)
+    shown = socket_access.knock(scope)
     return Knock(shown.session, shown.token, run, workspace)
 
 

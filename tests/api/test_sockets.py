@@ -82,10 +82,16 @@ def opened(
     headers = dict(more.pop("headers", {}))
     if by is not None:
         headers["Cookie"] = f"sessionid={signed_in_as(by).session.session_key}"
+    how = {"subprotocols": more.pop("subprotocols", None), "open_timeout": 10, "max_size": 2**24}
     address = f"ws://127.0.0.1:{stack.port}{path}?{urlencode(more)}"
     page = stack.url if origin == "ours" else origin
-    with connect(address, origin=page, additional_headers=headers, open_timeout=10, max_size=2**24) as link:  # type: ignore[arg-type]
+    with connect(address, origin=page, additional_headers=headers, **how) as link:  # type: ignore[arg-type]
         yield link
+
+
+def offering(bare: str) -> list[str]:
+    """Return the subprotocols of a program that cannot set `Authorization`."""
+    return ["baton", f"baton.token.{bare}"]
 
 
 def run_path(run: Run) -> str:
@@ -320,7 +326,7 @@ def test_nobody_listens_without_signing_in(live_stack: LiveStack, team: Team) ->
             assert close_code(link, 5) == 4401
         with opened(live_stack, path, headers={"Cookie": f"sessionid={'b' * 5_000}"}) as link:
             assert close_code(link, 5) == 4401
-        with opened(live_stack, path, origin=None, token="baton_forged") as link:
+        with opened(live_stack, path, origin=None, subprotocols=offering("baton_forged")) as link:
             assert close_code(link, 5) == 4401
 
 
@@ -349,14 +355,37 @@ def test_a_foreign_page_opens_no_socket(live_stack: LiveStack, team: Team) -> No
         pass
 
 
-@pytest.mark.parametrize("place", ["header", "query"])
+@pytest.mark.parametrize("place", ["authorization", "subprotocol"])
 def test_a_program_listens_with_its_token(live_stack: LiveStack, team: Team, place: str) -> None:
     run = an_ended_run(team)
     headers = bearer(team.bob, team.workspace, "read")  # type: ignore[arg-type]
     bare = headers["Authorization"].removeprefix("Bearer ")
-    shown = {"headers": headers} if place == "header" else {"token": bare}
+    shown: dict[str, Any] = {"headers": headers} if place == "authorization" else {"subprotocols": offering(bare)}
     with opened(live_stack, run_path(run), origin=None, after=0, format="json", **shown) as link:
+        assert link.subprotocol == (None if place == "authorization" else "baton")
+        assert link.response
+        assert bare not in str(link.response.headers)
         assert events(link, seconds=5)[-1]["type"] == "run_finished"
+
+
+def test_a_token_in_the_address_lets_nobody_in(live_stack: LiveStack, team: Team) -> None:
+    run = an_ended_run(team)
+    bare = bearer(team.bob, team.workspace)["Authorization"].removeprefix("Bearer ")
+    for path in (run_path(run), "/ws/workspace/acme", "/ws/pipelines/chain"):
+        with opened(live_stack, path, workspace="acme", token=bare) as link:
+            assert close_code(link, 5) == 4401
+        with pytest.raises(InvalidStatus) as refused, opened(live_stack, path, origin=None, token=bare):
+            pass
+        assert refused.value.response.status_code == 403
+
+
+def test_a_program_follows_a_draft_with_its_token_in_a_subprotocol(live_stack: LiveStack, team: Team) -> None:
+    pipeline = a_chain(team)
+    bare = bearer(team.bob, team.workspace)["Authorization"].removeprefix("Bearer ")
+    path = f"/ws/pipelines/{pipeline.slug}"
+    with opened(live_stack, path, origin=None, workspace="acme", subprotocols=offering(bare)) as link:
+        assert link.subprotocol == "baton"
+        assert {"rev", "people"} & next(frames(link, 5)).keys()
 
 
 def test_a_token_that_may_not_read_does_not_listen(live_stack: LiveStack, team: Team) -> None:

@@ -115,4 +115,4 @@ def test_a_token_counts_more_than_the_session_beside_it(team: Team, run: Run) ->
 @pytest.mark.parametrize("key", ["", "a b", "a\0b", "é" * 32, "a" * 5_000, "../x"])
 def test_a_key_that_no_session_can_have_counts_as_none(key: str) -> None:
     cookie = f"{settings.SESSION_COOKIE_NAME}={key}".encode("latin-1", "replace")
-    assert knock({"headers": [(b"cookie", cookie)]}, {}).session == ""
+    assert knock({"headers": [(b"cookie", cookie)]}).session == ""

@@ -85,7 +85,7 @@ async def test_only_imports_may_carry_five_megabytes(path: str, parts: int, stat
     assert await Recorder([MEGABYTE] * parts, [], path).run() == status
 
 
-async def opens(headers: dict[str, str], query: str = "") -> bool:
+async def opens(headers: dict[str, str], query: str = "", subprotocols: tuple[str, ...] = ()) -> bool:
     """Tell whether a websocket with these headers reaches the application."""
     reached: list[bool] = []
     sent: list[Any] = []
@@ -101,6 +101,7 @@ async def opens(headers: dict[str, str], query: str = "") -> bool:
 
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "websocket", "path": "/ws/runs/1", "headers": raw, "query_string": query.encode()}
+    scope["subprotocols"] = list(subprotocols)
     await edge.check_origin(application)(scope, receive, send)
     assert bool(reached) != (sent == [{"type": "websocket.close", "code": edge.FOREIGN_PAGE}])
     return bool(reached)
@@ -130,15 +131,24 @@ async def test_a_page_may_open_a_socket_only_to_its_own_host(
 
 
 @pytest.mark.parametrize(
-    ("headers", "query", "allowed"),
+    ("headers", "subprotocols", "allowed"),
     [
-        ({"Authorization": "Bearer abc"}, "", True),
-        ({}, "after=3&token=abc", True),
-        ({}, "token=", False),
-        ({"Cookie": "sessionid=abc"}, "", False),
+        ({"Authorization": "Bearer abc"}, (), True),
+        ({"Authorization": "Bearer "}, (), False),
+        ({"Authorization": "Basic abc"}, (), False),
+        ({}, ("baton", "baton.token.abc"), True),
+        ({}, ("baton.token.abc",), True),
+        ({}, ("baton", "baton.token."), False),
+        ({}, ("baton",), False),
+        ({}, ("graphql-ws", "token.abc"), False),
+        ({"Cookie": "sessionid=abc"}, (), False),
     ],
 )
 async def test_a_program_without_an_origin_must_show_a_token(
-    headers: dict[str, str], query: str, allowed: bool
+    headers: dict[str, str], subprotocols: tuple[str, ...], allowed: bool
 ) -> None:
-    assert await opens({"Host": "localhost:8000", **headers}, query) is allowed
+    assert await opens({"Host": "localhost:8000", **headers}, subprotocols=subprotocols) is allowed
+
+
+async def test_a_token_in_the_address_is_none() -> None:
+    assert not await opens({"Host": "localhost:8000"}, "after=3&token=abc")
