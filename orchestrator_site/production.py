@@ -1,12 +1,13 @@
 """What an installation that strangers can reach does not start with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 # As Django's own deployment check has it (security.W009), which nothing obliges an operator to run.
 SHORTEST_KEY, FEWEST_CHARACTERS = 50, 5
+SHORTEST_PASSWORD = 16
 
 
 def refuse_weak(secret_key: str, encryption_keys: Sequence[str], base_url: str) -> None:
@@ -30,4 +31,19 @@ def refuse_weak(secret_key: str, encryption_keys: Sequence[str], base_url: str) 
     if not base_url.startswith("https://"):
         raise ImproperlyConfigured(
             "BATON_BASE_URL must be the https:// address that people use when BATON_ENV=production."
+        )
+
+
+def refuse_weak_logins(passwords: Mapping[str, str], owners: str) -> None:
+    """Raise ImproperlyConfigured for a password of the web's or the workers' login that is short or not its own."""
+    given = {role: password for role, password in passwords.items() if password}
+    for role, password in given.items():
+        if len(password) < SHORTEST_PASSWORD:
+            raise ImproperlyConfigured(
+                f"The database password of {role} is too weak for BATON_ENV=production. Set at least "
+                f"{SHORTEST_PASSWORD} random characters."
+            )
+    if len({owners, *given.values()}) <= len(given):
+        raise ImproperlyConfigured(
+            "The owner of the tables and the logins of the web and the workers need a password each, not the same one."
         )

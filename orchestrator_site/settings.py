@@ -186,11 +186,17 @@ TEMPLATES: list[dict[str, Any]] = [
 DATABASE_ROLE = env.choice("BATON_DATABASE_ROLE", "owner", ("owner", "baton_web", "baton_worker"))
 # What doctor looks for: without the variable, the web takes its own role by itself.
 WEB_ACTS_AS_OWNER = env.text("BATON_DATABASE_ROLE") == "owner"
+DATABASE_PASSWORDS = {
+    "baton_web": env.text("BATON_WEB_DATABASE_PASSWORD"),
+    "baton_worker": env.text("BATON_WORKER_DATABASE_PASSWORD"),
+}
 DATABASES = {
     "default": addresses.django_database(
         env.url("DATABASE_URL", "", ("postgres", "postgresql")) or addresses.postgres_url(DATA_DIR), DATABASE_ROLE
     )
 }
+if PRODUCTION:
+    production.refuse_weak_logins(DATABASE_PASSWORDS, DATABASES["default"]["PASSWORD"])
 DATABASES["default"]["TEST"] = {"NAME": env.text("BATON_TEST_DB") or None}
 CELERY_BROKER_URL = env.url(
     "CELERY_BROKER_URL", "", ("redis", "rediss", "redis+socket", "amqp", "amqps")

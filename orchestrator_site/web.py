@@ -14,6 +14,7 @@ from daphne.cli import CommandLineInterface  # first: it chooses Twisted's event
 
 from daphne import http_protocol, ws_protocol  # isort: skip
 
+from accounts import logins
 from orchestrator_site import env
 from orchestrator_site.edge import LARGEST_BODY, limit_for, too_large
 
@@ -91,6 +92,7 @@ def warm_up() -> None:
 
 def main() -> None:
     os.environ.setdefault("BATON_DATABASE_ROLE", "baton_web")
+    logins.name_process(logins.WEB_NAME)
     warm_up()
     ws_protocol.WebSocketFactory.protocol = Websocket
     http_protocol.WebRequest = CappedRequest

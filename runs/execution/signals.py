@@ -4,6 +4,7 @@ from typing import Any
 
 from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown, worker_shutting_down
 
+from accounts import logins
 from runs import dispatch
 from runs.execution import worker
 
@@ -13,6 +14,11 @@ def add_own_queue(sender: str, instance: Any, **_: Any) -> None:
     """Listen on a queue of its own beside the shared one, so that a bell for an owned run rings at its owner."""
     instance.app.amqp.queues.select_add(dispatch.queue_of(sender))
     worker.name_node(sender)
+
+
+@celeryd_after_setup.connect(weak=False)
+def name_connections(**_: Any) -> None:
+    logins.name_process(logins.WORKER_NAME)
 
 
 @worker_ready.connect(weak=False)

@@ -36,6 +36,10 @@ class OwnDatabase:
         _use(_settings(self._cluster, str(self.port) if host else ""))
         call_command("migrate", interactive=False, verbosity=0)
 
+    @property
+    def log(self) -> Path:
+        return self._cluster.log
+
     def die(self) -> None:
         """End at once, as a crash does: no connection is asked, the log has to be replayed."""
         connection.close()

@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 DOCKER = ROOT / "docker"
 UNITS = sorted((DOCKER / "systemd").glob("*.service"))
 SETTINGS = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE))
+OF_THE_OWNER = {"POSTGRES_PASSWORD", "BATON_WEB_DATABASE_PASSWORD", "BATON_WORKER_DATABASE_PASSWORD"}
 SECRETS = {"SECRET_KEY", "BATON_ENCRYPTION_KEYS", "DATABASE_URL"}
 PYTHONS = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 
@@ -32,6 +33,7 @@ class Unit(RawConfigParser):
         super().__init__(strict=False, delimiters=("=",), comment_prefixes=("#",), interpolation=None)
         self.optionxform = str  # type: ignore[assignment, method-assign]
         self.environment = dict(re.findall(r"^Environment=(\w+)=(.*)$", file.read_text(), re.MULTILINE))
+        self.files = re.findall(r"^EnvironmentFile=(.*)$", file.read_text(), re.MULTILINE)
         self.starts = re.findall(r"^ExecStart=(.*)$", file.read_text(), re.MULTILINE)
         self.read(file)
 
@@ -66,12 +68,26 @@ def supervised(name: str) -> Any:
 def test_containers_are_told_of_settings_that_there_are(compose: dict[str, Any]) -> None:
     for name in ("prepare", "web", "worker"):
         told = compose["services"][name]["environment"]
-        assert set(told) <= SETTINGS, name
+        assert set(told) <= SETTINGS | OF_THE_OWNER, name
         assert told["BATON_ENV"] == "production"
         assert set(told) >= SECRETS | {"BATON_BASE_URL", "CELERY_BROKER_URL", "CHANNEL_LAYER_URL"}
     assert "BATON_DATABASE_ROLE" not in compose["services"]["prepare"]["environment"]
     for name in ("web", "worker"):
         assert compose["services"][name]["environment"]["BATON_DATABASE_ROLE"] == f"baton_{name}"
+
+
+def test_web_and_worker_know_their_own_way_to_the_database_and_no_other(compose: dict[str, Any]) -> None:
+    """Whatever stands in docker/baton.env comes to each container by `env_file`, and is overwritten there."""
+    example = re.findall(r"^([A-Z_]+)=", (DOCKER / "baton.env.example").read_text(), re.MULTILINE)
+    written = {name: f"<{name}>" for name in example}
+    for name in ("web", "worker"):
+        told = {**written, **compose["services"][name]["environment"]}
+        known = set(re.findall(r"\w*PASSWORD", " ".join(map(str, told.values()))))
+        assert known == {f"BATON_{name.upper()}_DATABASE_PASSWORD"}
+        assert told["DATABASE_URL"].startswith(f"postgresql://baton_{name}:$")
+    prepare = {**written, **compose["services"]["prepare"]["environment"]}
+    assert prepare["DATABASE_URL"].startswith("postgresql://baton:${POSTGRES_PASSWORD")
+    assert all(prepare[name] for name in OF_THE_OWNER)
 
 
 def test_what_compose_asks_of_the_operator_stands_in_the_example() -> None:
@@ -129,7 +145,11 @@ def test_units_are_told_of_settings_that_there_are(file: Path) -> None:
     unit = Unit(file)
     assert set(unit.environment) <= SETTINGS
     assert not set(unit.environment) & SECRETS
-    assert unit["Service"]["EnvironmentFile"] == "/etc/baton/baton.env"
+    told = [*unit.files, unit.get("Service", "UnsetEnvironment", fallback="")]
+    own = {"baton-web.service": "web", "baton-worker@.service": "worker"}.get(file.name)
+    unset = "BATON_WEB_DATABASE_PASSWORD BATON_WORKER_DATABASE_PASSWORD"
+    expected = [f"-/etc/baton/{own}.env", unset] if own else [""]
+    assert told == ["/etc/baton/baton.env", *expected], "what is read later is what counts"
     assert (unit["Service"]["User"], unit["Service"]["NoNewPrivileges"]) == ("baton", "true")
 
 

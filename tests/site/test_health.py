@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from celery import current_app
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, connections
 from django.test import AsyncClient
 from kombu import Connection
 from pytest_django.fixtures import Settings
 
+from accounts import logins
 from orchestrator_site import health
 from orchestrator_site.management.commands import doctor
 from runs.models import SpanExport
@@ -65,11 +67,12 @@ def test_the_doctor_lists_every_check_and_fails_when_one_does(
     assert "ok     database: PostgreSQL" in said
     assert "ok     database roles: baton_web and baton_worker" in said
     assert "ok     second line: on" in said
+    assert "ok     logins: no process that is connected can become the owner" in said
     assert "ok     broker" in said
     assert "WRONG  worker: No worker answered" in said
     assert "ok     collector: no collector is set" in said
     assert "ok     content policy: no browser reported a violation within 7 days" in said
-    assert "1 of 12 need your attention." in said
+    assert "1 of 13 need your attention." in said
 
 
 @pytest.mark.django_db
@@ -81,3 +84,29 @@ def test_the_doctor_says_that_a_collector_takes_nothing_and_what_it_said(setting
     SpanExport.objects.filter(pk=state.pk).update(failures=2, error="It answered 401.")
     with pytest.raises(health.NotReady, match=r"does not take spans.*It said: It answered 401"):
         doctor._collector()
+
+
+@pytest.mark.django_db
+def test_the_doctor_wants_a_login_for_each_process_in_production(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGAPPNAME", logins.WEB_NAME)
+    owner = connection.settings_dict["USER"]
+    beside = connections.create_connection("default")
+    try:
+        beside.ensure_connection()
+        assert doctor._logins().startswith(f"baton web connects as {owner}, who owns the tables")
+        settings.PRODUCTION = True
+        with pytest.raises(health.NotReady, match=rf"baton web connects as {owner}: whoever.*operator\.md"):
+            doctor._logins()
+    finally:
+        beside.close()
+    assert "no process" in doctor._logins()
+
+
+@pytest.mark.django_db
+def test_an_owner_who_may_not_give_passwords_says_what_a_superuser_has_to() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL ROLE pg_monitor")
+    with pytest.raises(ImproperlyConfigured, match=r"As a superuser: ALTER ROLE baton_web LOGIN PASSWORD"):
+        logins.give("baton_web", "long enough to be one")

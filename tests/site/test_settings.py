@@ -96,6 +96,7 @@ SOUND = {"SECRET_KEY": STRONG, "BATON_ENCRYPTION_KEYS": FERNET, "BATON_BASE_URL"
         ("BATON_ENCRYPTION_KEYS", f"{FERNET},nonsense", "Key 2 of BATON_ENCRYPTION_KEYS is no Fernet key"),
         ("BATON_BASE_URL", "http://baton.example", "BATON_BASE_URL must be the https:// address"),
         ("BATON_BASE_URL", "", "BATON_BASE_URL must be the https:// address"),
+        ("BATON_WEB_DATABASE_PASSWORD", "nonsense", "The database password of baton_web is too weak"),
     ],
 )
 def test_production_refuses_to_start_with_what_guards_nothing(setting: str, value: str, complaint: str) -> None:
@@ -103,6 +104,20 @@ def test_production_refuses_to_start_with_what_guards_nothing(setting: str, valu
     assert done.returncode == 1
     assert done.stderr.startswith(f"Settings: {complaint}")
     assert "nonsense" not in done.stderr, "a key is repeated"
+
+
+def test_production_refuses_one_password_for_two_logins() -> None:
+    names = ("BATON_WEB_DATABASE_PASSWORD", "BATON_WORKER_DATABASE_PASSWORD")
+    done = manage("check", **SOUND, **dict.fromkeys(names, "seventeen letters"))
+    assert done.returncode == 1
+    assert "need a password each" in done.stderr
+
+
+@pytest.mark.parametrize("login", ["baton_web", "baton_worker"])
+def test_a_command_at_the_address_of_a_process_says_where_to_say_it(login: str) -> None:
+    done = manage("keep_days acme 90", **SOUND, DATABASE_URL=f"postgresql://{login}:secret@127.0.0.1/baton")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Commands are the owner's, and DATABASE_URL names {login}, a process's login.")
 
 
 def test_production_settings_pass_djangos_deployment_check() -> None:

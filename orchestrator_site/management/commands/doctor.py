@@ -1,5 +1,6 @@
 """Say in plain words what is wrong with this installation."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,10 +12,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
-from accounts import policies, violations
+from accounts import logins, policies, violations
 from accounts.clock import database_now
 from accounts.privileges import ROLES, WEB
-from orchestrator_site import build, health
+from orchestrator_site import build, env, health
 from orchestrator_site.health import NotReady
 from runs.models import Span, SpanExport
 
@@ -42,6 +43,8 @@ class Command(BaseCommand):
 
 def _data_folder() -> str:
     folder = settings.DATA_DIR
+    if env.text("DATABASE_URL") and folder.exists() and not os.access(folder, os.W_OK):
+        return f"{folder} is for reading only, which is enough where the database is elsewhere"
     probe = folder / ".doctor"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +107,22 @@ def _second_line() -> str:
     if bare:
         raise NotReady(f"These tables have no policy: {', '.join(bare)}. Run manage.py migrate.")
     return f"on: {WEB} sees the rows of one workspace at a time"
+
+
+def _logins() -> str:
+    """A process that signs in as the owner can say SET ROLE NONE, whatever role it acts as."""
+    try:
+        found = logins.as_the_owner()
+    except DatabaseError as error:
+        raise NotReady(f"Nobody can say who is connected: {str(error).splitlines()[0]}.") from error
+    if not found:
+        return "no process that is connected can become the owner of the tables"
+    said = " and ".join(f"{name} connects as {login}" for name, login in found)
+    if not settings.PRODUCTION:
+        return f"{said}, who owns the tables; production wants a login for each"
+    raise NotReady(
+        f"{said}: whoever comes into it owns the tables. Give each a login of its own, as docs/guides/operator.md says."
+    )
 
 
 def _clock() -> str:
@@ -182,6 +201,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "migrations": _migrations,
     "database roles": _roles,
     "second line": _second_line,
+    "logins": _logins,
     "clock": _clock,
     "broker": _broker,
     "channel layer": _channel_layer,
