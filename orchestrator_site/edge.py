@@ -106,13 +106,14 @@ async def _refuse(send: Send, limit: int) -> None:
 
 
 def check_origin(application: Application) -> Application:
-    """Close a websocket that a foreign page opens: a browser sends our cookie along whoever asks.
+    """Close a websocket that a foreign page opens, or that comes in the clear where HTTPS is asked for.
 
-    A program sends no Origin and no cookie: it shows a token, in a header.
+    A browser sends our cookie along whoever asks. A program sends no Origin and no cookie: it shows a token, in a
+    header.
     """
 
     async def checked(scope: Message, receive: Receive, send: Send) -> None:
-        if _is_ours(scope):
+        if _is_ours(scope) and not (settings.SECURE_SSL_REDIRECT and _is_clear(scope)):
             await application(scope, receive, send)
             return
         await receive()  # websocket.connect
@@ -130,6 +131,12 @@ def _is_ours(scope: Message) -> bool:
     # A proxy may end TLS, so the Host header is read with the scheme the page itself was loaded with.
     ours = {_address(settings.BASE_URL), _address(f"{urlsplit(origin).scheme}://{host}")}
     return asked is not None and asked in ours
+
+
+def _is_clear(scope: Message) -> bool:
+    """Say whether no TLS was on the way, as Django asks it of the proxy's header."""
+    said = (_header(scope, b"x-forwarded-proto") or "").split(",")[0].strip()
+    return said != "https"
 
 
 def _address(url: str) -> tuple[str, int] | None:

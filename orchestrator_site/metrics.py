@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from accounts import second_line
 from accounts.access import Capability
 from accounts.api.auth import authenticate
-from accounts.errors import Forbidden, Refused
+from accounts.errors import Forbidden, Insecure, Refused
 from orchestrator_site.edge import Application, Message, Receive, Send
 from orchestrator_site.measured import measure
 from orchestrator_site.near import is_near
@@ -63,6 +63,8 @@ def counted(application: Application) -> Application:
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer in Prometheus' text format: to an allowed address without a word, to others with an admin's token."""
     try:
+        if settings.SECURE_SSL_REDIRECT and not request.is_secure() and "Authorization" in request.headers:
+            raise Insecure
         if not is_near(request) and not authenticate(request).can(Capability.MEMBERS):
             raise Forbidden("Metrics are for admins: send the token of one, with the scope admin.")
         return HttpResponse("\n".join([*lines(), ""]), content_type=TEXT)

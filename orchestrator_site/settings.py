@@ -7,7 +7,7 @@ from typing import Any
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from orchestrator_site import env, production
+from orchestrator_site import env, in_clear, production
 from orchestrator_site.embedded import addresses
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -37,6 +37,7 @@ DRAIN_SECONDS = env.integer("BATON_DRAIN_SECONDS", 10, 0, 3_600)
 API_REQUESTS_PER_MINUTE = env.integer("BATON_API_REQUESTS_PER_MINUTE", 3_000, 0, 1_000_000)
 EGRESS_ALLOW = env.items("BATON_EGRESS_ALLOW")
 EGRESS_ONLY = env.hosts("BATON_EGRESS_ONLY")
+PRIVATE_NETWORK = env.hosts("BATON_PRIVATE_NETWORK")
 DEMO_LATENCY_MS = env.integer("BATON_DEMO_LATENCY_MS", 600, 0, 60_000)
 SAMPLE_PASSWORD = env.text("BATON_SAMPLE_PASSWORD")
 SAMPLE_TOKEN = env.text("BATON_SAMPLE_TOKEN")
@@ -190,11 +191,8 @@ DATABASE_PASSWORDS = {
     "baton_web": env.text("BATON_WEB_DATABASE_PASSWORD"),
     "baton_worker": env.text("BATON_WORKER_DATABASE_PASSWORD"),
 }
-DATABASES = {
-    "default": addresses.django_database(
-        env.url("DATABASE_URL", "", ("postgres", "postgresql")) or addresses.postgres_url(DATA_DIR), DATABASE_ROLE
-    )
-}
+DATABASE_URL = env.url("DATABASE_URL", "", ("postgres", "postgresql")) or addresses.postgres_url(DATA_DIR)
+DATABASES = {"default": addresses.django_database(DATABASE_URL, DATABASE_ROLE)}
 if PRODUCTION:
     production.refuse_weak_logins(DATABASE_PASSWORDS, DATABASES["default"]["PASSWORD"])
 DATABASES["default"]["TEST"] = {"NAME": env.text("BATON_TEST_DB") or None}
@@ -211,6 +209,21 @@ CHANNEL_LAYERS = {
     }
 }
 
+if PRODUCTION:
+    in_clear.refuse_listening(HOST, PRIVATE_NETWORK)
+    in_clear.refuse(
+        {
+            "DATABASE_URL": DATABASE_URL,
+            "CELERY_BROKER_URL": CELERY_BROKER_URL,
+            "CHANNEL_LAYER_URL": CHANNEL_LAYER_URL,
+            "EMAIL_URL": EMAIL_URL,
+            "BATON_AUDIT_HEADS": AUDIT_HEADS,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": OTLP_ENDPOINT,
+        },
+        PRIVATE_NETWORK,
+    )
+
+CELERY_BROKER_USE_SSL = in_clear.broker_tls(CELERY_BROKER_URL)
 CELERY_IMPORTS = ["runs.execution.signals"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "baton"

@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from django.conf import settings
 from yarl import URL
 
-from pipelines.graph.hosts import is_among
+from pipelines.graph.hosts import is_among, is_this_machine
 from runs.engine.facts import ErrorClass
 from runs.execution.failures import Failure, transient
 
@@ -130,6 +130,8 @@ class Guard:
         host = url.raw_host
         if url.scheme not in ("http", "https") or not host:
             raise EgressRefused(url.human_repr()[:200], "only http:// and https:// addresses with a host are served")
+        if settings.PRODUCTION and url.scheme == "http" and not _may_be_clear(host):
+            raise EgressRefused(host, "http:// goes in the clear", "BATON_PRIVATE_NETWORK")
         if self.reach and not is_among(host, self.reach):
             raise EgressRefused(host, "it is not among the hosts that BATON_EGRESS_ONLY lists", "BATON_EGRESS_ONLY")
         if self.only and not is_among(host, self.only):
@@ -159,6 +161,10 @@ class Guard:
     def _is_listed(self, address: Address) -> bool:
         forms: tuple[Address, ...] = (address, *wrapped_in(address))
         return any(form in network for form in forms for network in self.networks if form.version == network.version)
+
+
+def _may_be_clear(host: str) -> bool:
+    return is_this_machine(host) or is_among(host, settings.PRIVATE_NETWORK)
 
 
 @lru_cache(maxsize=8)

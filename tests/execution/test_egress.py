@@ -339,6 +339,31 @@ def test_what_a_setting_names_is_reached_whatever_the_list_says(settings: Any) -
     operators_guard("http://127.0.0.1:4318").check_url(URL("http://127.0.0.1:4318/v1/traces"))
 
 
+def test_in_production_nothing_goes_in_the_clear_but_to_whom_the_operator_vouches_for(settings: Any) -> None:
+    settings.PRODUCTION, settings.EGRESS_ALLOW = True, ["127.0.0.1", "10.0.0.0/8", "models.internal"]
+    settings.PRIVATE_NETWORK = ["models.internal", "10.0.0.1"]
+    for host in ("models.internal", "10.0.0.1", "127.0.0.1"):
+        for guard in (tool_guard(), connection_guard(f"http://{host}/v1", trusted=True)):
+            guard.check_url(URL(f"http://{host}/v1"))
+    for host in ("example.com", "10.0.0.2", "models.internal.example.com"):
+        tool_guard().check_url(URL(f"https://{host}/v1"))
+        for guard in (
+            tool_guard(),
+            operators_guard(f"http://{host}"),
+            connection_guard(f"http://{host}", trusted=True),
+        ):
+            with pytest.raises(EgressRefused, match=r"in the clear.*BATON_PRIVATE_NETWORK"):
+                guard.check_url(URL(f"http://{host}/v1"))
+
+
+async def test_in_production_no_redirect_leads_out_of_tls(sink: Sink, listener: Listener, settings: Any) -> None:
+    settings.PRODUCTION, settings.EGRESS_ALLOW = True, ["127.0.0.1", "elsewhere.example"]
+    args = {"method": "GET", "url": f"{sink.url}/redirect?to=http://elsewhere.example:{listener.port}/"}
+    fact = await carry_out(a_tool_step("http.request@1", args))
+    assert isinstance(fact, StepFailed)
+    assert "goes in the clear" in fact.error.message
+
+
 async def test_a_redirect_leads_to_no_host_that_is_not_listed(sink: Sink, listener: Listener, settings: Any) -> None:
     settings.EGRESS_ALLOW = ["sink.example", "127.0.0.1", "localhost"]
     settings.EGRESS_ONLY = ["sink.example", "127.0.0.1"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator_site import up
+from orchestrator_site import in_clear, up
 from tests.conftest import ROOT
 
 DOCKER = ROOT / "docker"
@@ -104,6 +104,19 @@ def test_no_secret_of_the_operator_is_built_into_the_image_or_committed(path: st
     assert not is_in_the_image(path)
     kept_out = [rule.rstrip("/") for rule in (ROOT / ".gitignore").read_text().splitlines()] + [".git"]
     assert any(fnmatch(part, rule) for part in Path(path).parts for rule in kept_out)
+
+
+@pytest.mark.parametrize("service", ["prepare", "web", "worker"])
+def test_production_starts_with_the_addresses_that_compose_sets(compose: dict[str, Any], service: str) -> None:
+    told = compose["services"][service]["environment"]
+    vouched = told["BATON_PRIVATE_NETWORK"].split(",")
+    own = [name for name in compose["services"] if name in vouched]
+    assert set(vouched) == {*own, "0.0.0.0"}, "a host that is not of this file's network"
+    addresses = ("DATABASE_URL", "CELERY_BROKER_URL", "CHANNEL_LAYER_URL")
+    in_clear.refuse({name: re.sub(r"\$\{\w+:\?\}", "pw", told[name]) for name in addresses}, vouched)
+    listens = re.search(r"BATON_HOST=(\S+)", (DOCKER / "Dockerfile").read_text())
+    assert listens
+    in_clear.refuse_listening(listens[1], vouched)
 
 
 def test_what_the_image_runs_is_in_it() -> None:

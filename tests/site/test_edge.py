@@ -150,5 +150,18 @@ async def test_a_program_without_an_origin_must_show_a_token(
     assert await opens({"Host": "localhost:8000", **headers}, subprotocols=subprotocols) is allowed
 
 
+@pytest.mark.parametrize(
+    ("said", "allowed"),
+    [("https", True), ("https, http", True), ("http", False), ("http, https", False), (None, False)],
+)
+async def test_where_https_is_asked_for_no_socket_opens_in_the_clear(
+    settings: Any, said: str | None, allowed: bool
+) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    proxys = {"X-Forwarded-Proto": said} if said else {}
+    for shown in ({"Authorization": "Bearer abc"}, {"Origin": "https://baton.example"}):
+        assert await opens({"Host": "baton.example", **shown, **proxys}) is allowed
+
+
 async def test_a_token_in_the_address_is_none() -> None:
     assert not await opens({"Host": "localhost:8000"}, "after=3&token=abc")

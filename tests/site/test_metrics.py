@@ -70,6 +70,14 @@ def test_in_production_the_machine_itself_is_allowed_only_by_name(world: World, 
     assert Client().get("/login/").status_code == 301
 
 
+def test_in_production_a_token_opens_the_figures_over_https_alone(world: World, settings: Settings) -> None:
+    settings.PRODUCTION = settings.SECURE_SSL_REDIRECT = True
+    shown = bearer(world.team.dana, world.team.workspace)
+    in_clear = Client(**FAR).get("/metrics", headers=shown)
+    assert (in_clear.status_code, in_clear.json()["code"]) == (403, "https_needed")
+    assert Client(**FAR).get("/metrics", headers=shown, secure=True).status_code == 200
+
+
 async def test_answers_are_counted_by_status_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "ANSWERS", metrics.Answers())
 

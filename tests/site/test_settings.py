@@ -8,7 +8,7 @@ import sys
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from orchestrator_site import env
+from orchestrator_site import env, in_clear
 from tests.conftest import ROOT
 
 READ = re.compile(r"env\.(?:text|integer|choice|items|hosts|networks|url|path)\(\s*\"([A-Z_]+)\"")
@@ -118,6 +118,51 @@ def test_a_command_at_the_address_of_a_process_says_where_to_say_it(login: str) 
     done = manage("keep_days acme 90", **SOUND, DATABASE_URL=f"postgresql://{login}:secret@127.0.0.1/baton")
     assert done.returncode == 1
     assert done.stderr.startswith(f"Commands are the owner's, and DATABASE_URL names {login}, a process's login.")
+
+
+IN_CLEAR = {
+    "DATABASE_URL": "postgresql://baton:hunter2@db.example/baton?sslmode=require",
+    "CELERY_BROKER_URL": "redis://:hunter2@cache.example:6379/1",
+    "CHANNEL_LAYER_URL": "redis://:hunter2@cache.example:6379/0",
+    "EMAIL_URL": "smtp://baton:hunter2@mail.example:587",
+    "BATON_AUDIT_HEADS": "http://heads.example/",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318",
+}
+
+
+@pytest.mark.parametrize("setting", IN_CLEAR)
+def test_production_refuses_to_start_with_an_address_in_the_clear(setting: str) -> None:
+    done = manage("check", **SOUND, **{setting: IN_CLEAR[setting]})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Settings: {setting} leads to")
+    assert "hunter2" not in done.stderr
+
+
+def test_production_starts_where_the_operator_vouches_for_the_way() -> None:
+    hosts = "db.example,cache.example,mail.example,heads.example,collector.example"
+    done = manage("check", **SOUND, **IN_CLEAR, BATON_PRIVATE_NETWORK=hosts)
+    assert done.returncode == 0, done.stderr
+
+
+def test_production_listens_to_other_machines_only_where_the_operator_says_so() -> None:
+    done = manage("check", **SOUND, BATON_HOST="0.0.0.0")
+    assert (done.returncode, done.stderr[:31]) == (1, "Settings: BATON_HOST is 0.0.0.0")
+    assert manage("check", **SOUND, BATON_HOST="0.0.0.0", BATON_PRIVATE_NETWORK="0.0.0.0").returncode == 0
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "amqps"])
+def test_celery_is_told_to_look_at_the_brokers_certificate(scheme: str) -> None:
+    address = f"{scheme}://broker.example/1"
+    told = "from orchestrator_site.celery import app; print(app.connection_for_write().ssl)"
+    done = subprocess.run(
+        [sys.executable, "-c", told],
+        cwd=ROOT,
+        env={**os.environ, "CELERY_BROKER_URL": address},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(in_clear.broker_tls(address))
 
 
 def test_production_settings_pass_djangos_deployment_check() -> None:
