@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipelines.graph.model import Budget, Json
+from pipelines.graph.money import dollars
 from runs.engine import budget
 from runs.engine.budget import Cap, Refusal, Spend
 from runs.engine.state import Execution
@@ -37,7 +38,7 @@ def allot(execution: Execution, path: str, own: Budget, *, detached: bool = Fals
     """Return the caps of a child that a step may start now, or why it may not.
 
     A child with a cap of its own that could not have all of it waits for those that hold the rest, if any do; else it
-    gets what is left. No person can allow a child more than its parent has kept for it.
+    gets what is left. No person can allow a child itself more than its parent has kept for it.
     """
     caps, grows = own, set[str]()
     part = DETACHED_PART if detached else FIRST_PART
@@ -59,6 +60,26 @@ def more(execution: Execution, path: str, what: str, short: int) -> int:
     lefts = [left for cap in budget.caps_around(execution, path) if (left := _left(cap)[field][0]) is not None]
     room = int(min(lefts, default=short))
     return max(short, room // FIRST_PART) if room >= short else 0
+
+
+def in_the_way(execution: Execution, path: str, what: str, short: int, own: Hold) -> list[Refusal]:
+    """Return the caps, outermost first, that keep a child from having so much more than its `own` hold.
+
+    `is_held`: what other children hold of the cap would be enough, so that there may be room when those have ended.
+    """
+    field, found = next(name for name, unit in _UNITS.items() if unit == what), []
+    for cap in budget.caps_around(execution, path):
+        left, held = _left(cap)[field]
+        if left is None or short <= int(left):
+            continue
+        lacks, limit = short - int(left), int(getattr(cap.budget, field))
+        others = held / _PER_UNIT.get(what, 1) - own.get(what, 0)
+        whose = "the run" if cap.path == budget.RUN else f"the step {cap.path}"
+        rest = f"{_amount(what, max(0, int(left)))} is left of {whose}'s cap of {_amount(what, limit)}"
+        message = f"The run that {path} started needs {_amount(what, short)} more; {rest}."
+        figures = (lacks, limit, limit - int(left), short)
+        found.append(Refusal(cap.code, message, cap.path, what, *figures, is_held=lacks <= others))
+    return found
 
 
 def hold_of(caps: Budget) -> Hold:
@@ -130,7 +151,13 @@ def _minus(cap: float | None, used: float) -> float | None:
     return None if cap is None else cap - used
 
 
+def _amount(what: str, amount: int) -> str:
+    return f"${dollars(amount)}" if what == "cost" else f"{amount} {what}"
+
+
 _UNITS = {"max_cost_micros": "cost", "max_tokens": "tokens", "max_llm_calls": "calls", "max_seconds": "seconds"}
+# What children hold of machine time is counted in milliseconds.
+_PER_UNIT = {"seconds": 1000}
 
 
 def _too_little(cap: Cap, own: Budget) -> Refusal | None:

@@ -266,19 +266,22 @@ def _use(move: Move, step: Step, output: Json) -> None:
 
 def _after_budget(move: Move, step: Step, request: Request, fact: Answered) -> None:
     cap, what = request["cap"], request["what"]
+    if fact.decision != "approve" and growing.FOR_CHILD in request:
+        growing.refused(move, step, request)
+        return
     if fact.decision != "approve":
         error = StepError(ErrorClass.BUDGET, request["code"], request["message"], cap=request["refusal"])
         failing.end_at_cap(move, step, error, cap)
         return
     amount = budget.in_units(what, fact.payload, request["amount"])
     _raise(move, step, (cap, what, amount), fact)
-    _go_on(move, step)
+    _go_on(move, step, request)
     for path in sorted(move.run.waiting):
         other = move.run.live[path]
         asked = other.record.memo.get("request", {})
         if asked.get("kind") == "budget" and asked.get("cap") == cap:
             settling.withdraw(move, other)
-            _go_on(move, other)
+            _go_on(move, other, asked)
     if not cap.startswith(budget.PERIOD):
         growing.use_room(move)
 
@@ -294,8 +297,11 @@ def _raise(move: Move, step: Step, more: tuple[str, str, int], fact: Answered) -
     memo["raised"] = [*memo.get("raised", ()), [cap, what, amount]]
 
 
-def _go_on(move: Move, step: Step) -> None:
-    """Let the attempt that a cap held up go on, or begin if it had not."""
+def _go_on(move: Move, step: Step, request: Request) -> None:
+    """Let the attempt that a cap held up go on, or begin if it had not; or let the step wait for its run again."""
+    if growing.FOR_CHILD in request:
+        growing.wait_on(move, step)
+        return
     starting.launch(move, step, step.record.memo.get("prepared", starting.SAME))
 
 

@@ -101,6 +101,7 @@ def ended(move: Move, fact: ChildEnded) -> None:
     _settle(move, record, fact)
     step = move.run.find(fact.path)
     if step and step.record is record and record.memo.get("child") == fact.child and not record.state.is_terminal:
+        settling.withdraw(move, step)  # a manager may have been asked on its behalf
         settling.leave(move, step)
         del record.memo["child"]
         _use(move, step, fact)

@@ -3,10 +3,21 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from pipelines.graph.model import Json, Kind
-from pipelines.graph.money import dollars
+from pipelines.graph.model import Kind
 from pipelines.graph.tools import Delivery, Effect
-from runs.engine import budget, doubts, fallbacks, growing, held, requests, settling, spread, starting, worktime
+from runs.engine import (
+    allowing,
+    budget,
+    doubts,
+    fallbacks,
+    growing,
+    held,
+    requests,
+    settling,
+    spread,
+    starting,
+    worktime,
+)
 from runs.engine.budget import Refusal
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failure import GiveUp, Repair, Retry, Tries, UseFallback, is_final, react
@@ -130,25 +141,16 @@ def over_budget(move: Move, step: Step, error: StepError) -> None:
         growing.ask(move, step, refusal)
         return
     error = replace(error, cap={**refusal.as_json(), "path": path})
-    _tell_full(move, step, refusal)
+    allowing.tell_full(move, step, refusal)
     on_exceed = refusal.on_exceed or budget.budget_of(run, refusal.cap).on_exceed
     may_fall_back = on_exceed == "cheaper_model" and settling.TO_JUDGE not in step.record.memo
     cheaper = fallbacks.cheaper(run, step) if may_fall_back else None
     if cheaper is not None:
         _fall_back(move, step, error, cheaper)
     elif on_exceed == "ask_human" and error.code in budget.CAPS:
-        _ask_for_more(move, step, refusal)
+        allowing.ask(move, step, refusal)
     else:
         end_at_cap(move, step, error, refusal.cap)
-
-
-def _tell_full(move: Move, step: Step, refusal: Refusal) -> None:
-    alert = budget.alert_at_end(move.run, refusal)
-    if alert:
-        event, told = alert
-        move.decision.events.append(event)
-        memo = step.record.memo
-        memo["alerted"] = [*memo.get("alerted", ()), list(told)]
 
 
 def end_at_cap(move: Move, step: Step, error: StepError, cap: str) -> None:
@@ -275,42 +277,3 @@ def ask_about(move: Move, step: Step, error: StepError) -> None:
         form=step.node.output_schema,
     )
     requests.ask(move, step, question, Who(policy.roles, policy.people, expires=policy.expires))
-
-
-def _ask_for_more(move: Move, step: Step, refusal: Refusal) -> None:
-    amount = budget.more_of(move.run, refusal)
-    more = f"${dollars(amount)}" if refusal.what == "cost" else f"{amount} {refusal.what}"
-    question = Question(
-        kind="budget",
-        wait=WaitReason.BUDGET,
-        title=f"{_whose(refusal)} has reached its cap: allow {more} more?",
-        why=refusal.message,
-        payload=budget.proposal(refusal.what, amount),
-        show=_shown(move.run, refusal),
-        memory={
-            "cap": refusal.cap,
-            "what": refusal.what,
-            "amount": amount,
-            "code": refusal.code,
-            "message": refusal.message,
-            "refusal": {**refusal.as_json(), "path": step.path},
-        },
-    )
-    policy = requests.who_by_policy(move.run, step)
-    requests.ask(move, step, question, Who(roles=("manager",), expires=policy.expires))
-
-
-def _whose(refusal: Refusal) -> str:
-    if refusal.whose:
-        return refusal.whose
-    if refusal.cap.startswith(budget.PERIOD):
-        scope = refusal.code.removesuffix("_cap") if refusal.code in budget.CAPS else "workspace"
-        return f"The {scope}'s budget"
-    return "The run" if refusal.cap == budget.RUN else f"The step {refusal.cap}"
-
-
-def _shown(run: Execution, refusal: Refusal) -> dict[str, Json]:
-    if refusal.cap.startswith(budget.PERIOD):
-        figures = {"spent_usd": dollars(refusal.used), "cap_usd": dollars(refusal.limit), "cap": refusal.code}
-        return {**figures, "whose": refusal.whose} if refusal.whose else figures
-    return {"spent_usd": dollars(run.spend_of(refusal.cap).spent), "cap": refusal.cap or "run"}

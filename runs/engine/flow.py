@@ -1,7 +1,20 @@
 """Follows every consequence of a change until nothing is left to decide: edges, joins, containers, room, timers."""
 
 from pipelines.graph.model import Kind
-from runs.engine import budget, children, control, failing, finishing, given, joins, locking, settling, starting, values
+from runs.engine import (
+    budget,
+    children,
+    control,
+    failing,
+    finishing,
+    given,
+    growing,
+    joins,
+    locking,
+    settling,
+    starting,
+    values,
+)
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.joins import Verdict
 from runs.engine.kinds import bypass_ports, carry_out, combine, containers, each, wait
@@ -42,6 +55,9 @@ def _take_one(move: Move) -> bool:
         containers.feed(move, move.hungry.popleft())
     elif run.ready and run.has_room:
         _next_ready(move)
+    elif move.unserved:
+        move.unserved = False
+        growing.serve(move)
     else:
         return False
     return True

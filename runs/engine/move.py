@@ -28,9 +28,10 @@ class Ending:
 class Move:
     """`dirty` are nodes with a newly settled in-edge, `closed` scopes without an unfinished node, `hungry` containers
     that may begin another item or round, `launches` steps prepared for the executor, `unasked` steps that wait for a
-    person in a run in which nobody is asked."""
+    person in a run in which nobody is asked. `unserved`: a question was taken back for whose answer runs below may have
+    waited."""
 
-    __slots__ = ("closed", "decision", "dirty", "ending", "hungry", "launches", "now", "run", "unasked")
+    __slots__ = ("closed", "decision", "dirty", "ending", "hungry", "launches", "now", "run", "unasked", "unserved")
 
     def __init__(self, run: Execution, now: datetime) -> None:
         self.run = run
@@ -41,6 +42,7 @@ class Move:
         self.hungry: deque[Step] = deque()
         self.launches: deque[Step] = deque()
         self.unasked: deque[Step] = deque()
+        self.unserved = False
         self.ending: Ending | None = None
 
     def log(self, type_: str, path: str | None = None, **payload: Any) -> None:

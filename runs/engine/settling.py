@@ -145,6 +145,7 @@ def withdraw(move: Move, step: Step) -> None:
         move.log("approval_decided", step.path, request=request["id"], kind=request["kind"], decision="cancelled")
         if request.get(ABOVE) == "asked":
             _hand_over(move, step, request)
+        move.unserved = True  # runs below may have waited for the same answer
     wait = step.record.memo.pop(WAIT, None)
     if wait and wait["events"]:
         move.log("wait_ended", step.path, request=wait["id"], event=wait.get("taken"))
