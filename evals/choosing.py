@@ -14,7 +14,7 @@ from pipelines.graph.model import Json
 from pipelines.models import Pipeline, PipelineVersion
 from runs.models import Run, Step
 
-# The input of a run has 256 KB, and stands there twice with each answer.
+# So that the input of the run, in which each stands twice, stays in its row.
 _LONGEST = 12_000
 _ORDERS: Mapping[str, Mapping[str, str]] = {
     "forwards": {"first": A, "second": B},

@@ -111,11 +111,6 @@ def add_case(actor: Actor, name: str, case: CaseFields, run: Run, note: str) -> 
     return _follow(actor, dataset, [*known, replace(case, name=named)], note)
 
 
-def input_of(run: Run) -> Json:
-    """Return what went into a run, also where it is too large for its row."""
-    return artifacts.whole(run.pk, run.large, "input", run.input)
-
-
 def newest(dataset: Dataset) -> DatasetVersion:
     """Return the version with the highest number."""
     found = dataset.versions.order_by("-number").first()
@@ -176,7 +171,7 @@ def _case_of(run: Run, name: str) -> CaseFields:
         raise Conflict(message, code="run_not_succeeded")
     output: Json = artifacts.whole(run.pk, run.large, "output", run.output)
     called = (name.strip() or f"Run {run.number}")[:200]
-    (case,) = cases.read([{"name": called, "inputs": input_of(run), "expected_output": output}])
+    (case,) = cases.read([{"name": called, "inputs": artifacts.input_of(run), "expected_output": output}])
     return case
 
 

@@ -13,6 +13,7 @@ from evals import cases, datasets
 from evals.cases import CaseFields
 from evals.models import DatasetVersion
 from pipelines.graph.model import Json, Kind
+from runs import artifacts
 from runs.models import Step
 
 # The rubric's own words stand beside it; the whole reason is in the context.
@@ -68,7 +69,7 @@ def _case_of(approval: Approval, name: str) -> CaseFields:
         assertion["of"] = approval.path
     fields: dict[str, Json] = {
         "name": name[:200],
-        "inputs": datasets.input_of(approval.run),
+        "inputs": artifacts.input_of(approval.run),
         "context": {"rejected": approval.payload, "reason": reason},
         "asserts": [assertion],
         "metadata": {"approval": str(approval.pk)},

@@ -16,6 +16,7 @@ from pipelines.graph.money import price_of, rounded_up
 from pipelines.library.models import is_simulated
 from pipelines.library.prices import price
 from pipelines.models import Agent, AgentVersion
+from runs import artifacts
 from runs.engine.status import RunState
 from runs.models import Call, Run, Step
 from runs.words import Badge, run_badge
@@ -50,7 +51,8 @@ class Bench:
     @property
     def last_prompt(self) -> str:
         """The prompt of the newest test, to be tried again after a change."""
-        return str(self.recent[0].input.get("prompt", "")) if self.recent else ""
+        given = artifacts.input_of(self.recent[0]) if self.recent else {}
+        return str(given.get("prompt", ""))
 
     @property
     def effects(self) -> bool:

@@ -2,15 +2,16 @@
 
 A row that a value was taken out of has null in its place and says in its column `large` which value belongs there:
 `{"output": {"hash", "size"}}`. The reference stands beside the value and never in it, so nothing that a model, a tool
-or a person writes can pass for one. `runs.store` takes values out in the commit that writes their rows; whoever needs
-them whole asks here.
+or a person writes can pass for one. `runs.store` takes values out in the commit that writes their rows, whoever makes a
+run its input in the same transaction; whoever needs them whole asks here.
 """
 
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeGuard
 from uuid import UUID
 
 import orjson
@@ -32,6 +33,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "results": ("output", "meta"),
 }
 """The columns of each part of a commit that may hold a large value."""
+SHORT, MOST_TEXTS = 60, 20
+"""Characters of a short text of a large input, and how many of them its reference repeats."""
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _THERE = "select hash from runs_artifact where run_id = %s and hash = any(%s)"
@@ -74,6 +77,27 @@ def take_out(row: Mapping[str, Any], columns: Iterable[str], run_id: str) -> tup
         return dict(row), []
     references = {column: _reference(row[column], large) for column, large in found.items()}
     return {**row, **dict.fromkeys(found), "large": references}, list(found.values())
+
+
+def take_out_input(row: Mapping[str, Any], run_id: str) -> tuple[dict[str, Any], list[Large]]:
+    """Return a new run's row without an input that is too large for it, and that.
+
+    The reference repeats the input's short texts: lists name a run by one of them.
+    """
+    kept, large = take_out(row, ("input",), run_id)
+    if large:
+        kept["large"]["input"]["texts"] = _short_texts(row["input"])
+    return kept, large
+
+
+def _short_texts(value: Json) -> dict[str, str]:
+    texts = value.items() if isinstance(value, dict) else ()
+    return dict(islice(((name, text) for name, text in texts if is_short(name) and is_short(text)), MOST_TEXTS))
+
+
+def is_short(value: Json) -> TypeGuard[str]:
+    """Tell whether a value is a text that can stand for a run in a line."""
+    return isinstance(value, str) and 0 < len(value) <= SHORT
 
 
 def _measured(value: Json, run_id: str) -> Large | None:
@@ -130,6 +154,16 @@ def whole(run_id: UUID, large: Mapping[str, Any] | None, column: str, value: Jso
     if reference is None:
         return value
     return Artifact.objects.values_list("value", flat=True).get(run_id=run_id, hash=reference["hash"])
+
+
+def input_of(run: Run) -> Json:
+    """Return what a run was given. One query where that is too large for its row."""
+    return whole(run.pk, run.large, "input", run.input)
+
+
+def glimpse_of_input(run: Run) -> Json:
+    """Return what a run was given where that stands in its row, else the short texts of it. No query."""
+    return (run.large or {}).get("input", {}).get("texts", run.input)
 
 
 def read(run: Run, hash_: str) -> Json:

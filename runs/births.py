@@ -5,6 +5,8 @@ from typing import Any
 import orjson
 from psycopg import AsyncConnection, sql
 
+from runs import artifacts
+from runs.artifacts import Large
 from runs.effects import StartRun
 from runs.engine.facts import RunRequested, to_json
 
@@ -29,12 +31,19 @@ select id, 'start', %(start)s::jsonb, created_at from born
 
 async def write(connection: AsyncConnection[Any], birth: StartRun) -> None:
     """Create a child run, with its first event and the fact that starts it; nothing when it is there already."""
-    names = sql.SQL(", ").join(sql.Identifier(name) for name in birth.row)
-    await connection.execute(
+    row, large = dict(birth.row), list[Large]()
+    text = orjson.dumps(row)
+    if len(text) > artifacts.INLINE:
+        row, large = artifacts.take_out_input(row, str(row["id"]))
+        text = orjson.dumps(row)
+    names = sql.SQL(", ").join(sql.Identifier(name) for name in row)
+    born = await connection.execute(
         sql.SQL(_BEGIN).format(names=names),
         {
-            "row": orjson.dumps(dict(birth.row)).decode(),
+            "row": text.decode(),
             "created": orjson.dumps(dict(birth.created)).decode(),
             "start": orjson.dumps(to_json(RunRequested())).decode(),
         },
     )
+    if born.rowcount:
+        await artifacts.write(connection, large)

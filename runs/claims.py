@@ -149,7 +149,7 @@ async def claim(connection: AsyncConnection[Any], wanted: Claim) -> Claimed | No
         await allowance.release(connection, wanted.run_id)
     steps = [] if fresh else await _fetch(connection, _STEPS, run["id"])
     calls = [] if fresh else await _fetch(connection, _CALLS, run["id"])
-    await artifacts.put_back(connection, run["id"], [*steps, *calls])
+    await artifacts.put_back(connection, run["id"], [run, *steps, *calls])
     return Claimed(run, crashed, steps, calls, await _facts(connection, inbox), budgeted)
 
 

@@ -10,7 +10,7 @@ from accounts.errors import Invalid
 from pipelines import schema_form
 from pipelines.graph.model import Json, Kind
 from pipelines.schema_form import Field
-from runs import drawer, forks, inspection
+from runs import artifacts, drawer, forks, inspection
 from runs.forks import Fork, Savings
 from runs.inspection import StepRow
 from runs.models import Run, Step
@@ -84,4 +84,4 @@ def _value(run: Run, posted: Mapping[str, str]) -> Json:
 
 
 def _start_fields(run: Run) -> list[Field]:
-    return schema_form.fields(run.version.document.get("inputs"), run.input)
+    return schema_form.fields(run.version.document.get("inputs"), artifacts.input_of(run))

@@ -33,6 +33,7 @@ from runs.engine.scope import MADE
 from runs.engine.status import StepState
 from runs.models import Event, Run, Step, Via
 
+MAX_BY_HAND = 256 * 1024
 _LIGHT = ("path", "node", "kind", "title", "state", "flags", "port", "position")
 
 # Copied inside the database: the outputs of ten thousand steps need not pass through this process. What a step had
@@ -109,15 +110,16 @@ def fork(actor: Actor, run: Run, order: Fork) -> Run:
         require_all_below(actor, version)
         document = services.document_of(version.pk)
         old = _old(run)
-        outputs, values = _by_hand(run, version, document, order)
-        found = _taken(document.graph, old, order.from_path, outputs, anew=values != run.input)
+        before = artifacts.input_of(run)
+        outputs, values = _by_hand(run, version, document, order, before)
+        found = _taken(document.graph, old, order.from_path, outputs, anew=values != before)
         _refuse_acting(run, old, outputs)
         if version != run.version:
             _refuse_changes(run.version, version, found)
         new = _new_run(actor, run, version, document)
         new.input, new.saved_micros = values, old.savings(found.carried).micros
         new.revision = 1 if found.carried or found.begun else 0  # at 0 its owner looks for no rows
-        new.save(force_insert=True)
+        services.save_new(new)
         _write_steps(run, new, found)
         _announce(actor, run, new, order)
     return new
@@ -179,10 +181,12 @@ def _taken(graph: Graph, old: _Old, start: str | None, outputs: Mapping[str, Jso
         raise Invalid(message, code="inside_rerun", where=pointer("/overrides", error.path)) from None
 
 
-def _by_hand(run: Run, version: PipelineVersion, document: Document, order: Fork) -> tuple[dict[str, Json], Json]:
-    """Return the outputs given by hand and the new run's input."""
+def _by_hand(
+    run: Run, version: PipelineVersion, document: Document, order: Fork, before: Json
+) -> tuple[dict[str, Json], Json]:
+    """Return the outputs given by hand and the new run's input; `before` is that of the other run."""
     outputs: dict[str, Json] = {}
-    values = run.input
+    values = before
     if version != run.version:
         values = services.checked_input(document.inputs, values, where="/version")
     lock = Lock.from_json(version.lock)
@@ -207,7 +211,7 @@ def _check(node: Node, lock: Lock, path: str, value: Json) -> None:
     if canonical.sanitise(value)[1]:
         message = f"What is given for {path} holds a NUL, a broken character or a number beyond limits."
         raise Invalid(message, code="invalid_override", where=where)
-    if len(canonical.canonical_json(value)) > services.MAX_INPUT_BYTES:
+    if len(canonical.canonical_json(value)) > MAX_BY_HAND:
         raise Invalid(f"The output given for {path} is larger than 256 KB.", code="invalid_override", where=where)
     found = next(given.findings(node, lock, value), None)
     if found:

@@ -15,7 +15,7 @@ from pipelines.ahead import ahead
 from pipelines.graph.model import Json
 from pipelines.graph.money import micros
 from pipelines.models import Pipeline
-from runs import family, glance
+from runs import artifacts, family, glance
 from runs.charts import Rect
 from runs.costs import Period
 from runs.models import OPEN_RUN_STATES, Run, Step
@@ -23,7 +23,6 @@ from runs.spending import counts
 from runs.words import Badge, run_badge
 
 DAYS = 14
-SHORT = 60
 HEALTH_HEIGHT = 21
 _CAP = KeyTextTransform("max_cost_usd", KeyTransform("budget", "published__document"))
 
@@ -59,7 +58,7 @@ class Progress:
     @property
     def about(self) -> str:
         """What the run is about: the first short text its form requires; "" where it requires none."""
-        return about(self.run.input, getattr(self.run, "asked", None))
+        return about(artifacts.glimpse_of_input(self.run), getattr(self.run, "asked", None))
 
     @property
     def cap_micros(self) -> int | None:
@@ -85,7 +84,7 @@ def about(given: Json, required: Json) -> str:
     if not isinstance(given, dict) or not isinstance(required, list):
         return ""
     texts = [given.get(name) for name in required]
-    return next((text for text in texts if isinstance(text, str) and 0 < len(text) <= SHORT), "")
+    return next((text for text in texts if artifacts.is_short(text)), "")
 
 
 def listed(runs: "QuerySet[Run]") -> "QuerySet[Run]":

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.access import Actor, Capability, get, may
 from pipelines.canvas import Picture
 from pipelines.words import Look, look_of
-from runs import canvas, forks, health, live, receipt, replay
+from runs import artifacts, canvas, forks, health, live, receipt, replay
 from runs.canvas import Card
 from runs.engine.status import RunState
 from runs.models import Event, Run, Step
@@ -88,7 +88,7 @@ class RunView:
     def title(self) -> str:
         """What this run is about: the first short text its form asks for, else the pipeline's name."""
         required = (self.run.version.document.get("inputs") or {}).get("required")
-        return health.about(self.run.input, required) or self.run.pipeline.name
+        return health.about(artifacts.glimpse_of_input(self.run), required) or self.run.pipeline.name
 
 
 def run_view(actor: Actor, run_id: UUID, tab: str, options: Mapping[str, str]) -> RunView:

@@ -15,7 +15,7 @@ from pipelines.graph.model import Document, Json
 from pipelines.graph.parse import parse
 from pipelines.models import Pipeline, PipelineVersion
 from pipelines.schema_form import Field
-from runs import canvas, health, ranges, services
+from runs import artifacts, canvas, health, ranges, services
 from runs.models import Run, Via
 
 RUNS, VERSIONS = 8, 8
@@ -116,7 +116,8 @@ def _shown_document(pipeline: Pipeline, is_test: bool) -> Json:
 
 def _last_input(runs: "QuerySet[Run]") -> Mapping[str, Json]:
     """Return the input of the newest of these runs that people started; {} where there is none."""
-    found = runs.filter(parent=None).order_by("-created_at").values_list("input", flat=True).first()
+    newest = runs.filter(parent=None).only("input", "large").order_by("-created_at").first()
+    found = artifacts.input_of(newest) if newest else {}
     return found if isinstance(found, Mapping) else {}
 
 

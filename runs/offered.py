@@ -77,7 +77,7 @@ def words(run: Run) -> str:
     """Return the same in a sentence, for a model that reads only text; the output alone where there is one."""
     where = f"{settings.BASE_URL}/runs/{run.pk}/"
     match run.state:
-        case "succeeded" if run.large:
+        case "succeeded" if "output" in (run.large or {}):
             return f"Run {run.number} has ended well. Its output is large: {where}"
         case "succeeded":
             return run.output if isinstance(run.output, str) else compact_json(run.output)

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -18,12 +19,12 @@ from pipelines.graph.common import BUDGET
 from pipelines.graph.model import Budget, Document, Json
 from pipelines.graph.problems import Refusal, pointer
 from pipelines.models import Pipeline, PipelineVersion
-from runs import dispatch
+from runs import artifacts, dispatch
 from runs.engine.facts import CancelRequested, PauseRequested, ResumeRequested, RunRequested, StopRequested
 from runs.engine.status import StepState
+from runs.engine.values import LARGEST_VALUE
 from runs.models import Event, Run, Step, Via
 
-MAX_INPUT_BYTES = 256 * 1024
 ENDED = [state.value for state in StepState if state.is_terminal]
 
 
@@ -86,10 +87,21 @@ def start_version(
             seq=1,
             created_at=now,
         )
-        run.save(force_insert=True)
+        save_new(run)
         Event.objects.create(run=run, seq=1, type="run_created", at=now, payload={"by": actor.user.email})
         dispatch.report(run.id, RunRequested(), key="start")
     return run
+
+
+def save_new(run: Run) -> None:
+    """Save a new run. What it is given stays in its row, or goes beside it where it is too large for that."""
+    large: list[artifacts.Large] = []
+    if len(orjson.dumps(run.input)) > artifacts.INLINE:
+        row, large = artifacts.take_out_input({"input": run.input}, str(run.pk))
+        run.input, run.large = row["input"], row["large"]
+    run.save(force_insert=True)
+    if large:
+        artifacts.keep(large)
 
 
 def refuse_archived(pipeline: Pipeline) -> None:
@@ -180,8 +192,9 @@ def checked_input(schema: Json, given: Json, where: str = "/input") -> Json:
     """Return a run's input with its defaults; raise Invalid naming the value in the request, which stood at `where`."""
     if not isinstance(given, dict):
         raise Invalid("The input must be an object of the start form's fields.", code="invalid_input", where=where)
-    if len(canonical.canonical_json(given)) > MAX_INPUT_BYTES:
-        raise Invalid("The input is larger than 256 KB.", code="input_too_large", where=where)
+    if (size := len(canonical.canonical_json(given))) > LARGEST_VALUE:
+        message = f"The input has {size:,} bytes; {LARGEST_VALUE:,} is the most."
+        raise Invalid(message, code="input_too_large", where=where)
     fields = schema.get("properties", {}) if isinstance(schema, dict) else {}
     defaults = {name: rule["default"] for name, rule in fields.items() if isinstance(rule, dict) and "default" in rule}
     values = defaults | given

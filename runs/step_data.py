@@ -50,8 +50,8 @@ def values_in(run: Run, place: Place, wanted: Iterable[Path], path: str) -> dict
     """Return those of the wanted values that the step at `path` had, or would have had, in a run. At most one query,
     and one more for each value too large for a row."""
     levels = _levels(run, place, path)
-    beyond = run.input if run.origin.get("place") else {"input": run.input}
     where = {one: found for one in wanted if (found := _row_of(one, levels)) is not None}
+    beyond = _beyond(run) if len(where) < len(set(wanted)) else {}
     rows = Step.objects.filter(run=run, path__in={path for path, _ in where.values()})
     rows_by_path = {row.path: row for row in rows.only("run_id", "path", "state", "input", "output", "meta", "large")}
     values: dict[Path, Json] = {}
@@ -65,6 +65,12 @@ def values_in(run: Run, place: Place, wanted: Iterable[Path], path: str) -> dict
         if value is not None:
             values[one] = value
     return values
+
+
+def _beyond(run: Run) -> Json:
+    """Return what the steps see that stands in no row: the form and, in an item of a For each, what it was given."""
+    given = artifacts.input_of(run)
+    return given if run.origin.get("place") else {"input": given}
 
 
 def _local(run: Run, place: Place) -> str:

@@ -130,7 +130,11 @@ def _keep_results() -> str:
     )
 
 
-_RUN_SETS = ", ".join(f"{c.name} = d.{c.name}" for c in RUN if c.name not in _FENCE_ONLY)
+# What was too large for the row when the run was made, its input, stays beside it.
+_LARGE = "case when r.large is null then d.large else (r.large - 'output') || coalesce(d.large, '{}') end"
+_RUN_SETS = ", ".join(
+    f"{c.name} = {_LARGE if c.name == 'large' else f'd.{c.name}'}" for c in RUN if c.name not in _FENCE_ONLY
+)
 
 _FENCE = f"""
 with d as materialized (select * from {_recordset(RUN).replace(_ROWS, "$1")}),

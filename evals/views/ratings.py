@@ -85,7 +85,7 @@ def _sheet(actor: Actor, run: Run, evaluation: Evaluation | None, cursor: str | 
         "evaluation": evaluation,
         "case": result.case if result else None,
         "expected": _shown(result.case.expected_output) if result and result.case.has_expected else "",
-        "given": _pairs(artifacts.whole(run.pk, run.large, "input", run.input)),
+        "given": _pairs(artifacts.input_of(run)),
         "output": _shown(artifacts.whole(run.pk, run.large, "output", run.output)),
         "mine": mine,
         "said": said["items"],

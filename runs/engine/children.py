@@ -37,8 +37,8 @@ from runs.engine.origin import Ancestor, Origin, child_id
 from runs.engine.scope import MADE, Step
 from runs.engine.state import Execution
 from runs.engine.status import StepState, WaitReason
+from runs.engine.values import LARGEST_VALUE
 
-MAX_INPUT_BYTES = 256 * 1024
 # What a join was given: anybody's words.
 CANDIDATES = "candidates"
 
@@ -164,7 +164,7 @@ def _order(run: Execution, step: Step) -> _Order:
     if spread.is_item(step):
         given, labels = spread.surroundings(run, step)
         _check_size(step, given)
-        chain = run.origin.chain(run.document, run.input)
+        chain = run.chain()
         place = step.scope.container.place if step.scope.container else ""
         lock, shares = locking.held_at(run, step), spread.shares_board(run, step)
         origin = Origin("", chain, _depth(run), labels, place, lock=lock, shares_board=shares, alone=run.origin.alone)
@@ -218,14 +218,14 @@ def _checked(step: Step, spec: PipelineSpec, given: Mapping[str, Json]) -> dict[
 
 
 def _check_size(step: Step, input: Json) -> None:
-    if len(canonical.canonical_json(input)) > MAX_INPUT_BYTES:
-        message = f"What {step.path} gives to another run is larger than 256 KB."
+    if (size := len(canonical.canonical_json(input))) > LARGEST_VALUE:
+        message = f"What {step.path} gives to another run has {size:,} bytes; {LARGEST_VALUE:,} is the most."
         raise Refused(StepError(ErrorClass.LIMIT, "input_too_large", message))
 
 
 def _chain(run: Execution, step: Step, spec: PipelineSpec, input: Json) -> tuple[Ancestor, ...]:
     """Return the child's ancestors; raise Refused where it would go round, or too deep."""
-    chain = run.origin.chain(run.document, run.input)
+    chain = run.chain()
     if len(chain) > _depth(run):
         names = " › ".join(ancestor.pipeline for ancestor in chain)
         message = f"{step.path} would start {spec.slug} below {names}: runs go at most {_depth(run)} deep."

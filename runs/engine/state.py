@@ -18,7 +18,7 @@ from runs.engine.alerts import Told
 from runs.engine.board import Board
 from runs.engine.budget import RUN, Refusal, Spend, own_part
 from runs.engine.decision import Event, StepRecord
-from runs.engine.origin import Origin, graph_at
+from runs.engine.origin import Ancestor, Origin, graph_at
 from runs.engine.scope import Container, Outer, Scope, Step
 from runs.engine.status import RunState, StepState
 
@@ -76,6 +76,7 @@ class Execution:
     position: int = 0
     board: Board = field(default_factory=Board)
     shares_board: bool = False
+    ancestry: tuple[Ancestor, ...] | None = None
 
     @classmethod
     def begin(
@@ -168,6 +169,12 @@ class Execution:
 
     def scope_at(self, path: str) -> Scope | None:
         return self.scopes.get(paths.prefix_of(path))
+
+    def chain(self) -> tuple[Ancestor, ...]:
+        """Return the ancestors of a child of this run. The digest of its input is worked out once."""
+        if self.ancestry is None:
+            self.ancestry = self.origin.chain(self.document, self.input)
+        return self.ancestry
 
     def spend_of(self, cap: str) -> Spend:
         """Return the counters of the run ("") or of a capped step."""

@@ -11,6 +11,9 @@ from runs.engine.scope import Scope, Step
 from runs.engine.state import Execution
 from runs.engine.status import StepState
 
+LARGEST_VALUE = 20 * 1024 * 1024
+"""Bytes of JSON of what a run is given and a step comes to, at most."""
+
 
 class Unusable(Exception):
     """A template or expression that cannot be evaluated now; carries the step's error."""

@@ -18,11 +18,11 @@ from runs.engine.decision import Start, StepRecord
 from runs.engine.facts import ErrorClass, Fact, StepError, StepFailed, StepSucceeded
 from runs.engine.settling import CACHED
 from runs.engine.status import StepState
+from runs.engine.values import LARGEST_VALUE
 from runs.execution import agent
 from runs.execution.context import StepContext
 
 SANITISED = "sanitised"
-LARGEST_VALUE = 20 * 1024 * 1024
 TTL_SECONDS = 30 * 86_400.0
 # Of no other kind is anything kept, whatever its `cache` says; publishing warns of that.
 KEPT = frozenset({Kind.AGENT, Kind.TOOL, Kind.DECIDE, Kind.COMBINE})

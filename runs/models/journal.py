@@ -52,7 +52,8 @@ class Call(models.Model):
 
 
 class Artifact(models.Model):
-    """A value too large for a row, kept once per run; written in the fenced commit of the rows that name it.
+    """A value too large for a row, kept once per run; written in the fenced commit of the rows that name it,
+    or with the run whose input it is.
 
     `hash` is the digest of its canonical JSON, `size` the bytes of that.
     """

@@ -60,7 +60,7 @@ class Run(models.Model):
     number = models.PositiveIntegerField(help_text="counts up within the workspace; what people call the run")
     state = models.CharField(max_length=16, choices=[(s, s) for s in RunState], default=RunState.QUEUED)
     reason = models.CharField(max_length=64, null=True, blank=True)
-    input = models.JSONField(default=dict)
+    input = models.JSONField(default=dict, null=True, blank=True)
     output = models.JSONField(null=True, blank=True)
     large = models.JSONField(null=True, blank=True, help_text="what stands in an Artifact instead, by column")
     error = models.JSONField(null=True, blank=True)

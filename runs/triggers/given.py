@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 from accounts.errors import Invalid
 from pipelines.graph import canonical, expressions
 from pipelines.graph.model import Json
-from runs import services
 from runs.engine import trust
 from runs.models import Trigger
+
+MAX_MADE = 2 * 1024 * 1024
+"""Bytes of an input that is made of an event, at most: what a request may bring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def made(trigger: Trigger, event: Json) -> Given:
     What came from outside counts as a tool's words, whoever signed it.
     """
     try:
-        values = _filled(trigger.input, {"event": event}, [services.MAX_INPUT_BYTES])
+        values = _filled(trigger.input, {"event": event}, [MAX_MADE])
     except expressions.ExpressionError as error:
         message = f"The input cannot be made from the event: {error}"
         raise Invalid(message, code="bad_template", where="/input") from None
@@ -60,7 +62,7 @@ def _filled(template: Json, values: Mapping[str, Json], room: list[int]) -> Json
     found = expressions.render(template, values)
     room[0] -= len(canonical.canonical_json(found))
     if room[0] < 0:
-        raise expressions.ExpressionError("too_large", "it would be larger than 256 KB. Take less of the event.")
+        raise expressions.ExpressionError("too_large", "it would be larger than 2 MB. Take less of the event.")
     return found
 
 

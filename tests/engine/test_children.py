@@ -17,6 +17,7 @@ from runs.engine.facts import (
 )
 from runs.engine.origin import Ancestor, Origin, child_id
 from runs.engine.status import RunState
+from runs.engine.values import LARGEST_VALUE
 from tests.engine.building import a_document, a_graph
 from tests.engine.kin import PRICE, Family
 from tests.engine.playing import Fails
@@ -115,10 +116,19 @@ def test_input_that_does_not_fit_fails_the_step_before_anything_starts() -> None
         assert not family.children()
 
 
-def test_input_that_is_too_large_is_refused_by_name() -> None:
+@pytest.mark.parametrize(("size", "code"), [(LARGEST_VALUE // 2, None), (LARGEST_VALUE, "input_too_large")])
+def test_a_child_is_given_what_a_step_may_come_to_and_no_more(size: int, code: str | None) -> None:
+    text = "x" * size
     call = calling(inputs={"topic": "${input.text}"})
-    family = Family(a_parent(call=call), {"child": a_child()}, input={"text": "x" * 300_000}).play()
-    assert family.root.row("call")["error"]["code"] == "input_too_large"
+    family = Family(a_parent(call=call), {"child": a_child()}, input={"text": text}).play()
+    if code is None:
+        (child,) = family.children()
+        assert child.input["topic"] == text
+        return
+    error = family.root.row("call")["error"]
+    assert (error["class"], error["code"]) == ("limit", code)
+    assert error["message"].endswith(f"has {size + 22:,} bytes; 20,971,520 is the most.")
+    assert not family.children()
 
 
 def test_the_same_pipeline_with_the_same_input_is_refused_below_itself() -> None:

@@ -79,7 +79,7 @@ def nothing_large_stands_in_a_row(run: Run) -> bool:
     return all(
         len(str(getattr(row, column, None))) < artifacts.INLINE
         for row in rows
-        for column in ("output", "meta", "request", "response", *(() if isinstance(row, Run) else ("input",)))
+        for column in ("input", "output", "meta", "request", "response")
     )
 
 
@@ -156,3 +156,69 @@ def test_a_large_kept_result_is_given_to_a_later_run(stage: Stage) -> None:
     assert "cached" in Step.objects.get(run=second, path="get").flags
     assert whole(second, "output") == whole(first, "output")
     assert len(whole(second, "output")) == 400_000
+
+
+GIVEN = WORDS * 6
+"""A megabyte."""
+
+
+def a_reading_pipeline(stage: Stage, ms: int = 0) -> Pipeline:
+    """Publish a parent that hands all that it was given to a child, and to the items of a For each that is spread."""
+    child = {"start": {"kind": "input"}, "end": {"kind": "output", "value": "${input.text}"}}
+    stage.pipeline("passing", child, ["start>end"], inputs=TEXT)
+    first = {"kind": "transform", "set": {"length": "size(input.text)", "item": "item"}}
+    inner = {"nodes": {"count": first}, "edges": []}
+    nodes = {
+        "start": {"kind": "input"},
+        "write": {
+            "kind": "agent",
+            "agent": stage.agent(f"writer-{ms}", ms),
+            "prompt": "[run=${input.run} step=write] Go.",
+        },
+        "call": {"kind": "pipeline", "pipeline": "passing", "inputs": {"text": "${input.text}"}},
+        "each": {"kind": "each", "over": [1, 2], "graph": inner, "spread": True, "result": "${steps.count.output}"},
+        "end": {"kind": "output", "value": {"text": "${steps.call.output}", "each": "${steps.each.output}"}},
+    }
+    return stage.pipeline(f"reading-{ms}", nodes, ["start>write", "write>call", "call>each", "each>end"], inputs=TEXT)
+
+
+def comes_to_what_it_was_given(run: Run) -> None:
+    each = [{"length": len(GIVEN), "item": number} for number in (1, 2)]
+    assert (run.state, run.input, run.output) == ("succeeded", None, None), run.error
+    assert whole(run, "output") == {"text": GIVEN, "each": each}
+    assert artifacts.input_of(run) == {"text": GIVEN, "run": "r1"}
+    children = list(Run.objects.filter(parent=run))
+    assert [child.input for child in children] == [None, None, None]
+    assert {child.parent_path for child in children} == {"call", "each[0].run", "each[1].run"}
+    assert all(nothing_large_stands_in_a_row(one) for one in (run, *children))
+
+
+def test_a_large_input_goes_through_its_run_to_its_children_and_its_fork(stage: Stage, worker: Worker) -> None:
+    pipeline = a_reading_pipeline(stage)
+    run = stage.wait(start_run(stage.composer, pipeline, Order({"text": GIVEN, "run": "r1"})), seconds=60)
+    comes_to_what_it_was_given(run)
+    given = run.large["input"]["hash"]
+    assert Step.objects.get(run=run, path="start").large["output"]["hash"] == given
+    assert Artifact.objects.filter(run=run, hash=given).count() == 1
+    child = Run.objects.get(parent=run, parent_path="call")
+    assert artifacts.input_of(child) == {"text": GIVEN}
+
+    again = stage.wait(fork(stage.composer, run, Fork("call")), seconds=60)
+    comes_to_what_it_was_given(again)
+    assert stage.asked() == {"write": 1}
+
+
+def test_a_killed_worker_s_run_goes_on_with_its_large_input(stage: Stage) -> None:
+    stage.worker("w1")
+    run = start_run(stage.composer, a_reading_pipeline(stage, 1500), Order({"text": GIVEN, "run": "r1"}))
+    stage.wait_for_call("write")
+    stage.workers[0].kill()
+    stage.worker("w2")
+
+    run = stage.wait(run, seconds=60)
+
+    comes_to_what_it_was_given(run)
+    assert stage.asked()["write"] == 2, "the call that the crash cut off, and the one that answered"
+    assert finished_twice(run) == []
+    assert books_balance(run)
+    assert has_no_gap(run)

@@ -6,10 +6,11 @@ import pytest
 from django.http import HttpResponse
 
 from pipelines.graph.canonical import canonical_json, digest
-from runs import tallies
+from runs import artifacts, tallies
 from runs.models import Artifact, Run, Step
 from tests.pages.builders import HOSTILE, World, a_step
-from tests.people import signed_in_as
+from tests.people import acting, signed_in_as
+from tests.pipelines.builders import a_published_pipeline
 
 REPORT = HOSTILE + "All about tides. " * 30_000
 ROWS = {"rows": [{"n": n, "name": f"customer {n}"} for n in range(9_000)]}
@@ -91,3 +92,67 @@ def test_a_for_each_counts_the_items_it_was_given_in_a_large_list(world: World) 
     reference = {**keep(world.run, {"over": ROWS["rows"]}), "lengths": {"over": 9_000}}
     a_step(world.run, "all", "each", state="running", large={"input": reference})
     assert dict(tallies.Rows(world.run).items())["all"] == 9_000
+
+
+# What a run was given
+
+
+TEXT = HOSTILE + "A line about tides.\r\n" * 50_000
+
+
+@pytest.fixture
+def given(world: World) -> Run:
+    """A run that was started with a megabyte on the pipeline's page, as its worker would have left it."""
+    a_published_pipeline(acting(world.team.alice))
+    answer = signed_in_as(world.team.alice).post("/pipelines/brief/run/", {"field-topic": TEXT})
+    run = Run.objects.get(pipeline__slug="brief")
+    assert answer["Location"] == f"/runs/{run.pk}/", answer.content
+    a_step(run, "start", "input", state="succeeded", port="done", large={"output": run.large["input"]})
+    a_step(run, "write", "agent", state="succeeded", port="done", output="Tides rise.")
+    Run.objects.filter(pk=run.pk).update(state="succeeded", output="Tides rise.")
+    return run
+
+
+def test_the_form_of_a_pipeline_takes_a_megabyte(world: World, given: Run) -> None:
+    assert given.input is None
+    assert Artifact.objects.get(run=given).value == {"topic": TEXT.replace("\r\n", "\n")}
+    content = read(world, "/pipelines/brief/run/", "alice", draft="").content.decode()
+    assert content.count("A line about tides.") == 50_000, "a test begins with what was given last"
+    assert "<script>alert" not in content
+
+
+@pytest.mark.parametrize("page", ["", "?view=timeline", "?view=steps", "?view=log", "step/?path=start", "rate/"])
+def test_pages_of_a_run_show_no_more_than_the_beginning_of_what_it_was_given(
+    world: World, given: Run, page: str
+) -> None:
+    answer = read(world, f"/runs/{given.pk}/{page}", "alice")
+    assert answer.status_code == 200
+    content = answer.content.decode()
+    assert content.count("A line about tides.") < 1_500
+    assert "<script>alert" not in content
+    assert ("A line about tides." in content) == (page in ("step/?path=start", "rate/"))
+
+
+def test_lists_show_runs_with_large_inputs_among_the_others(world: World, given: Run) -> None:
+    for page in ("/runs/", "/pipelines/", "/pipelines/brief/run/", "/"):
+        answer = read(world, page, "alice")
+        assert answer.status_code == 200
+        assert "A line about tides." not in answer.content.decode()
+
+
+def test_a_fork_edits_all_of_what_was_given(world: World, given: Run) -> None:
+    content = read(world, f"/runs/{given.pk}/fork/", "alice", path="start").content.decode()
+    assert content.count("A line about tides.") == 50_000
+    alice = signed_in_as(world.team.alice)
+    posted = {"edited_path": "start", "form": "fields", "field-topic": TEXT + "And more."}
+    answer = alice.post(f"/runs/{given.pk}/fork/", posted)
+    fork = Run.objects.get(forked_from=given)
+    assert answer["Location"] == f"/runs/{fork.pk}/"
+    assert artifacts.input_of(fork)["topic"].endswith("tides.\nAnd more.")
+    assert charlie_sees_nothing_of(world, fork)
+
+
+def charlie_sees_nothing_of(world: World, run: Run) -> bool:
+    address = f"/api/v1/runs/{run.pk}/artifacts/{run.large['input']['hash']}"
+    pages = [f"/runs/{run.pk}/", f"/runs/{run.pk}/fork/?path=start", address]
+    return all(read(world, page, "charlie").status_code == 404 for page in pages)

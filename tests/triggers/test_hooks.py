@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from accounts import secrets
 from accounts.access import Actor
 from accounts.models import Membership
+from runs import artifacts
 from runs.engine.trust import TOOL
 from runs.models import Firing, HookAttempt, Run, Trigger
 from runs.triggers import definitions, hooks, schedules
@@ -203,8 +204,16 @@ def test_a_large_event_that_the_input_repeats_is_refused_before_it_is_there(alic
     trigger = a_hook(alice, input={"topic": "x", "all": ["${event}"] * 100})
     answer = call("orders", {"title": "x" * 200_000})
     assert (answer.status_code, answer.json()["code"]) == (409, "bad_template")
-    assert "256 KB" in answer.json()["message"]
+    assert "2 MB" in answer.json()["message"]
     assert not runs_of(trigger)
+
+
+def test_an_input_made_of_a_large_event_stands_beside_its_run(alice: Actor) -> None:
+    trigger = a_hook(alice, input={"topic": "x", "all": ["${event}"] * 5})
+    event = {"title": "x" * 200_000}
+    assert call("orders", event).status_code == 202
+    (run,) = runs_of(trigger)
+    assert (run.input, artifacts.input_of(run)) == (None, {"topic": "x", "all": [event] * 5})
 
 
 def test_a_number_beyond_64_bits_stands_in_a_text_as_a_float(alice: Actor) -> None:
