@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from accounts import json_body
 from accounts.access import Actor, get
-from accounts.errors import Invalid
+from accounts.errors import Invalid, NotFound
 from pipelines import drafts, readings
 from pipelines.editor import commands, news, settings, view
 from pipelines.editor.choices import newest
@@ -72,7 +73,7 @@ class Outcome:
 
 
 def read(posted: Mapping[str, str]) -> Wish:
-    """Return what a form asks for; Invalid `bad_command` when it cannot be read.
+    """Return what a form asks for; Invalid `bad_command` when it cannot be read, or as `json_body.check`.
 
     `with` holds the arguments as JSON; what a plain form lets people choose comes in fields of its own.
     """
@@ -97,6 +98,7 @@ def read(posted: Mapping[str, str]) -> Wish:
             "A change needs rev, op_id, and either do (with `with`, a JSON object) or ops (a JSON list of objects).",
             code="bad_command",
         )
+    json_body.check(wish.args)
     chosen = {name: posted[name] for name in CHOSEN if posted.get(name)}
     return replace(wish, args={**wish.args, **chosen})
 
@@ -139,6 +141,13 @@ def _desk(actor: Actor, pipeline: Pipeline, wish: Wish) -> Desk:
 def _copied(actor: Actor, pipeline: Pipeline, args: Mapping[str, Json]) -> Json:
     """Return the document that steps are copied from, as it was then: what was cut out is not in the present one."""
     origin = str(args.get("pipeline") or pipeline.slug)
-    draft = pipeline.draft if origin == pipeline.slug else get(Pipeline, actor, slug=origin).draft
+    try:
+        draft = pipeline.draft if origin == pipeline.slug else get(Pipeline, actor, slug=origin).draft
+    except NotFound:
+        raise Invalid(
+            "The pipeline that these steps were copied from is not in this workspace.",
+            code="bad_command",
+            where="/with",
+        ) from None
     then = args.get("copied_rev")
     return drafts.document_at(draft, then) if isinstance(then, int) else draft.document

@@ -1,6 +1,6 @@
 """The editor's commands from plain forms, for browsers without a script: the change is made and a page comes back.
 
-What was copied is kept in the session; with a script the browser keeps it.
+What was copied is kept in the session; with a script it stands on the system's clipboard.
 """
 
 from urllib.parse import quote

@@ -47,6 +47,33 @@ def test_a_command_changes_the_draft_and_says_what_is_new(team: Team, pipeline: 
     assert 'id="node-step"' in news["added"]["step"]
 
 
+@pytest.mark.parametrize(
+    ("named", "status"),
+    [
+        ({"places": "write"}, 422),
+        ({"places": [1]}, 422),
+        ({"places": [["write"]]}, 422),
+        ({"places": ["nowhere.at.all"]}, 422),
+        ({"places": ["write"], "scope": {"a": 1}}, 422),
+        ({"places": ["write"], "pipeline": "nobodys"}, 422),
+        ({"places": ["write"], "pipeline": "a\0b"}, 422),
+        ({"places": ["write"], "pipeline": {"__proto__": []}}, 422),
+        ({}, 422),
+    ],
+)
+def test_what_is_pasted_is_looked_at_whoever_wrote_it(
+    team: Team, pipeline: Pipeline, named: dict[str, Any], status: int
+) -> None:
+    assert send(signed_in_as(team.alice), "paste", **named).status_code == status
+    assert Draft.objects.get().revision == 1
+
+
+@pytest.mark.parametrize("rev", [-1, 0, 10**30, "1", None, True, [1]])
+def test_a_revision_that_is_none_means_the_draft_as_it_is(team: Team, pipeline: Pipeline, rev: Any) -> None:
+    assert send(signed_in_as(team.alice), "paste", places=["write"], copied_rev=rev).status_code == 200
+    assert "write_2" in Draft.objects.get().document["graph"]["nodes"]
+
+
 def test_undo_and_redo_answer_like_any_change(team: Team, pipeline: Pipeline) -> None:
     alice = signed_in_as(team.alice)
     send(alice, "delete", places=["write"])

@@ -5,7 +5,7 @@ import { copy, paste } from "./clipboard.js";
 const CHOSEN = ["preset", "port", "to"];
 
 export function start(editor) {
-  const { root, draft, element } = editor;
+  const { root, draft } = editor;
   const choose = (place) => place && editor.choose([place]);
   root.addEventListener("submit", (event) => {
     const form = event.target;
@@ -14,8 +14,8 @@ export function start(editor) {
     event.preventDefault();
     const { name, args } = read(form);
     if ("asks" in form.dataset) root.dispatchEvent(new CustomEvent("steps:ask", { detail: { ...args, from: form } }));
-    else if (name === "copy") copy(draft, element.dataset.slug, args.places);
-    else if (name === "paste") paste(draft, args.scope);
+    else if (name === "copy") copy(editor, args.places);
+    else if (name === "paste") paste(editor, args.scope);
     else if (name === "wrap" || name === "move_into") draft.do(name, args).then((news) => choose(Object.keys(news?.added ?? {})[0]));
     else draft.do(name, args);
   });

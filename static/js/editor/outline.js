@@ -1,7 +1,7 @@
 // The pipeline as a list, with the keyboard alone: arrows walk, Enter opens, A adds, Delete removes, Alt and arrows move,
 // Space and Shift with arrows choose several, O groups them. Who works in a Team or a Supervisor has a line of its own.
 
-import { copy, cut, paste } from "./clipboard.js";
+import { isInActs, listen } from "./clipboard.js";
 import { press as pressMate } from "./mates.js";
 
 const KEYS = { ArrowDown: 1, ArrowUp: -1 };
@@ -13,6 +13,7 @@ export function start(editor) {
   if (!root.getElementById("outline")) return;
   const state = { ...editor, current: undefined, index: 0, stale: false };
   root.addEventListener("keydown", (event) => lineOf(event.target) && press(state, event));
+  listen(editor, () => copied(state));
   root.addEventListener("focusin", ({ target }) => lineOf(target) && settle(state, target));
   root.addEventListener("click", (event) => {
     const line = event.target.closest(`${LINES}, #outline [data-again]`);
@@ -84,7 +85,7 @@ function press(state, event) {
 function ofMember(state, event, line) {
   if (pressMate(state.crew, event, line)) return true;
   const mod = event.ctrlKey || event.metaKey;
-  if (mod) return "zy".includes(event.key.toLowerCase()) && held(state, event, line.dataset.of);
+  if (mod) return "zy".includes(event.key.toLowerCase()) && held(state, event);
   return (WALKS.has(event.key) || event.key === "t") && plain(state, event, line.dataset.of);
 }
 
@@ -103,20 +104,25 @@ function plain(state, { key, altKey, shiftKey }, place) {
   return false;
 }
 
-function held(state, { key, shiftKey }, place) {
-  const { draft, mayEdit, element, several: { places } } = state;
+function held(state, { key, shiftKey }) {
+  const { draft, mayEdit, several: { places } } = state;
   const letter = key.toLowerCase();
-  if (letter === "c") return copy(draft, element.dataset.slug, places);
-  if (!mayEdit) return false;
+  if (!mayEdit || !"zyd".includes(letter)) return false;
   state.held = true;
   if (letter === "z") return shiftKey ? draft.redo() : draft.undo();
   if (letter === "y") return draft.redo();
-  if (letter === "x") return cut(draft, element.dataset.slug, places);
-  state.expects = letter === "v" || letter === "d";
-  if (letter === "v") return paste(draft, place.slice(0, Math.max(place.lastIndexOf("."), 0)));
-  if (letter === "d") return draft.do("duplicate", { places });
-  state.held = false;
-  return false;
+  state.expects = true;
+  return draft.do("duplicate", { places });
+}
+
+/** Say what the browser's copy, cut and paste mean while a line has the focus. */
+function copied(state) {
+  const { root, graph, several: { places } } = state;
+  const line = lineOf(root.activeElement) ?? (!graph && isInActs(root) ? root.querySelector("#outline [aria-current='step']") : null);
+  const place = line?.dataset.step;
+  if (!place) return undefined;
+  const begin = (kind) => Object.assign(state, { held: true, expects: kind === "paste" });
+  return { places, scope: place.slice(0, Math.max(place.lastIndexOf("."), 0)), begin };
 }
 
 function walk(state, by, more = false) {
