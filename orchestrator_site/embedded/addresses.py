@@ -78,6 +78,7 @@ def django_database(url: str, role: str) -> dict[str, Any]:
         "HOST": unquote(parts.hostname or "") or query.get("host", ""),
         "PORT": str(parts.port or query.get("port", "")),
         "OPTIONS": options,
-        "CONN_HEALTH_CHECKS": False,
+        # A page finds out what a worker bears: a migration, or a database that came back, has cut the line meanwhile.
+        "CONN_HEALTH_CHECKS": role == "baton_web",
         "ATOMIC_REQUESTS": False,
     }

@@ -1,6 +1,8 @@
 """What people and operators change while runs are under way: the pipeline, its agents, and the tables themselves."""
 
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -9,7 +11,12 @@ from pipelines import drafts, publish
 from pipelines.library import agents
 from pipelines.library.agents import AgentFields
 from pipelines.models import Agent
-from tests.faults.stage import Stage, books_balance, finished_twice, has_no_gap
+from runs.models import Run
+from tests.faults import newer_schema
+from tests.faults.newer_schema import Schema
+from tests.faults.serving import WebServer
+from tests.faults.stage import NOBODY_DIES, Stage, books_balance, finished_twice, has_no_gap
+from tests.people import bearer
 
 WIDENED = import_module("runs.migrations.0025_paths_and_ports_of_any_length")
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
@@ -105,6 +112,66 @@ def test_a_run_that_waits_through_a_migration_goes_on_after_it(stage: Stage, spa
     services.decide(stage.bob, question.pk, Decision("approve", payload_hash=question.payload_hash))
     assert stage.wait(run, seconds=60).state == "succeeded"
     assert len(stage.mails()) == 1
+
+
+# The version before, on the schema of the next one
+
+
+@pytest.fixture
+def web(stage: Stage, tmp_path: Path) -> Iterator[WebServer]:
+    server = WebServer(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def schema(stage: Stage) -> Iterator[Schema]:
+    schema = Schema()
+    yield schema
+    schema.put_back()
+
+
+PAGES = ("/", "/runs/", "/pipelines/", "/approvals/", "/costs/", "/runs/{run}/", "/pipelines/{pipeline}/")
+
+
+@pytest.mark.timeout(400)
+def test_web_and_workers_of_the_version_before_work_on_while_the_schema_grows_and_afterwards(
+    stage: Stage, web: WebServer, schema: Schema
+) -> None:
+    first = stage.worker("w1", **NOBODY_DIES)
+    chain = stage.chain(3, 200)
+    token = bearer(stage.composer.user, stage.team.workspace)
+
+    def started(marker: str) -> Run:
+        answer = web.post(f"/pipelines/{chain.slug}/runs", token, {"input": {"run": marker}})
+        return Run.objects.get(pk=answer["id"])
+
+    for migration in newer_schema.migrations():
+        markers = [f"{migration.name}-{when}" for when in ("before", "after", "next")]
+        runs = [started(markers[0])]
+        stage.wait_for_call("a1", markers[0])
+        schema.grow(migration)
+        runs += [started(marker) for marker in markers[1:]]
+        for run, marker in zip(runs, markers, strict=True):
+            _ended_well(stage, run, marker)
+        for page in PAGES:
+            assert web.page(page.format(run=runs[0].pk, pipeline=chain.slug), stage.composer.user)
+    publish.publish(stage.composer, chain)  # writes a version, with the code of before
+    first.stop()
+    stage.worker("w2", **NOBODY_DIES)  # of the code before, begun on the schema of the next version
+    _ended_well(stage, started("last"), "last")
+    assert web.status("/readyz") == 200
+    assert "cached plan" not in stage.logs()
+    assert "Traceback" not in web.log.read_text()
+
+
+def _ended_well(stage: Stage, run: Run, marker: str) -> None:
+    now = stage.wait(run, seconds=60)
+    assert now.state == "succeeded", stage.explain(run)
+    assert stage.asked(marker) == {"a1": 1, "a2": 1, "a3": 1}, stage.explain(run)
+    assert finished_twice(now) == []
+    assert has_no_gap(now)
+    assert books_balance(now)
 
 
 def _migrate(change: str) -> None:

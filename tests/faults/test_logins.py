@@ -1,29 +1,25 @@
 """The web and the workers with logins of their own: they do their work, and nothing leads from them to the owner."""
 
-import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.db import connection
 
 from accounts import logins
 from accounts.roles import Scope
 from orchestrator_site.embedded.postgres import OWNER
-from orchestrator_site.processes import Child, Program
 from runs.models import Run
-from tests.conftest import ROOT, database_url, free_port, wait_for
+from tests.conftest import ROOT, database_url, wait_for
 from tests.faults.own import OwnDatabase
+from tests.faults.serving import WebServer
 from tests.faults.stage import NOBODY_DIES, Stage
-from tests.people import bearer, signed_in_as
+from tests.people import bearer
 from tests.site.test_settings import SOUND
 
 PASSWORDS = {"baton_web": "the web's own, and long", "baton_worker": "the workers' own, and long"}
@@ -54,52 +50,23 @@ def given(own_database: OwnDatabase) -> None:
 
 
 @pytest.fixture
-def web(given: None, tmp_path: Path) -> Iterator[str]:
-    """Return the address of a web server that has no other login than its own."""
-    port = free_port()
-    told = {
-        "DATABASE_URL": url_of("baton_web"),
-        "PORT": str(port),
-        "BATON_BASE_URL": f"http://127.0.0.1:{port}",
-        "SECRET_KEY": settings.SECRET_KEY,
-        "PYTHONWARNINGS": "ignore",
-        "DJANGO_ALLOW_ASYNC_UNSAFE": "",
-    }
-    log = tmp_path / "web.log"
-    child = Child(Program("web", [sys.executable, "-m", "orchestrator_site.web"], env=told, cwd=ROOT, log=log))
-    child.start()
-    wait_for(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), 60, log.read_text)
-    yield f"http://127.0.0.1:{port}"
-    child.stop(grace=10)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return bool(urllib.request.urlopen(url, timeout=5).status == 200)
-    except OSError:
-        return False
-
-
-def asked(url: str, headers: dict[str, str], body: Any = None) -> str:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return str(answer.read().decode())
+def web(given: None, tmp_path: Path) -> Iterator[WebServer]:
+    """A web server that has no other login than its own."""
+    server = WebServer(tmp_path, url_of("baton_web"))
+    yield server
+    server.stop()
 
 
 def test_a_web_server_and_a_worker_with_logins_of_their_own_do_all_their_work(
-    web: str, its_stage: Stage, own_database: OwnDatabase
+    web: WebServer, its_stage: Stage, own_database: OwnDatabase
 ) -> None:
     its_stage.worker("w1", **NOBODY_DIES, DATABASE_URL=url_of("baton_worker"))
     pipeline = its_stage.chain(2, 0)
     token = bearer(its_stage.composer.user, its_stage.team.workspace, *Scope)
-    body = {"input": {"run": "r1"}}
-    started = json.loads(asked(f"{web}/api/v1/pipelines/{pipeline.slug}/runs", token, body))
+    started = web.post(f"/pipelines/{pipeline.slug}/runs", token, {"input": {"run": "r1"}})
     run = its_stage.wait(Run.objects.get(pk=started["id"]))
     assert run.state == "succeeded", its_stage.explain(run)
-    session = signed_in_as(its_stage.composer.user).cookies[settings.SESSION_COOKIE_NAME].value
-    page = asked(f"{web}/runs/{run.pk}/", {"Cookie": f"{settings.SESSION_COOKIE_NAME}={session}"})
-    assert pipeline.name in page
+    assert pipeline.name in web.page(f"/runs/{run.pk}/", its_stage.composer.user)
     with connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT application_name, usename FROM pg_stat_activity WHERE usename LIKE 'baton\\_%'")
         assert set(cursor.fetchall()) == {(logins.WEB_NAME, "baton_web"), (logins.WORKER_NAME, "baton_worker")}
