@@ -251,6 +251,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "orchestrator_site.assets.HashedStorage"},
 }
 
+SESSION_ENGINE = "accounts.session_store"
 SESSION_COOKIE_AGE = env.integer("BATON_SESSION_IDLE_HOURS", 336, 1, 8_760) * 3_600
 TOKEN_DAYS = env.integer("BATON_TOKEN_DAYS", 365, 1, 3_650)
 SESSION_DAYS = env.integer("BATON_SESSION_DAYS", 30, 1, 365)

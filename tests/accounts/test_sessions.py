@@ -7,11 +7,13 @@ from io import StringIO
 import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
 from accounts import sessions, socket_access
 from accounts.models import AuditEntry, BrowserSession
+from accounts.session_store import UNKNOWN_SECONDS
 from accounts.socket_access import Knock
 from tests.people import Team, a_team, rested, signed_in_as
 
@@ -149,6 +151,35 @@ def use(client: Client, began: timedelta) -> None:
     session[sessions.SEEN] -= sessions.EVERY
     session.save()
     client.get("/account/")
+
+
+def test_what_nobody_has_signed_in_to_ends_within_minutes_and_is_swept(team: Team) -> None:
+    """Whoever asks for a passkey or fails with one leaves a row before anything is proven."""
+    for number in range(3):
+        stranger = Client()
+        asked = {"Accept": "application/json", "X-Requested-With": "XMLHttpRequest"}
+        stranger.get("/login/passkey/", headers=asked)
+        if number:
+            stranger.post("/login/passkey/", {"credential": "{}"})
+        assert int(stranger.cookies["sessionid"]["max-age"]) == UNKNOWN_SECONDS
+    ends = Session.objects.values_list("expire_date", flat=True)
+    assert len(ends) == 3
+    assert max(ends) <= timezone.now() + timedelta(seconds=UNKNOWN_SECONDS)
+    here = signed_in()
+    assert days_left(here) == 14
+    Session.objects.update(expire_date=F("expire_date") - timedelta(seconds=UNKNOWN_SECONDS))
+    sessions.sweep()
+    assert set(Session.objects.values_list("session_key", flat=True)) == {here.session.session_key}
+
+
+def test_a_browser_that_signs_in_after_it_asked_for_a_passkey_stays_signed_in(team: Team) -> None:
+    here = Client()
+    here.get("/login/passkey/", headers={"Accept": "application/json", "X-Requested-With": "XMLHttpRequest"})
+    here.post("/login/", {"email": "alice@example.com", "password": PASSWORD})
+    assert days_left(here) == 14
+    assert int(here.cookies["sessionid"]["max-age"]) > 13 * 86_400
+    here.post("/logout/")
+    assert not Session.objects.exists()
 
 
 def test_what_has_ended_is_swept_away_with_its_line(team: Team) -> None:

@@ -1,15 +1,19 @@
 """Two people on one draft: each sees where the other is and what they change, also after the server was away."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
 from django.conf import settings
 from playwright.sync_api import BrowserContext, Page, expect
 
 from accounts.models import User
 from orchestrator_site.build import build_assets
 from pipelines.models import Draft
+from pipelines.presence import rooms_of
 from tests.browser.canvas import until
 from tests.browser.holding import hold, let_go
 from tests.browser.test_axe_states import Audit
@@ -69,6 +73,21 @@ def test_two_people_see_where_the_other_is_and_what_they_change(
     dana.get_by_role("button", name="Undo").last.click()
     expect(alice.locator("#node-transform")).to_be_visible()
     assert Draft.objects.get().document["graph"]["nodes"]["write"]["title"] == "Compose"
+
+
+def test_of_many_some_are_named_and_the_others_counted(open_page: Callable[..., Page], team: Team) -> None:
+    alice = open_page(team.alice, "/pipelines/brief/")
+    open_page(team.dana, "/pipelines/brief/")
+    expect(alice.locator("#presence")).to_contain_text("Dana is here")
+    there = {"type": "presence.room", "room": "there", "fresh": False, "gone": False}
+    told = {**there, "people": [["9", "Zoe", "write"]], "more": 40}
+    group = rooms_of(Draft.objects.get().pipeline_id)
+    with ThreadPoolExecutor(1) as elsewhere:  # the browser's driver has an event loop in this thread
+        elsewhere.submit(async_to_sync(get_channel_layer().group_send), group, told).result()
+    expect(alice.locator("#presence")).to_contain_text("Dana is here")
+    expect(alice.locator("#presence")).to_contain_text("Zoe is in “Write”")
+    expect(alice.locator("#presence")).to_contain_text("and 40 more")
+    expect(alice.locator('#node-write[data-held-by="Zoe"]')).to_be_visible()
 
 
 def test_what_somebody_is_writing_is_not_overwritten_and_overwrites_nothing(

@@ -7,10 +7,11 @@ export function start(editor) {
   const spot = root.getElementById("presence");
   if (!spot || !element.dataset.socket) return;
   let people = [];
+  let more = 0;
   let at;
   let live = false;
   const show = () => {
-    spot.replaceChildren(...people.map((person) => face(person, titleOf(root, person.at))));
+    spot.replaceChildren(...people.map((person) => face(person, titleOf(root, person.at))), ...(more ? [rest(more)] : []));
     ring(root, people);
   };
   const look = (rev) => draft.line.then(() => (rev === null || rev > draft.rev) && draft.catchUp());
@@ -20,6 +21,7 @@ export function start(editor) {
       if ("rev" in frame) look(frame.rev);
       if (!frame.people) return;
       people = frame.people;
+      more = frame.more ?? 0;
       show();
     },
     onState: (state) => {
@@ -27,6 +29,7 @@ export function start(editor) {
       live = state === "live";
       if (live) return;
       people = [];
+      more = 0;
       show();
     },
   });
@@ -59,6 +62,14 @@ function face({ name }, title) {
   words.textContent = title ? `${name} is in “${title}”` : `${name} is here`;
   person.append(avatar, words);
   return person;
+}
+
+/** Of many the server names some. */
+function rest(more) {
+  const others = document.createElement("span");
+  others.className = "here num";
+  others.textContent = `and ${more} more`;
+  return others;
 }
 
 /** The colour of a person's avatar, as the server paints it. */
