@@ -275,6 +275,8 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
+# Scripts run by the nonce of their page alone, not by where they come from: a file of ours that injected markup names
+# does not run. 'strict-dynamic' hands the nonce's trust on to what those scripts import or insert, as modules do.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
