@@ -7,7 +7,7 @@ class ApprovalsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import members
-        from approvals import attention, deadlines, handlers, services, settling
+        from approvals import attention, deadlines, handlers, joining, services, settling
         from runs import dispatch, effects
 
         effects.on("approval_requested")(handlers.ask)
@@ -16,3 +16,4 @@ class ApprovalsConfig(AppConfig):
         dispatch.on_poll(attention.attend_waking)
         dispatch.on_poll(deadlines.expire_due)
         dispatch.on_poll(settling.release_due)
+        dispatch.on_poll(joining.tell)

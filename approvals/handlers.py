@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from approvals import policy
 from pipelines.graph.canonical import digest
 from pipelines.graph.model import Json
-from runs.effects import Close, Insert, Row, RunFacts
+from runs.effects import AskOnce, Close, Insert, Row, RunFacts
 from runs.engine.decision import Event
 
 TABLE = "approvals_approval"
@@ -18,9 +18,12 @@ _LONGEST_WAIT = 3_650 * 86_400.0
 
 
 def ask(event: Event, run: RunFacts) -> list[Row]:
-    """Return the approval's row for `approval_requested`."""
+    """Return the approval's row for `approval_requested`; one about the same as another's (`shared`) is asked once."""
     asked = event.payload
-    return [Insert(TABLE, {**_what(event), **_who(asked, run), **_when(asked, run.now)})]
+    row = {**_what(event), **_who(asked, run), **_when(asked, run.now)}
+    if shared := str(asked.get("shared") or ""):
+        return [AskOnce({**row, "shared": shared[:80]})]
+    return [Insert(TABLE, row)]
 
 
 def withdraw(event: Event, run: RunFacts) -> list[Row]:

@@ -83,11 +83,17 @@ class Approval(models.Model):
         blank=True,
         help_text="approved by all it takes; the run is told then, unless it is taken back",
     )
+    shared = models.CharField(
+        max_length=80, blank=True, default="", db_default="", help_text="what other runs ask about as well, asked once"
+    )
     created_at = models.DateTimeField(db_default=Now())
     decided_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(
+                fields=["shared"], condition=Q(state="open") & ~Q(shared=""), name="asked_once_while_open"
+            ),
             models.UniqueConstraint(fields=["run", "request"], name="one_approval_per_request"),
             models.CheckConstraint(condition=Q(min_approvals__gte=1), name="somebody_approves"),
             models.CheckConstraint(
@@ -104,6 +110,18 @@ class Approval(models.Model):
             ),
             models.Index(fields=["workspace", "-created_at", "-id"], name="approvals_newest"),
         ]
+
+
+class Joined(models.Model):
+    """A run that waits for the answer to a question about the same; written in the commit that would have asked."""
+
+    id = models.BigAutoField(primary_key=True)
+    approval = models.ForeignKey(Approval, on_delete=models.CASCADE, related_name="joined")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False)  # one_place_per_question begins with it
+    request = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "request"], name="one_place_per_question")]
 
 
 class DecisionRecord(models.Model):

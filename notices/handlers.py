@@ -37,7 +37,7 @@ _ALERT = (
 def asked(event: Event, run: RunFacts) -> list[Row]:
     """Return the row that tells of a question, for `approval_requested`. Its key follows from run and request."""
     approval = desk.id_of(run.id, str(event.payload["request"]))
-    return [_row(run, Kind.ASKED, f"asked:{approval}", {}, approval)]
+    return [_row(run, Kind.ASKED, f"asked:{approval}", {}, approval)]  # none where another run has asked the same
 
 
 def alerted(event: Event, run: RunFacts) -> list[Row]:
@@ -96,7 +96,7 @@ def _write(happened: list[Happened]) -> None:
 
 def _row(run: RunFacts, kind: str, key: str, data: dict[str, Json], approval: str | None = None) -> Insert:
     row = {"workspace_id": run.workspace_id, "kind": str(kind), "key": key, "run_id": run.id, "data": data}
-    return Insert(TABLE, {**row, "approval_id": approval})
+    return Insert(TABLE, {**row, "approval_id": approval}, beside=approval)
 
 
 def _digest(marks: list[Json]) -> str:

@@ -31,9 +31,20 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """A row to add unless its unique key is taken already. Values are JSON (ids and times as strings)."""
+    """A row to add unless its unique key is taken already. Values are JSON (ids and times as strings).
+
+    `beside` names a question by its id: the row is added only where that stands on the desk.
+    """
 
     table: str
+    row: Mapping[str, Json]
+    beside: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskOnce:
+    """A question for whose answer several runs may wait: its row, or a place beside the one that is open already."""
+
     row: Mapping[str, Json]
 
 
@@ -76,7 +87,7 @@ class StartRun:
     created: Mapping[str, Json]
 
 
-Row = Insert | Close | Remove | AddMoney | StartRun
+Row = Insert | AskOnce | Close | Remove | AddMoney | StartRun
 Handler = Callable[[Event, RunFacts], list[Row]]
 
 _HANDLERS: dict[str, list[Handler]] = defaultdict(list)

@@ -56,7 +56,11 @@ _DECISIONS = {
     "skip": "skipped “{step}”",
     "stop": "stopped the run at “{step}”",
 }
-_NOBODY = {"expire": "Nobody answered “{step}” in time", "cancelled": "The question of “{step}” was taken back"}
+_NOBODY = {
+    "expire": "Nobody answered “{step}” in time",
+    "cancelled": "The question of “{step}” was taken back",
+    "again": "“{step}” tries again: what another run asked about the same budget is settled",
+}
 
 
 _INSTANCES = {"#": "round", "~": "turn", ">": "delegation"}

@@ -17,7 +17,7 @@ from pipelines.graph import canonical
 from pipelines.graph.model import Json
 from runs import allowance, artifacts, births
 from runs.artifacts import Large
-from runs.effects import AddMoney, Close, Insert, Remove, Row, StartRun
+from runs.effects import AddMoney, AskOnce, Close, Insert, Remove, Row, StartRun
 
 
 class Fenced(Exception):
@@ -63,6 +63,18 @@ _FENCE_ONLY = ("id", "owner", "epoch", "release")
 
 CLOSE = """update approvals_approval set state = 'cancelled', decided_at = now(), held_until = null
 where run_id = %s and request = %s and state = 'open'"""
+# Of two questions about the same the one that is written first stands; the lock on it is held until the other's place
+# beside it is written too, so that no answer can come in between and miss it.
+ASK_ONCE = """with asked as (
+  insert into approvals_approval ({names})
+  select {names} from jsonb_populate_record(null::approvals_approval, %s::jsonb) x
+  where not exists (select from approvals_approval a where a.id = x.id)
+  on conflict (shared) where (state = 'open' and shared <> '') do update set shared = excluded.shared
+  returning id
+)
+insert into approvals_joined (approval_id, run_id, request) select id, %s, %s from asked where id <> %s
+on conflict do nothing"""
+LEAVE = "delete from approvals_joined where run_id = %s and request = %s"
 EVENT = _columns("run_id uuid, seq bigint, type text, path text, at timestamptz, payload jsonb")
 STEP = _columns(
     "run_id uuid, path text, node text, kind text, title text, state text, wait_reason text, attempt int,"
@@ -251,18 +263,23 @@ async def _execute(connection: AsyncConnection[Any], parts: tuple[str, ...], par
 
 async def _write_row(connection: AsyncConnection[Any], run_id: str, row: Row) -> None:
     match row:
-        case Insert(table, values):
+        case AskOnce(values):
+            names = sql.SQL(", ").join(sql.Identifier(name) for name in values)
+            given = (_text(dict(values)), values["run_id"], values["request"], values["id"])
+            await connection.execute(sql.SQL(ASK_ONCE).format(names=names), given)
+        case Insert(table, values, beside):
             if "fact" in values:
                 values = await _without_large(connection, run_id, values)
             statement = sql.SQL(
                 "insert into {table} ({names}) select {names} from jsonb_populate_record(null::{table}, %s::jsonb) "
-                "on conflict do nothing"
+                "where %s::uuid is null or exists (select from approvals_approval where id = %s) on conflict do nothing"
             ).format(table=sql.Identifier(table), names=sql.SQL(", ").join(sql.Identifier(name) for name in values))
-            await connection.execute(statement, (_text(dict(values)),))
+            await connection.execute(statement, (_text(dict(values)), beside, beside))
         case StartRun():
             await births.write(connection, row)
         case Close(run_id, request):
             await connection.execute(CLOSE, (run_id, request))
+            await connection.execute(LEAVE, (run_id, request))
         case Remove(table, where):
             names = sql.SQL(" and ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in where)
             await connection.execute(

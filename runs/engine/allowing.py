@@ -33,6 +33,7 @@ def ask(move: Move, step: Step, refusal: Refusal, memory: Mapping[str, Json] | N
             "refusal": {**refusal.as_json(), "path": step.path},
             **(memory or {}),
         },
+        shared=refusal.cap if refusal.cap.startswith(budget.PERIOD) else "",
     )
     policy = requests.who_by_policy(move.run, step)
     requests.ask(move, step, question, Who(roles=("manager",), expires=policy.expires))

@@ -16,6 +16,8 @@ from runs.engine.status import StepState, WaitReason
 from runs.engine.trust import EDITED
 
 Request = dict[str, Json]
+# The word on a question that another run asked too: whatever was said stands in the books, or nothing was.
+AGAIN = "again"
 # Errors of a step that did not get the inputs it needs.
 _OF_A_JOIN = frozenset({"not_enough_inputs", "wait_timeout"})
 # Silence has an answer of its own to these.
@@ -266,6 +268,9 @@ def _use(move: Move, step: Step, output: Json) -> None:
 
 def _after_budget(move: Move, step: Step, request: Request, fact: Answered) -> None:
     cap, what = request["cap"], request["what"]
+    if fact.decision == AGAIN:
+        _go_on(move, step, request)
+        return
     if fact.decision != "approve" and growing.FOR_CHILD in request:
         growing.refused(move, step, request)
         return

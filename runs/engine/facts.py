@@ -171,8 +171,9 @@ class MoreWanted:
 class Answered:
     """The desk's final word on one request of this run.
 
-    `decision`: approve, reject, answer, retry, use, skip, stop, or expire. `payload` is the approved payload (edited
-    or as asked), the answer, the output for `use`, or {"add_usd": "2.00"} for a budget. `payload_hash` is its digest.
+    `decision`: approve, reject, answer, retry, use, skip, stop, or expire; `again` to a budget that another run asked
+    about as well, whose counter may have room now. `payload` is the approved payload (edited or as asked), the answer,
+    the output for `use`, or {"add_usd": "2.00"} for a budget. `payload_hash` is its digest.
     """
 
     request: str

@@ -29,7 +29,8 @@ class Who:
 class Question:
     """What is asked. `kind` is one of the desk's six; `payload` is what is approved, exactly.
 
-    `memory` is what the step must remember until the answer comes.
+    `memory` is what the step must remember until the answer comes. Of questions with the same `shared`, whatever their
+    runs, one is asked, and its answer is for all.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Question:
     form: Json = None
     trust: Mapping[str, str] = field(default_factory=dict)
     memory: Mapping[str, Json] = field(default_factory=dict)
+    shared: str = ""
 
 
 def next_id(step: Step) -> str:
@@ -90,6 +92,7 @@ def ask(move: Move, step: Step, question: Question, who: Who) -> None:
         not_starter=who.not_starter,
         expires=who.expires,
         on_expire=who.on_expire,
+        **({"shared": question.shared} if question.shared else {}),
     )
 
 

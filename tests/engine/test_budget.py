@@ -9,7 +9,7 @@ import pytest
 from pipelines.graph.model import Budget
 from runs.engine import allotting, budget
 from runs.engine.budget import Refusal, Spend, Usage
-from runs.engine.facts import ErrorClass, Recovered, StepError, StepFailed
+from runs.engine.facts import Answered, ErrorClass, Recovered, StepError, StepFailed
 from runs.engine.state import Execution
 from tests.engine.playing import Fails, Player, a_run
 
@@ -393,6 +393,21 @@ def test_a_day_that_is_spent_asks_a_manager_and_what_is_added_is_added_where_the
     assert player.run.caps[budget.RUN].max_cost_micros == 1_000, "the run's own cap is another"
     player.crash()
     assert player.play().run.state == "succeeded"
+
+
+def test_what_another_run_asked_about_the_same_day_is_tried_again_without_more_money() -> None:
+    player = a_capped_run(ASKS)
+    refuse_the_day(player, "a", "ask_human")
+    refuse(player, "b", 1_500)
+    day, own = (event.payload for event in player.events if event.type == "approval_requested")
+    assert (day["shared"], "shared" in own) == ("budget:7:2026-11-20", False)
+    player.crash()
+    for _ in range(2):  # the second copy finds no question
+        player.tell(Answered(day["request"], "approval-of-another", "again", by="policy"))
+    assert "budget_raised" not in player.types()
+    assert (player.started[-1].path, player.started[-1].attempt, player.asked()) == ("a", 1, [own])
+    refuse_the_day(player, "a", "ask_human")
+    assert [question["request"] for question in player.asked()] == [own["request"], "a!2"], "it may ask anew"
 
 
 @pytest.mark.parametrize("on_exceed", ["stop", "cheaper_model"])

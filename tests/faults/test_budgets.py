@@ -204,6 +204,25 @@ def test_sixteen_calls_at_the_workspaces_cap_pass_it_by_no_cent_and_one_yes_lets
     assert not Approval.objects.filter(run=run, state="open").exists()
 
 
+@pytest.mark.parametrize("word", ["approve", "reject"])
+def test_runs_that_meet_one_day_ask_one_question_and_all_have_its_answer(stage: Stage, word: str) -> None:
+    a_budget(stage, "0.000001", on_exceed="ask_human")
+    for name in ("w1", "w2"):
+        stage.worker(name)
+    pipeline = fan(stage, "wide", 2)
+    runs = [stage.start(pipeline, f"r{n}") for n in range(4)]
+    runs = [stage.wait(run, "waiting") for run in runs]
+    wait_for(lambda: Step.objects.filter(run__in=runs, wait_reason="budget").count() == 8, 20, stage.logs)
+    question = Approval.objects.get(state="open")
+    said = {"payload": {"add_usd": "1"}} if word == "approve" else {"reason": "Enough."}
+    services.decide(acting(stage.team.carol), question.pk, Decision(word, question.payload_hash, **said))
+    runs = [stage.wait(run) for run in runs]
+    assert {run.state for run in runs} == {"succeeded" if word == "approve" else "failed"}
+    assert Approval.objects.count() == 1
+    assert counter().extra_micros == (1_000_000 if word == "approve" else 0), "one yes, one addition"
+    assert (counter().spent_micros, counter().reserved_micros) == (sum(run.cost_micros for run in runs), 0)
+
+
 def test_a_no_ends_the_run_with_a_receipt_of_what_each_step_cost(stage: Stage) -> None:
     """The first call has room, the second has not."""
     pipeline = stage.chain(2, 0)
