@@ -16,6 +16,7 @@ from runs.engine import (
     failing,
     flow,
     growing,
+    lives,
     locking,
     settling,
     standing_in,
@@ -45,7 +46,7 @@ from runs.engine.facts import (
     StopRequested,
     Tick,
 )
-from runs.engine.kinds import board, check, combine, route, wait
+from runs.engine.kinds import board, check, combine, human, route, wait
 from runs.engine.move import Move
 from runs.engine.scope import Step
 from runs.engine.state import Execution
@@ -89,6 +90,7 @@ def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked | P
     """Take what an attempt came to, if it is the one that runs."""
     step = move.run.find(fact.path)
     if step is None or fact.path not in move.run.running or step.record.attempt != fact.attempt:
+        _take_late(move, step, fact)
         return
     memo = step.record.memo
     if fact.machine_ms:
@@ -110,6 +112,15 @@ def _apply_result(move: Move, fact: StepSucceeded | StepFailed | StepBlocked | P
             answers.block(move, step, fact)
         case PipelineWanted():
             children.want(move, step, fact)
+
+
+def _take_late(move: Move, step: Step | None, fact: StepSucceeded | StepFailed | StepBlocked | PipelineWanted) -> None:
+    """Of what comes of a cancelled attempt only this is used: an action that was done is not asked about again."""
+    if step is None or move.run.state is RunState.CANCELLING or not isinstance(fact, StepSucceeded):
+        return
+    if lives.is_done_late(step.record, fact.attempt):
+        move.touch(step)
+        human.done_meanwhile(move, step)
 
 
 def _succeeded(move: Move, step: Step, fact: StepSucceeded) -> None:

@@ -25,7 +25,7 @@ def note_result(move: Move, step: Step, fact: StepSucceeded | StepFailed | StepB
         case StepFailed(error=error):
             done = error.maybe_done
         case StepSucceeded():
-            done = fact.maybe_done or _is_action(move.run, step)
+            done = fact.maybe_done or is_action(move.run, step)
         case _:
             done = fact.maybe_done
     if done:
@@ -37,7 +37,7 @@ def note_loss(move: Move, step: Step, error: StepError | None = None) -> None:
 
     Of an agent the error says it; of an action it is so with every loss (`error` None: its worker went).
     """
-    if (error is not None and error.maybe_done) or _is_action(move.run, step):
+    if (error is not None and error.maybe_done) or is_action(move.run, step):
         note(move, step)
 
 
@@ -103,7 +103,7 @@ def _may_act(run: Execution, step: Step) -> bool:
         return True
     if record.state is not StepState.RUNNING:
         return False
-    return _is_action(run, step) or (step.node.kind is Kind.AGENT and _has_acting_tool(run, step))
+    return is_action(run, step) or (step.node.kind is Kind.AGENT and _has_acting_tool(run, step))
 
 
 def _has_acting_tool(run: Execution, step: Step) -> bool:
@@ -118,7 +118,7 @@ def _has_acting_tool(run: Execution, step: Step) -> bool:
         return False
 
 
-def _is_action(run: Execution, step: Step) -> bool:
+def is_action(run: Execution, step: Step) -> bool:
     """Tell whether the step's own call changes something."""
     if step.node.kind is not Kind.TOOL or not isinstance(step.record.input, dict) or fallbacks.pipeline_of(run, step):
         return False

@@ -15,7 +15,9 @@ from runs.engine.scope import MADE, Life, Scope, Step
 # In the memo of an action: the calls that its earlier lives have made (see `done_before`), and the digest of the
 # arguments that were asked for where a person approved others.
 DONE, ASKED = "done", "asked"
-_KEPT = ("requests", "raised", "used", "alerted", "children", worktime.WORKED, MADE, CHANGES, MAYBE_DONE)
+# In the memo of an action: the call that was under way when its step was cancelled: attempt, asked, args as in DONE.
+CALLED_OFF = "called_off"
+_KEPT = (CALLED_OFF, "requests", "raised", "used", "alerted", "children", worktime.WORKED, MADE, CHANGES, MAYBE_DONE)
 
 
 def carried(life: Life) -> dict[str, Json]:
@@ -41,6 +43,23 @@ def done_before(scope: Scope, node: str, args: Json) -> Json:
         memo = carried(around.before[path]) if around else {}
     approved = memo.get(DONE, {}).get(digest(args), {})
     return None if approved == {} else (approved["args"] or args)
+
+
+def call_off(record: StepRecord) -> None:
+    """Remember the call of an action that is cancelled while it is under way: it may still be done."""
+    asked, args = record.memo.get(ASKED), record.input["args"]
+    off = {"attempt": record.attempt, "asked": asked or digest(args), "args": args if asked else None}
+    record.memo[CALLED_OFF] = off
+
+
+def is_done_late(record: StepRecord, attempt: int) -> bool:
+    """Take note that an action has done what it was cancelled in; return False where it had nothing under way."""
+    off = record.memo.get(CALLED_OFF)
+    if off is None or off["attempt"] != attempt:
+        return False
+    del record.memo[CALLED_OFF]
+    record.memo[DONE] = {**record.memo.get(DONE, {}), off["asked"]: {"args": off["args"]}}
+    return True
 
 
 def take_up(scope: Scope, record: StepRecord) -> None:

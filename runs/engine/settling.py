@@ -95,12 +95,20 @@ def cancel(move: Move, step: Step, code: str, message: str) -> None:
     """End a step that is no longer wanted; if it runs, the executor is told to stop and what it brings is not used."""
     if step.record.state.is_terminal:
         return
-    if step.record.state is StepState.RUNNING and step.path in move.run.running:
-        move.stop(step)
+    if step.record.state is StepState.RUNNING and step.path in move.run.running and move.stop(step):
+        _call_off(move, step)
     doubts.note_stopped(move, step)
     step.record.meta = {"cancelled": code, "message": message}
     move.log("step_cancelled", step.path, code=code)
     _end(move, step, StepState.CANCELLED, lambda _: EdgeState.SKIPPED)
+
+
+def _call_off(move: Move, step: Step) -> None:
+    """Remember of an action what it may still do, or has done where only its judges are cancelled."""
+    if doubts.is_action(move.run, step):
+        lives.call_off(step.record)
+        if TO_JUDGE in step.record.memo:
+            lives.is_done_late(step.record, step.record.attempt)
 
 
 def cancel_scope(move: Move, scope: Scope, code: str, message: str) -> None:

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from runs.engine import budget
-from runs.engine.facts import CancelRequested, ChildEnded, ErrorClass, StepError, StepFailed, StopRequested
+from runs.engine.facts import (
+    CancelRequested,
+    ChildEnded,
+    ErrorClass,
+    StepError,
+    StepFailed,
+    StepSucceeded,
+    StopRequested,
+)
 from tests.engine.building import a_document, a_graph
 from tests.engine.kin import Family
 from tests.engine.playing import Fails, Player, a_run
@@ -247,6 +255,70 @@ def test_a_mail_that_went_out_in_an_item_is_not_asked_about_again(graph: str, *,
         row = player.row("letters[0].approve")
         assert row["output"] == {"tool": "email.send@1", "args": MAIL}
         assert row["meta"] == {"done_before": "send"}
+
+
+def a_mail_under_way() -> Player:
+    """Return a run in whose item an approved mail is under way while what stood beside it failed: it is called off."""
+    letters = {"kind": "each", "over": ["x"], "graph": a_graph("approve >> send; log"), **ASKS}
+    player = lingering("start >> letters >> result", {"log": [Fails(), "logged"]}, letters=letters)
+    player.answer("approve")
+    player.finish("letters[0].log")
+    assert (list(player.late), player.state("letters[0].send")) == (["letters[0].send"], "cancelled")
+    return player
+
+
+def approvals(player: Player) -> int:
+    return len([one for one in player.events if one.type == "approval_requested" and one.path == "letters[0].approve"])
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_mail_that_went_out_after_its_step_was_cancelled_is_not_asked_about_again(*, crashes: bool) -> None:
+    player = a_mail_under_way()
+    player.end_late("letters[0].send")
+    if crashes:
+        player.crash()
+    player.answer("retry", path="letters!")
+    assert player.row("letters[0].approve")["meta"] == {"done_before": "send"}
+    again = player.open["letters[0].send"]
+    assert (again.attempt, again.input, dict(again.grants)) == (2, {"args": MAIL}, {}), "its journal has it"
+    player.play()
+    assert (player.run.state, approvals(player)) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_mail_that_goes_out_while_somebody_is_asked_about_it_again_takes_the_question_back(*, crashes: bool) -> None:
+    player = a_mail_under_way()
+    player.answer("retry", path="letters!")
+    assert [question["request"] for question in player.asked()] == ["letters[0].approve!2"]
+    late = player.late.copy()
+    if crashes:  # of the run's owner in between: the call goes on in no worker, and another says what came of it
+        player.crash()
+        player.late |= late
+    player.end_late("letters[0].send")
+    assert player.asked() == []
+    assert player.open["letters[0].send"].attempt == 2
+    player.play()
+    assert (player.run.state, approvals(player)) == ("succeeded", 2)
+
+
+def test_a_mail_that_did_not_go_out_after_all_asks_anew() -> None:
+    player = a_mail_under_way()
+    late = player.late.pop("letters[0].send")
+    error = StepError(ErrorClass.TOOL_ERROR, "refused", "The server refused it.")
+    player.tell(StepFailed(late.path, late.attempt, error))
+    player.answer("retry", path="letters!")
+    assert [question["request"] for question in player.asked()] == ["letters[0].approve!2"]
+
+
+def test_what_went_out_late_is_noted_once_and_for_its_own_call_only() -> None:
+    player = a_mail_under_way()
+    late = player.late["letters[0].send"]
+    player.end_late("letters[0].send")
+    player.tell(StepSucceeded(late.path, late.attempt, "sent"))
+    player.tell(StepSucceeded(late.path, late.attempt + 1, "sent"))
+    (done,) = player.row("letters[0].send")["memo"]["done"].values()
+    assert done == {"args": None}
+    assert player.state("letters[0].send") == "cancelled", "its result is not used"
 
 
 def test_a_mail_with_other_words_is_another_one_and_asks_anew() -> None:

@@ -2,7 +2,7 @@
 
 from pipelines.graph import gates
 from pipelines.graph.model import Json, Kind
-from runs.engine import lives, requests, starting, trust, values
+from runs.engine import lives, requests, settling, starting, trust, values
 from runs.engine.completing import complete
 from runs.engine.facts import ErrorClass, StepError
 from runs.engine.failing import give_up
@@ -23,9 +23,28 @@ def ask_person(move: Move, step: Step) -> None:
     done = _done_before(step, question)
     if done is None:
         requests.ask(move, step, question, requests.who_of(step))
-    else:  # one approval, one call: it was made, and is not made again
-        call, meta = {**question.payload, "args": done}, {"done_before": step.node.config["guards"]}
-        complete(move, step, call, meta, ("approved",))
+    else:
+        _let_pass(move, step, question.payload, done)
+
+
+def done_meanwhile(move: Move, action: Step) -> None:
+    """Take back what people are asked before an action that has been done by now, and let it have its result."""
+    for name in starting.guards_of(action):
+        guard = action.scope.steps.get(name)
+        request = guard.record.memo.get("request") if guard else None
+        if guard is None or request is None:
+            continue
+        done = lives.done_before(action.scope, action.node.id, request["payload"]["args"])
+        if done is not None:
+            settling.withdraw(move, guard)
+            settling.leave(move, guard)
+            _let_pass(move, guard, request["payload"], done)
+
+
+def _let_pass(move: Move, step: Step, asked: Json, args: Json) -> None:
+    """One approval, one call: it was made, and is not made again."""
+    meta = {"done_before": step.node.config["guards"]}
+    complete(move, step, {**asked, "args": args}, meta, ("approved",))
 
 
 def _question(move: Move, step: Step) -> Question:
