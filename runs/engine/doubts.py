@@ -6,9 +6,10 @@ It stands in the memo of the step, of what holds it, and of the steps above that
 from collections.abc import Iterator
 
 from pipelines.graph.lock import PIPELINE_TOOL
-from pipelines.graph.model import Json, Kind
+from pipelines.graph.model import Graph, Json, Kind, Node
+from pipelines.graph.places import Place, within
 from pipelines.graph.tools import Effect
-from runs.engine import fallbacks
+from runs.engine import fallbacks, spread
 from runs.engine.facts import ChildEnded, PipelineWanted, StepBlocked, StepError, StepFailed, StepSucceeded
 from runs.engine.move import Move
 from runs.engine.scope import Step
@@ -17,6 +18,8 @@ from runs.engine.status import StepState
 
 # In memos, and in what a run is told of the end of one that it started.
 MAYBE_DONE = "maybe_done"
+# What others carry out as the run goes: it stands in no graph what they do.
+_OTHERS_WORK = (Kind.PIPELINE, Kind.TEAM, Kind.SUPERVISOR)
 
 
 def note_result(move: Move, step: Step, fact: StepSucceeded | StepFailed | StepBlocked | PipelineWanted) -> None:
@@ -63,7 +66,7 @@ def note_child(move: Move, step: Step, fact: ChildEnded) -> None:
 
     One that was stopped, or given up unread, does not say.
     """
-    untold = fact.state == "cancelled" or fact.reason == "dead_letter"
+    untold = (fact.state == "cancelled" or fact.reason == "dead_letter") and _runs_may_act(move.run, step)
     if untold or (fact.error or {}).get(MAYBE_DONE):
         note(move, step)
 
@@ -100,18 +103,46 @@ def _may_act(run: Execution, step: Step) -> bool:
     """Tell whether what is under way of the step's own may change something: a call of it, or a run that it started."""
     record = step.record
     if record.memo.get("children", {}).get("live"):
-        return True
+        return _runs_may_act(run, step)
     if record.state is not StepState.RUNNING:
         return False
-    return is_action(run, step) or (step.node.kind is Kind.AGENT and _has_acting_tool(run, step))
+    return is_action(run, step) or (
+        step.node.kind is Kind.AGENT and _has_acting_tool(run, step.node, fallbacks.agent_of(run, step))
+    )
 
 
-def _has_acting_tool(run: Execution, step: Step) -> bool:
-    """Tell whether the agent that carries the step out may call what changes something. A pipeline that it wants is
+def _runs_may_act(run: Execution, step: Step) -> bool:
+    """Tell whether a run that the step has started may change something: of an item of its For each its graph says."""
+    container = step.scope.container
+    if container is None or not spread.is_item(step):
+        return True
+    place = Place(container.place, "", container.node, container.scope.graph)
+    try:
+        return any(_node_may_act(run, inner.node) for inner in within(container.node.graph or Graph({}, ()), place))
+    except KeyError:  # of what the version does not hold nobody knows
+        return True
+
+
+def _node_may_act(run: Execution, node: Node) -> bool:
+    """Tell whether a step may change something, whatever it is given and whoever stands in for it."""
+    stand_ins = node.on_error.fallback
+    if node.kind in _OTHERS_WORK or any(entry.kind == "pipeline" for entry in stand_ins):
+        return True
+    if node.kind is Kind.TOOL:
+        return run.lock.tool(node.config["tool"]).effect is not Effect.NONE
+    if node.kind is not Kind.AGENT:
+        return False
+    agents = [str(node.config["agent"]), *(entry.ref for entry in stand_ins if entry.kind == "agent")]
+    wants = any(name.startswith(PIPELINE_TOOL) for agent in agents for name in run.lock.agent(agent).tools)
+    return wants or any(_has_acting_tool(run, node, agent) for agent in agents)
+
+
+def _has_acting_tool(run: Execution, node: Node, agent: str) -> bool:
+    """Tell whether an agent that carries a step out may call what changes something. A pipeline that it wants is
     started by the engine."""
     try:
-        offered = run.lock.agent(fallbacks.agent_of(run, step)).tools
-        chosen = step.node.config.get("tools")
+        offered = run.lock.agent(agent).tools
+        chosen = node.config.get("tools")
         names = [name for name in offered if not name.startswith(PIPELINE_TOOL) and (chosen is None or name in chosen)]
         return any(run.lock.tool(name).effect is not Effect.NONE for name in names)
     except KeyError:  # it has ended by that, or is about to

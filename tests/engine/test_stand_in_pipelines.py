@@ -470,6 +470,49 @@ def test_nothing_that_may_act_is_under_way_in_a_whole_when_a_pipeline_stands_in(
     assert not family.root.asked()
 
 
+@pytest.mark.parametrize(
+    ("step", "stood_in"),
+    [
+        ({"agent": "doer@1", "prompt": "Do it."}, 0),
+        ({"agent": "doer@1", "prompt": "Look.", "tools": ["shop.look@1"]}, 1),
+        ({"agent": "reader@1", "prompt": "Look."}, 1),
+        (ORDER, 0),
+        (LOOK, 1),
+        (CHILD, 0),
+        ({"kind": "each", "over": ["z"], "graph": a_graph("ask", ask=CHILD)}, 0),
+        ({"agent": "reader@1", "prompt": "Look.", "on_error": {"fallback": [{"agent": "doer@1"}]}}, 0),
+        ({"agent": "reader@1", "prompt": "Look.", "on_error": {"fallback": [{"pipeline": "other"}]}}, 0),
+    ],
+    ids=["does", "may only look", "reads", "action", "looks", "child", "child in another", "doer after", "child after"],
+)
+@pytest.mark.parametrize("crashes", [False, True])
+def test_an_item_under_way_in_a_run_of_its_own_keeps_a_pipeline_away_only_if_it_may_act(
+    step: dict[str, Any], stood_in: int, crashes: bool
+) -> None:
+    graph = a_graph("choose:x >> bad; choose:y >> part", choose=CHOOSE, bad=STOPS, part={**ONCE, **step})
+    each = {"kind": "each", "over": ["x", "y"], "graph": graph, "spread": True}
+    parent = a_document(a_graph("start >> a >> result", a={**each, **LAST}), id="parent")
+    other = a_document(a_graph("start >> result"), id="other")
+    family = Family(parent, {"other": other, "spare": a_spare()}, {"bad": Fails()})
+    family.root.begin()
+    first, second = family.children()
+    for _ in family.mail.copy():
+        family.deliver()
+    if second.asked():
+        second.answer("approve")
+    first.finish("bad")
+    if crashes:
+        family.root.crash(crashed=False)
+    while family.mail:  # the other is still at work when the parent hears of it
+        family.deliver()
+    family.play()
+    assert len([child for child in family.children() if child.document.id == "spare"]) == stood_in
+    assert (family.root.run.state is RunState.SUCCEEDED) is bool(stood_in)
+    if stood_in:
+        assert second.run.state is RunState.CANCELLED
+        assert "maybe_done" not in family.root.row("a")["memo"]
+
+
 def test_an_action_that_nobody_has_approved_yet_is_not_asked_about_any_more() -> None:
     graph = a_graph("choose:x >> bad; choose:y >> part", choose=CHOOSE, bad=STOPS, part={**SEND, **ONCE})
     family = a_family({"kind": "each", "over": ["x", "y"], "graph": graph}, {"bad": Fails()})
