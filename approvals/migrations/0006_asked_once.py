@@ -22,14 +22,6 @@ class Migration(migrations.Migration):
                 max_length=80,
             ),
         ),
-        migrations.AddConstraint(
-            model_name="approval",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(state="open") & ~models.Q(shared=""),
-                fields=("shared",),
-                name="asked_once_while_open",
-            ),
-        ),
         migrations.CreateModel(
             name="Joined",
             fields=[
