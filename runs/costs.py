@@ -64,8 +64,12 @@ class Period:
 def today(workspace: Workspace, now: dt.datetime) -> tuple[Spend, Cap | None]:
     """Return today's spend and the workspace's daily budget, if it has one."""
     period = Period.around(workspace, now)
-    daily = [cap for cap in caps(workspace, period, whole_workspace=True) if cap.period == "day"]
-    return since(workspace, period.today), daily[0] if daily else None
+    spend = since(workspace, period.today)
+    daily = Budget.objects.filter(workspace=workspace, pipeline=None, tag=None, period="day").first()
+    if daily is None:
+        return spend, None
+    counter = BudgetCounter.objects.filter(budget=daily, period_start=period.today.date()).first()
+    return spend, _with(daily, counter or BudgetCounter(spent_micros=spend.micros or 0))
 
 
 def since(workspace: Workspace, start: dt.datetime) -> Spend:
@@ -134,6 +138,10 @@ def _cap(budget: Budget, counter: BudgetCounter | None, period: Period) -> Cap:
             days = below.by_day(budget.workspace, [budget.pipeline.pk], start, period.zone)
             spent += sum(days.get(budget.pipeline.slug, {}).values())
         counter = BudgetCounter(spent_micros=spent)
+    return _with(budget, counter)
+
+
+def _with(budget: Budget, counter: BudgetCounter) -> Cap:
     return Cap(
         name=name_of(budget),
         is_whole=budget.pipeline_id is None and budget.tag is None,
