@@ -28,13 +28,13 @@ export function startMinimap(camera, boxes) {
     sight.style.transform = `translate(${(-x / zoom - left) * scale}px, ${(-y / zoom - top) * scale}px)`;
     for (const [side, length] of [["width", w], ["height", h]]) {
       const wanted = `${Math.round(length * scale)}px`;
-      if (sight.style[side] !== wanted) sight.style[side] = wanted;
+      if (sight.style.getPropertyValue(side) !== wanted) sight.style.setProperty(side, wanted);
     }
   });
   const drawBoxes = later(() => {
     const [left, top, width, height] = camera.frame;
     scale = Math.min(WIDTH / width, HEIGHT / height);
-    for (const [side, length] of [["width", width], ["height", height]]) svg.style[side] = `${Math.round(length * scale)}px`;
+    for (const [side, length] of [["width", width], ["height", height]]) svg.style.setProperty(side, `${Math.round(length * scale)}px`);
     svg.setAttribute("viewBox", `${left} ${top} ${width} ${height}`);
     dots.setAttribute("d", boxes().map(({ x, y, w, h }) => `M${x} ${y}h${w}v${h}h${-w}z`).join(""));
     drawSight();

@@ -22,9 +22,7 @@ export function start(editor) {
 }
 
 function read(form) {
-  const args = JSON.parse(form.elements.with.value);
-  if (!("asks" in form.dataset)) {
-    for (const field of CHOSEN) if (form.elements[field]) args[field] = form.elements[field].value;
-  }
-  return { name: form.elements.do.value, args };
+  const fields = "asks" in form.dataset ? [] : CHOSEN.filter((field) => form.elements[field]);
+  const chosen = Object.fromEntries(fields.map((field) => [field, form.elements[field].value]));
+  return { name: form.elements.do.value, args: { ...JSON.parse(form.elements.with.value), ...chosen } };
 }
