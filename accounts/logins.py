@@ -19,8 +19,8 @@ ORDER BY application_name, usename
 
 
 def name_process(name: str) -> None:
-    """Have the database know this process's connections by a name, unless the operator gave it another."""
-    os.environ.setdefault("PGAPPNAME", name)
+    """Have the database know this process's connections by a name: `as_the_owner` finds them by it."""
+    os.environ["PGAPPNAME"] = name
 
 
 def give(role: str, password: str) -> None:

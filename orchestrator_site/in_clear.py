@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from pipelines.graph.hosts import is_among, is_this_machine
 
 _STAYS_HERE = ("unix", "redis+socket", "file", "console")
+_SEVERAL = "CELERY_BROKER_URL"
 _ADVICE = {
     "postgres": "say sslmode=verify-full in it (and sslrootcert=system where a public authority signed)",
     "postgresql": "say sslmode=verify-full in it (and sslrootcert=system where a public authority signed)",
@@ -30,7 +31,7 @@ def refuse(addresses: Mapping[str, str], vouched: Sequence[str]) -> None:
     """Raise ImproperlyConfigured for the first setting whose address goes elsewhere without TLS, or with one that does
     not check who answers."""
     for setting, listed in addresses.items():
-        for address in filter(None, listed.split(";")):  # Celery takes several brokers
+        for address in filter(None, _each(setting, listed)):
             open_to = [host for host in _hosts(address) if not _is_safe(host, vouched)]
             if open_to and not _is_sealed(address):
                 scheme = urlsplit(address).scheme
@@ -39,6 +40,18 @@ def refuse(addresses: Mapping[str, str], vouched: Sequence[str]) -> None:
                     f"{_ADVICE.get(scheme, 'choose one with TLS')}, or name {open_to[0]} in BATON_PRIVATE_NETWORK if "
                     f"nobody else is on the way to it."
                 )
+
+
+def _each(setting: str, listed: str) -> list[str]:
+    """Return the addresses of a setting: Celery takes several brokers, which are spoken to as the first is."""
+    found = listed.split(";") if setting == _SEVERAL else [listed]
+    schemes = {urlsplit(address).scheme for address in found if address}
+    if len(schemes) > 1:
+        said = " and ".join(sorted(schemes))
+        raise ImproperlyConfigured(
+            f"{setting} mixes {said}, which are not spoken to alike: begin all its addresses alike."
+        )
+    return found
 
 
 def refuse_listening(host: str, vouched: Sequence[str]) -> None:
@@ -74,12 +87,15 @@ def _hosts(address: str) -> list[str]:
         return [unquote(parts.hostname or "")]
     query = parse_qs(parts.query)
     named = unquote(parts.hostname or "") or query.get("host", [""])[-1] or os.environ.get("PGHOST", "")
-    return [*named.split(","), *(host for listed in query.get("hostaddr", []) for host in listed.split(","))]
+    services = [*query.get("service", []), os.environ.get("PGSERVICE", "")]  # a file says where they are
+    straight = [*query.get("hostaddr", []), os.environ.get("PGHOSTADDR", "")]
+    return [*named.split(","), *services, *(host for listed in straight for host in listed.split(","))]
 
 
 def _is_sealed(address: str) -> bool:
     parts = urlsplit(address)
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    # What is said twice in different words is read in different ways.
+    query = {name: values[0] if len(set(values)) == 1 else "" for name, values in parse_qs(parts.query).items()}
     match parts.scheme:
         case "postgres" | "postgresql":
             return query.get("sslmode") == "verify-full"  # require believes any certificate, prefer goes without

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import re2
 
 MOST_HOSTS = 50
-_HOST = re2.compile(r"^(\*\.)?[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?$|^\[?[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*\]?$")
+_HOST = re2.compile(r"^(\*\.)?[a-z0-9]([a-z0-9._-]{0,250}[a-z0-9])?$|^\[?[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*\]?$")
 
 
 def is_host(entry: str) -> bool:
@@ -27,8 +27,14 @@ def is_this_machine(host: str) -> bool:
 
 def is_among(host: str, entries: Iterable[str]) -> bool:
     """Say whether a host is one of those listed, or below one that begins with `*.`."""
-    plain = host.lower().rstrip(".").strip("[]")
-    return any(
-        plain.endswith(entry[1:]) if entry.startswith("*.") else plain == entry.strip("[]").rstrip(".")
-        for entry in entries
-    )
+    plain = _plain(host)
+    return any(plain.endswith(entry[1:]) if entry.startswith("*.") else plain == _plain(entry) for entry in entries)
+
+
+def _plain(host: str) -> str:
+    """Return a host in one of the ways to write it: an address of IPv6 has many."""
+    bare = host.lower().rstrip(".").strip("[]")
+    try:
+        return str(ipaddress.ip_address(bare))
+    except ValueError:
+        return bare

@@ -203,6 +203,8 @@ async def test_a_redirect_does_not_lead_an_agent_out_of_its_hosts(
         ("evilexample.com", ["*.example.com"], False),
         ("api.example.com.evil.org", ["api.example.com", "*.example.com"], False),
         ("::1", ["[::1]"], True),
+        ("2001:db8::1", ["[2001:0db8:0::1]"], True),
+        ("otel_collector", ["otel_collector"], True),
         ("api.example.com", [], False),
     ],
 )

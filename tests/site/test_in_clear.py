@@ -43,13 +43,14 @@ VOUCHED = ["db.internal", "10.0.0.7", "*.private.example"]
         "postgresql://db.internal.example/baton",
         "redis://cache.example:6379/1",
         "redis://127.0.0.1.example:6379/1",
-        "redis://localhost;redis://cache.example",
         "rediss://cache.example:6379/1?ssl_cert_reqs=none",
         "rediss://cache.example:6379/1?ssl_cert_reqs=CERT_OPTIONAL",
         "rediss://cache.example:6379/1?ssl_check_hostname=false",
         "amqp://guest:guest@broker.example//",
         "smtp://user:pw@mail.example:587?from=a@example.com",
         "smtp://user:pw@mail.example:587?tls=0",
+        "smtp://user:pw@mail.example:587?tls=0&tls=1",
+        "postgresql://localhost/baton?service=prod",
         "http://collector.example:4318",
     ],
 )
@@ -94,6 +95,26 @@ def test_a_database_without_a_host_is_where_the_client_library_looks(monkeypatch
     monkeypatch.setenv("PGHOST", "db.example")
     with pytest.raises(ImproperlyConfigured, match=r"leads to db\.example"):
         in_clear.refuse({"DATABASE_URL": "postgresql:///baton"}, [])
+
+
+@pytest.mark.parametrize(("name", "value"), [("PGSERVICE", "prod"), ("PGHOSTADDR", "192.0.2.1")])
+def test_what_the_environment_says_of_the_database_counts(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured, match=f"leads to {value}"):
+        in_clear.refuse({"DATABASE_URL": "postgresql://localhost/baton"}, [])
+    in_clear.refuse({"DATABASE_URL": "postgresql://localhost/baton?sslmode=verify-full"}, [])
+
+
+def test_only_the_broker_has_several_addresses_and_they_are_alike() -> None:
+    in_clear.refuse({"DATABASE_URL": "postgresql://baton:a;b@db.example/baton?sslmode=verify-full"}, [])
+    with pytest.raises(ImproperlyConfigured, match=r"leads to cache\.example"):
+        in_clear.refuse({"CHANNEL_LAYER_URL": "redis://:pa;ss@cache.example/0"}, [])
+    with pytest.raises(ImproperlyConfigured, match=r"leads to cache\.example"):
+        in_clear.refuse({"CELERY_BROKER_URL": "redis://localhost/1;redis://cache.example/1"}, [])
+    with pytest.raises(ImproperlyConfigured, match="mixes redis and rediss"):
+        in_clear.refuse({"CELERY_BROKER_URL": "redis://localhost/1;rediss://cache.example/1"}, [])
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "baton.example"])
@@ -185,7 +206,7 @@ def a_broker(scheme: str) -> Callable[[int], object]:
         address = f"{scheme}://localhost:{port}/1"
         app = Celery("probe", broker=address, set_as_current=False)
         app.conf.broker_use_ssl = in_clear.broker_tls(address)
-        with app.connection_for_write(connect_timeout=5) as link:
+        with app.connection_for_write(address, connect_timeout=5) as link:  # Celery's environment would win
             link.ensure_connection(max_retries=1, interval_start=0, timeout=5)
 
     return ask
