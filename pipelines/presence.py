@@ -24,6 +24,7 @@ from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from accounts.access import Actor
+from accounts.gate import BROKEN
 from accounts.ids import new_id
 from pipelines.models import Draft
 
@@ -162,7 +163,7 @@ class Room:
     def enter(self, seat: Seat) -> None:
         self._seats[seat] = None
         if not self._tasks:  # they see what this seat's workspace shows, which is that of all who come
-            self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._speak())]
+            self._tasks = [asyncio.create_task(self._or_close(job)) for job in (self._listen, self._speak)]
         elif self._hears:
             self._tasks.append(asyncio.create_task(self._tell_revision([seat])))
             self._tasks[2:] = [task for task in self._tasks[2:] if not task.done()]
@@ -182,26 +183,43 @@ class Room:
         """Have it said and shown, a moment later, who is here."""
         self._called.set()
 
-    async def _hear(self) -> None:
-        layer = get_channel_layer()
+    async def _or_close(self, job: Callable[[], Awaitable[None]]) -> None:
+        """Do a job of this room; if it breaks, its pages close and come back, and whoever comes then begins anew."""
+        try:
+            await job()
+        except Exception:
+            log.exception("The pages of %s broke", group_of(self._pipeline))
+            tasks, self._tasks, self._hears = self._tasks, [], False
+            for seat in list(self._seats):
+                with contextlib.suppress(OSError, RuntimeError):
+                    await seat.close(BROKEN)
+            for task in tasks:
+                task.cancel()
+
+    async def _listen(self) -> None:
         while True:
-            channel = await layer.new_channel()
             try:
-                for group in (group_of(self._pipeline), rooms_of(self._pipeline)):
-                    await layer.group_add(group, channel)
-                self._hears = True
-                await self._say(fresh=True)
-                await self._tell_revision(self._seats)  # for what was rung before anybody listened
-                while True:
-                    await self._take(await layer.receive(channel))
+                await self._hear()
             except (OSError, RedisError) as error:
                 self._hears = False
                 log.warning("The bell of %s is not heard: %s", group_of(self._pipeline), error)
                 await asyncio.sleep(DEAF_SECONDS)
-            finally:
-                for group in (group_of(self._pipeline), rooms_of(self._pipeline)):
-                    with contextlib.suppress(OSError, RedisError):
-                        await layer.group_discard(group, channel)
+
+    async def _hear(self) -> None:
+        layer = get_channel_layer()
+        channel = await layer.new_channel()
+        try:
+            for group in (group_of(self._pipeline), rooms_of(self._pipeline)):
+                await layer.group_add(group, channel)
+            self._hears = True
+            await self._say(fresh=True)
+            await self._tell_revision(self._seats)  # for what was rung before anybody listened
+            while True:
+                await self._take(await layer.receive(channel))
+        finally:
+            for group in (group_of(self._pipeline), rooms_of(self._pipeline)):
+                with contextlib.suppress(OSError, RedisError):
+                    await layer.group_discard(group, channel)
 
     async def _take(self, message: Message) -> None:
         if message["type"] == "draft.changed":
@@ -210,7 +228,7 @@ class Room:
             if message["gone"]:
                 self._elsewhere.pop(message["room"], None)
             else:
-                people = tuple(_Person(*person) for person in message["people"])
+                people = tuple(_Person(*person[:3]) for person in message["people"])  # a newer server may say more
                 self._elsewhere[message["room"]] = _Elsewhere(people, message["more"], monotonic())
             if message["fresh"]:
                 self._say_again = 0.0  # it has heard nobody yet

@@ -1,6 +1,6 @@
 // Everything a page may need; each module binds itself to its own data- attributes, on this page and on what htmx adds.
 
-import "./frozen.js"; // the first of all
+import "./frozen.js"; // the first, after what is only defined
 
 import htmx from "htmx.org";
 import "htmx.org/dist/ext/hx-upsert.js";
