@@ -20,7 +20,7 @@ from approvals.evidence.checking import FORMAT, FORMAT_VERSION, MANIFEST, SIGNAT
 from approvals.models import Approval, Comment, DecisionRecord
 from pipelines import sharing
 from pipelines.models import PipelineVersion
-from runs.models import OPEN_RUN_STATES, Call, Event, LedgerEntry, Run, Step
+from runs.models import OPEN_RUN_STATES, Artifact, Call, Event, LedgerEntry, Run, Step
 from runs.snapshot import one_snapshot
 
 _IN_MEMORY = 8 * 1024 * 1024
@@ -90,6 +90,7 @@ def _pack(packing: _Packing, actor: Actor, run: Run) -> None:
     packing.lines("events.jsonl", _rows(Event.objects.filter(run=run).order_by("seq")))
     packing.lines("steps.jsonl", _rows(Step.objects.filter(run=run).order_by("id")))
     packing.lines("prompts.jsonl", _rows(Call.objects.filter(run=run).order_by("id")))
+    packing.lines("values.jsonl", _rows(Artifact.objects.filter(run=run).order_by("hash"), 1))
     packing.lines("ledger.jsonl", _rows(LedgerEntry.objects.filter(run=run).order_by("id")))
     packing.lines("approvals.jsonl", _rows(asked))
     packing.lines("decisions.jsonl", _rows(DecisionRecord.objects.filter(approval__run=run).order_by("id")))
@@ -129,8 +130,8 @@ def _people(run: Run, asked: QuerySet[Approval]) -> dict[str, str]:
     return {str(pk): email for pk, email in known.values_list("pk", "email")}
 
 
-def _rows(rows: QuerySet[Any]) -> Iterable[dict[str, Any]]:
-    return (_row(row) for row in rows.iterator(chunk_size=500))
+def _rows(rows: QuerySet[Any], at_once: int = 500) -> Iterable[dict[str, Any]]:
+    return (_row(row) for row in rows.iterator(chunk_size=at_once))
 
 
 def _row(row: Model) -> dict[str, Any]:

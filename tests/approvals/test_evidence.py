@@ -21,7 +21,7 @@ from accounts.roles import Role
 from approvals import services
 from approvals.evidence import checking
 from approvals.evidence.packing import evidence_of
-from runs.models import Call, Event, Run
+from runs.models import Artifact, Call, Event, Run
 from tests.approvals.builders import Desk, a_desk, an_approval, approve
 from tests.conftest import database_url
 from tests.people import signed_in_as
@@ -94,6 +94,12 @@ def test_it_holds_what_the_run_did_and_each_file_has_its_sum(desk: Desk) -> None
     assert b"run_created" in held["events.jsonl"]
     assert b"run.cancelled" in held["audit.jsonl"]
     assert AuditEntry.objects.filter(action="run.evidence_exported", target=str(desk.run.pk)).count() == 1
+
+
+def test_it_holds_values_too_large_for_their_rows(desk: Desk) -> None:
+    Artifact.objects.create(run=desk.run, hash="sha256:" + "a" * 64, size=9, value={"text": "A long one."})
+    (value,) = map(json.loads, files(packed(desk))["values.jsonl"].splitlines())
+    assert (value["hash"][-1], value["value"]) == ("a", {"text": "A long one."})
 
 
 def test_no_change_goes_unnoticed(desk: Desk) -> None:
