@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 from psycopg import AsyncConnection, sql
 
+from pipelines.graph import canonical
 from runs import artifacts
 from runs.artifacts import Large
 from runs.effects import StartRun
@@ -32,15 +33,15 @@ select id, 'start', %(start)s::jsonb, created_at from born
 async def write(connection: AsyncConnection[Any], birth: StartRun) -> None:
     """Create a child run, with its first event and the fact that starts it; nothing when it is there already."""
     row, large = dict(birth.row), list[Large]()
-    text = orjson.dumps(row)
-    if len(text) > artifacts.INLINE:
+    text = canonical.compact_json(row)
+    if len(text.encode()) > artifacts.INLINE:
         row, large = artifacts.take_out_input(row, str(row["id"]))
-        text = orjson.dumps(row)
+        text = canonical.compact_json(row)
     names = sql.SQL(", ").join(sql.Identifier(name) for name in row)
     born = await connection.execute(
         sql.SQL(_BEGIN).format(names=names),
         {
-            "row": text.decode(),
+            "row": text,
             "created": orjson.dumps(dict(birth.created)).decode(),
             "start": orjson.dumps(to_json(RunRequested())).decode(),
         },

@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -96,7 +95,7 @@ def start_version(
 def save_new(run: Run) -> None:
     """Save a new run. What it is given stays in its row, or goes beside it where it is too large for that."""
     large: list[artifacts.Large] = []
-    if len(orjson.dumps(run.input)) > artifacts.INLINE:
+    if len(canonical.compact_json(run.input).encode()) > artifacts.INLINE:
         row, large = artifacts.take_out_input({"input": run.input}, str(run.pk))
         run.input, run.large = row["input"], row["large"]
     run.save(force_insert=True)

@@ -37,7 +37,7 @@ from runs.engine.origin import Ancestor, Origin, child_id
 from runs.engine.scope import MADE, Step
 from runs.engine.state import Execution
 from runs.engine.status import StepState, WaitReason
-from runs.engine.values import LARGEST_VALUE
+from runs.engine.values import LARGEST_ITEM, LARGEST_VALUE
 
 # What a join was given: anybody's words.
 CANDIDATES = "candidates"
@@ -163,7 +163,7 @@ def _order(run: Execution, step: Step) -> _Order:
     """Return what the step starts; raise Refused with what is wrong."""
     if spread.is_item(step):
         given, labels = spread.surroundings(run, step)
-        _check_size(step, given)
+        _check_size(step, given, LARGEST_ITEM)
         chain = run.chain()
         place = step.scope.container.place if step.scope.container else ""
         lock, shares = locking.held_at(run, step), spread.shares_board(run, step)
@@ -217,9 +217,9 @@ def _checked(step: Step, spec: PipelineSpec, given: Mapping[str, Json]) -> dict[
     return dict(input)
 
 
-def _check_size(step: Step, input: Json) -> None:
-    if (size := len(canonical.canonical_json(input))) > LARGEST_VALUE:
-        message = f"What {step.path} gives to another run has {size:,} bytes; {LARGEST_VALUE:,} is the most."
+def _check_size(step: Step, input: Json, most: int = LARGEST_VALUE) -> None:
+    if (size := len(canonical.canonical_json(input))) > most:
+        message = f"What {step.path} gives to another run has {size:,} bytes; {most:,} is the most."
         raise Refused(StepError(ErrorClass.LIMIT, "input_too_large", message))
 
 

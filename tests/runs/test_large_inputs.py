@@ -181,6 +181,14 @@ async def test_a_child_is_born_with_a_large_input_once() -> None:
 
 
 @over_connections
+async def test_a_child_is_given_a_number_beyond_64_bits() -> None:
+    parent = await sync_to_async(a_run)(owner="w/1", epoch=1)
+    rows = await sync_to_async(births)(parent, replace(a_start(parent), input={"n": 10**20}))
+    await commit(parent, 1, rows)
+    assert (await Run.objects.aget(parent=parent)).input == {"n": 1e20}
+
+
+@over_connections
 async def test_a_former_owner_keeps_no_input_of_a_child() -> None:
     parent = await sync_to_async(a_run)(owner="w/2", epoch=2)
     rows = await sync_to_async(births)(parent, replace(a_start(parent), input=INPUT))
@@ -221,6 +229,14 @@ def test_a_fork_is_given_another_input_large_or_small(alice: Actor, pipeline: Pi
     large = forked(alice, small, Fork(overrides={"start": more}))
     assert (artifacts.input_of(large), kept(large)) == (more, [digest(more)])
     assert not Step.objects.filter(run__in=[small, large]).exists(), "everything runs anew"
+
+
+def test_a_number_that_the_database_gives_back_as_an_integer_is_forked_and_handed_on(
+    alice: Actor, pipeline: Pipeline
+) -> None:
+    run = ended_well(started(alice, pipeline, {"topic": "tides", "n": 1e20}))
+    assert isinstance(run.input["n"], int)
+    assert forked(alice, run, Fork("result")).input == run.input
 
 
 # For who reads it
