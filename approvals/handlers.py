@@ -15,14 +15,19 @@ TABLE = "approvals_approval"
 _NAMESPACE = uuid.UUID("5b3d0c1e-6f0a-5d53-9a51-6d1f0c6b7a11")
 _MOST_APPROVALS = 32_767
 _LONGEST_WAIT = 3_650 * 86_400.0
+_ABOUT, _FOR_WHOM = 59, 20  # characters, and a colon between them
 
 
 def ask(event: Event, run: RunFacts) -> list[Row]:
-    """Return the approval's row for `approval_requested`; one about the same as another's (`shared`) is asked once."""
+    """Return the approval's row for `approval_requested`; one about the same as another's (`shared`) is asked once.
+
+    Only what the same people may see and answer is the same: nobody waits for one who is barred from their own run.
+    """
     asked = event.payload
     row = {**_what(event), **_who(asked, run), **_when(asked, run.now)}
     if shared := str(asked.get("shared") or ""):
-        return [AskOnce({**row, "shared": shared[:80]})]
+        for_whom = digest([run.pipeline_id, row["barred"]])[-_FOR_WHOM:]
+        return [AskOnce({**row, "shared": f"{shared[:_ABOUT]}:{for_whom}"})]
     return [Insert(TABLE, row)]
 
 

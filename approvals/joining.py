@@ -1,7 +1,8 @@
 """Runs that wait for the answer to another run's question: what they are told once that is settled.
 
-A refusal is for all. A yes adds to the counter of the budget in the commit of the run that asked, once; after that the
-others look at the counter again, as any call does, and ask anew where it is not enough. So nobody's yes counts twice.
+A no is for all; silence is only that of the run that asked. A yes adds to the counter of the budget in the commit of
+the run that asked, once; after that the others look at the counter again, as any call does, and ask anew where it is
+not enough. So nobody's yes counts twice.
 """
 
 from django.db import transaction
@@ -16,7 +17,6 @@ from runs.models import Inbox
 
 BATCH = 200
 _ENDED = ("succeeded", "failed", "cancelled")
-_REFUSED = {Approval.State.REJECTED: "reject", Approval.State.EXPIRED: "expire"}
 _UNREAD = Exists(
     Inbox.objects.filter(
         run=OuterRef("approval__run"),
@@ -51,7 +51,7 @@ def tell_one(joined_id: int) -> bool:
 
 def _answer(joined: Joined) -> Answered:
     approval = joined.approval
-    decision = _REFUSED.get(Approval.State(approval.state), AGAIN)
+    decision = "reject" if approval.state == Approval.State.REJECTED else AGAIN
     last = approval.decisions.select_related("by").filter(withdrawn_at=None).last() if decision == "reject" else None
     by, reason = (last.by.email, last.reason) if last else ("policy", "")
     return Answered(joined.request, str(approval.pk), decision, by=by, reason=reason)

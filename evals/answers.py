@@ -11,6 +11,7 @@ from pipelines.graph.model import Document, Kind
 from pipelines.graph.places import places
 from runs import artifacts, family, services
 from runs.agent_bench import tool_calls
+from runs.engine.answers import AGAIN
 from runs.engine.facts import ErrorClass
 from runs.models import Call, Event, Run, Step
 
@@ -72,7 +73,8 @@ def trajectory_of(run: Run, paths: Collection[str] = ()) -> Trajectory:
     }
     rounds = _rounds(row.path for row in rows)
     seen = {row.path: StepSeen(row.state, row.node, outputs.get(row.path), rounds.get(row.path, 0)) for row in rows}
-    questions = Event.objects.filter(run=run, type="approval_decided").count()
+    decided = Event.objects.filter(run=run, type="approval_decided").exclude(payload__decision=AGAIN)
+    questions = decided.count()  # a run that waited with others for one question asks no second one
     return Trajectory(seen, _tools(run, document, rows), questions)
 
 

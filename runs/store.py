@@ -221,7 +221,7 @@ async def write(connection: AsyncConnection[Any], commits: Sequence[Commit]) -> 
     large: list[Large] = []
     parameters: list[Any] = [_in_rows("runs", [commit.run for commit in commits], large), ids, taken]
     parameters += [_in_rows(part, columns[part], large) for part in parts]
-    extra = sorted(((commit.run["id"], row) for commit in commits for row in commit.rows), key=_turn)
+    extra = _in_turn(commits)
     if not extra and not large:
         return await _execute(connection, parts, parameters)
     async with connection.transaction():
@@ -249,11 +249,20 @@ def _in_rows(part: str, rows: list[dict[str, Json]], large: list[Large]) -> str:
     return _text(kept)
 
 
-def _turn(entry: tuple[str, Row]) -> tuple[bool, str]:
-    """New runs come first, for others to refer to, and by workspace: each counts up that workspace's number, and two
-    transactions must not wait for each other."""
-    row = entry[1]
-    return not isinstance(row, StartRun), str(row.row["workspace_id"]) if isinstance(row, StartRun) else ""
+def _in_turn(commits: Sequence[Commit]) -> list[tuple[str, Row]]:
+    """Return the rows that take a statement each, with whose they are, so that no two transactions wait for each other.
+
+    New runs come first, for others to refer to, and by workspace: each counts up that workspace's number. The other
+    rows of a run stay in their order, and runs that ask about the same as others come by what they ask about.
+    """
+    turns: list[tuple[tuple[bool, str], str, Row]] = []
+    for commit in commits:
+        about = min((str(row.row["shared"]) for row in commit.rows if isinstance(row, AskOnce)), default="")
+        for row in commit.rows:
+            turn = (False, str(row.row["workspace_id"])) if isinstance(row, StartRun) else (True, about)
+            turns.append((turn, commit.run["id"], row))
+    turns.sort(key=lambda entry: entry[0])
+    return [(run_id, row) for _, run_id, row in turns]
 
 
 async def _execute(connection: AsyncConnection[Any], parts: tuple[str, ...], parameters: list[Any]) -> dict[str, bool]:

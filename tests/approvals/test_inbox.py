@@ -70,6 +70,12 @@ def test_the_figures_agree_with_the_lists(desk: Desk) -> None:
     assert (counted.mine, counted.team) == (inbox.mine(bob).count(), inbox.team(bob).count())
 
 
+def test_what_every_page_counts_is_what_the_list_shows(desk: Desk) -> None:
+    for person in (desk.team.alice, desk.team.bob, desk.team.carol):
+        actor = acting(person)
+        assert inbox.waiting(actor) == inbox.mine(actor).count() == inbox.counts(actor).mine, person
+
+
 def test_the_figures_take_two_queries(desk: Desk, django_assert_num_queries: Any) -> None:
     bob = desk.actor("bob")
     with django_assert_num_queries(2):

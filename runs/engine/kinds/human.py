@@ -32,7 +32,7 @@ def done_meanwhile(move: Move, action: Step) -> None:
     for name in starting.guards_of(action):
         guard = action.scope.steps.get(name)
         request = guard.record.memo.get("request") if guard else None
-        if guard is None or request is None:
+        if guard is None or request is None or request["kind"] not in ("approve", "edit"):
             continue
         done = lives.done_before(action.scope, action.node.id, request["payload"]["args"])
         if done is not None:
