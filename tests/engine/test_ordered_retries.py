@@ -301,6 +301,26 @@ def test_a_mail_that_goes_out_while_somebody_is_asked_about_it_again_takes_the_q
     assert (player.run.state, approvals(player)) == ("succeeded", 2)
 
 
+def test_a_mail_that_goes_out_while_somebody_is_asked_about_its_guard_leaves_that_question() -> None:
+    """The guard could not ask in the second try, and a person is asked what to do about that: it is about no call."""
+    send = {"args": {"to": "${steps.write.output}"}}
+    approve = {"on_error": {"then": "ask_human"}}
+    graph = a_graph("write >> approve >> send; write >> log", send=send, approve=approve)
+    letters = {"kind": "each", "over": ["x"], "graph": graph, **ASKS}
+    script = {"log": [Fails(), "logged"], "write": ["bo@example.com", "x" * 300_000]}
+    player = lingering("start >> letters >> result", script, letters=letters)
+    player.finish("letters[0].write")
+    player.answer("approve")
+    player.finish("letters[0].log")
+    late = player.late.copy()
+    player.answer("retry", path="letters!")
+    player.finish("letters[0].write")
+    assert [question["kind"] for question in player.asked()] == ["failure"]
+    player.late |= late
+    player.end_late("letters[0].send")
+    assert [question["kind"] for question in player.asked()] == ["failure"]
+
+
 def test_a_mail_that_did_not_go_out_after_all_asks_anew() -> None:
     player = a_mail_under_way()
     late = player.late.pop("letters[0].send")
