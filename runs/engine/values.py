@@ -13,7 +13,7 @@ from runs.engine.status import StepState
 
 LARGEST_VALUE = 20 * 1024 * 1024
 """Bytes of JSON of what a run is given and a step comes to, at most."""
-LARGEST_ITEM = 1024 * 1024
+LARGEST_ITEM = 2 * 1024 * 1024
 """The same of what one item of a spread For each is given: thousands of them begin, each with its own."""
 
 
