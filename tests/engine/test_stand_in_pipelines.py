@@ -429,20 +429,22 @@ def test_a_doubt_outlives_a_retry_of_the_item_it_is_in() -> None:
 
 CHILD = {"kind": "pipeline", "pipeline": "other", "inputs": {}}
 CHOOSE = {"kind": "decide", "routes": [{"port": "x", "when": "item == 'x'"}], "otherwise": "y"}
+# By what a step is: the step, and whether a pipeline stands in although it was under way.
+MAY_ACT = {
+    "does": ({"agent": "doer@1", "prompt": "Do it."}, 0),
+    "may only look": ({"agent": "doer@1", "prompt": "Look.", "tools": ["shop.look@1"]}, 1),
+    "reads": ({"agent": "reader@1", "prompt": "Look."}, 1),
+    "action": (ORDER, 0),
+    "looks": (LOOK, 1),
+    "child": (CHILD, 0),
+    "child in another": ({"kind": "each", "over": ["z"], "graph": a_graph("ask", ask=CHILD)}, 0),
+}
 
 
 @pytest.mark.parametrize(
     ("step", "stood_in"),
-    [
-        ({"agent": "doer@1", "prompt": "Do it."}, 0),
-        ({"agent": "doer@1", "prompt": "Look.", "tools": ["shop.look@1"]}, 1),
-        ({"agent": "reader@1", "prompt": "Look."}, 1),
-        (ORDER, 0),
-        (LOOK, 1),
-        (CHILD, 0),
-        ({"kind": "each", "over": ["z"], "graph": a_graph("ask", ask=CHILD)}, 0),
-    ],
-    ids=["does", "may only look", "reads", "action", "looks", "child", "child in another"],
+    MAY_ACT.values(),
+    ids=MAY_ACT,
 )
 @pytest.mark.parametrize("crashes", [False, True])
 def test_nothing_that_may_act_is_under_way_in_a_whole_when_a_pipeline_stands_in(
@@ -473,17 +475,11 @@ def test_nothing_that_may_act_is_under_way_in_a_whole_when_a_pipeline_stands_in(
 @pytest.mark.parametrize(
     ("step", "stood_in"),
     [
-        ({"agent": "doer@1", "prompt": "Do it."}, 0),
-        ({"agent": "doer@1", "prompt": "Look.", "tools": ["shop.look@1"]}, 1),
-        ({"agent": "reader@1", "prompt": "Look."}, 1),
-        (ORDER, 0),
-        (LOOK, 1),
-        (CHILD, 0),
-        ({"kind": "each", "over": ["z"], "graph": a_graph("ask", ask=CHILD)}, 0),
+        *MAY_ACT.values(),
         ({"agent": "reader@1", "prompt": "Look.", "on_error": {"fallback": [{"agent": "doer@1"}]}}, 0),
         ({"agent": "reader@1", "prompt": "Look.", "on_error": {"fallback": [{"pipeline": "other"}]}}, 0),
     ],
-    ids=["does", "may only look", "reads", "action", "looks", "child", "child in another", "doer after", "child after"],
+    ids=[*MAY_ACT, "doer after", "child after"],
 )
 @pytest.mark.parametrize("crashes", [False, True])
 def test_an_item_under_way_in_a_run_of_its_own_keeps_a_pipeline_away_only_if_it_may_act(
