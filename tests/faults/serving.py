@@ -2,7 +2,6 @@
 
 import json
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from django.conf import settings
 
 from accounts.models import User
 from orchestrator_site.processes import Child, Program
-from tests.conftest import ROOT, database_url, free_port, wait_for
+from tests.conftest import ROOT, database_url, free_port, status_of, wait_for
 from tests.people import signed_in_as
 
 START_SECONDS = 60
@@ -37,12 +36,7 @@ class WebServer:
         wait_for(lambda: self.status("/healthz") == 200, START_SECONDS, self.log.read_text)
 
     def status(self, path: str) -> int:
-        try:
-            return int(urllib.request.urlopen(f"{self.url}{path}", timeout=10).status)
-        except urllib.error.HTTPError as refused:
-            return refused.code
-        except OSError:
-            return 0
+        return status_of(f"{self.url}{path}")
 
     def page(self, path: str, user: User) -> str:
         """Return a page as this person sees it; fail when it is none."""

@@ -11,8 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import psycopg
 import pytest
 
 from orchestrator_site.embedded import addresses
-from tests.conftest import ROOT, free_port, wait_for
+from tests.conftest import ROOT, free_port, status_of, wait_for
 
 FOREIGN = (
     "DATABASE_URL",
@@ -62,12 +60,7 @@ class Installation:
         wait_for(lambda: self.status("/readyz") == 200, 120, self.log.read_text)
 
     def status(self, path: str) -> int:
-        try:
-            return int(urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5).status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
+        return status_of(f"http://127.0.0.1:{self.port}{path}")
 
     def processes(self) -> dict[str, psutil.Process]:
         """Return the supervisor's children by the name of what they run."""
