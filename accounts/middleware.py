@@ -82,11 +82,16 @@ class WorkspaceMiddleware:
         return refusal(request, exception) if isinstance(exception, Refused) else None
 
 
+def is_program(request: HttpRequest) -> bool:
+    """Tell whether JSON is what an answer should be."""
+    asks = request.path_info.startswith("/api/") or request.get_preferred_type(_TYPES) == "application/json"
+    return asks and not getattr(request, "htmx", False)
+
+
 def refusal(request: HttpRequest, refused: Refused) -> HttpResponseBase:
     """Return the refusal as JSON to a program, as a fragment to htmx, as a page (or the sign-in page) to a person."""
     htmx = bool(getattr(request, "htmx", False))
-    program = request.path_info.startswith("/api/") or request.get_preferred_type(_TYPES) == "application/json"
-    if program and not htmx:
+    if is_program(request):
         return JsonResponse(refused.answer(), status=refused.status, headers=refused.headers)
     if isinstance(refused, NotSignedIn):
         if htmx:

@@ -6,6 +6,7 @@ A library would take longer to read a frame than Baton to send it, and what is m
 import asyncio
 import base64
 import os
+import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ class Page(asyncio.Protocol):
         self._heard = heard
         self._rest = b""
         self._code = 1006  # no goodbye
+        self.heard_at = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -33,6 +35,7 @@ class Page(asyncio.Protocol):
         transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
+        self.heard_at = time.monotonic()
         self._rest += data
         if not self.entered.done() and not self._enter():
             return

@@ -32,6 +32,7 @@ from approvals.policy_api import router as policy_router
 from evals.api import router as evals_router
 from notices.alerts_api import router as alerts_router
 from notices.api import router as notices_router
+from orchestrator_site import failing
 from orchestrator_site.api_docs import RoutesPage
 from pipelines.api import router as pipelines_router
 from runs.api import router as runs_router
@@ -212,9 +213,7 @@ def _out_of_range(request: HttpRequest, error: Any) -> HttpResponse:
 
 def _internal(request: HttpRequest, error: Any) -> HttpResponse:
     log.error("%s %s failed", request.method, request.path.encode("unicode_escape").decode(), exc_info=error)
-    refused = Refused("Something went wrong here. It has been written to the log.", code="internal")
-    refused.status = 500
-    return _answer(refused)
+    return _answer(failing.named(error))
 
 
 def build(routers: Iterable[Router], namespace: str = "api") -> NinjaAPI:

@@ -6,6 +6,8 @@ from orchestrator_site import health
 from orchestrator_site.api import api
 from orchestrator_site.metrics import metrics
 
+handler500 = "orchestrator_site.failing.page"
+
 urlpatterns = [
     path("api/v1/", api.urls),
     path("healthz", health.alive),

@@ -18,7 +18,8 @@ from runs.store import Fenced
 
 _TERMINAL = ("succeeded", "failed", "cancelled")
 
-# When the database was away, leases ran out while their owners live: each gets a moment to renew them.
+# When the database was away, leases ran out while their owners live: each gets a moment to renew them. This is what a
+# worker knows that has just begun; one that was there when the database went knows better (`Heartbeat.is_back`).
 _IS_OVER = "lease_until < now() and now() > pg_postmaster_start_time() + interval '5 seconds'"
 
 
@@ -66,7 +67,8 @@ coalesce(r.above, case when r.parent_id is not null then (
 _CLAIM = f"""
 with old as (
   select id, owner from runs_run
-  where id = %(run)s and state <> all(%(terminal)s) and (owner is null or {_IS_OVER})
+  where id = %(run)s and state <> all(%(terminal)s)
+    and (owner is null or %(take_over)s and {_IS_OVER})
     and (crashes < %(suspect)s or %(alone)s)
   for update skip locked
 )
@@ -114,12 +116,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Who claims what. `alone` says that this worker holds no other run, so it may take one that killed others."""
+    """Who claims what. `alone` says that this worker holds no other run, so it may take one that killed others.
+    `take_over` is False where an owner whose lease ran out may still be coming back."""
 
     run_id: str
     owner: str
     lease_seconds: int
     alone: bool
+    take_over: bool = True
 
 
 async def claim(connection: AsyncConnection[Any], wanted: Claim) -> Claimed | None:
@@ -137,6 +141,7 @@ async def claim(connection: AsyncConnection[Any], wanted: Claim) -> Claimed | No
             "terminal": list(_TERMINAL),
             "suspect": CRASHES_BEFORE_QUARANTINE,
             "alone": wanted.alone,
+            "take_over": wanted.take_over,
         },
         prepare=True,
     )
@@ -190,14 +195,17 @@ select id, crashes from runs_run r
 where state in ('queued', 'running', 'waiting', 'paused', 'cancelling') and (
   (owner is null and (wake_at <= now()
      or exists (select from runs_inbox i where i.run_id = r.id and i.taken_at is null)))
-  or (owner is not null and owner <> %(owner)s and {_IS_OVER}))
+  or (%(take_over)s and owner is not null and owner <> %(owner)s and {_IS_OVER}))
 order by created_at limit %(limit)s
 """  # noqa: S608  (what is put in is a constant)
 
 
-async def claimable(connection: AsyncConnection[Any], owner: str, limit: int) -> list[tuple[str, int]]:
+async def claimable(
+    connection: AsyncConnection[Any], owner: str, limit: int, *, take_over: bool = True
+) -> list[tuple[str, int]]:
     """Return (run id, crashes) of runs that wait for an owner: a fact, a due timer, or a lease that ran out."""
-    cursor = await connection.execute(_CLAIMABLE, {"owner": owner, "limit": limit}, prepare=True)
+    wanted = {"owner": owner, "limit": limit, "take_over": take_over}
+    cursor = await connection.execute(_CLAIMABLE, wanted, prepare=True)
     return [(str(row[0]), row[1]) for row in await cursor.fetchall()]
 
 

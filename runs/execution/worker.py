@@ -215,13 +215,15 @@ class Worker:
         """Find facts and timers that no bell announced, expired leases, and runs that are mine without my knowing."""
         async with self._pool.connection() as connection:
             self._clock.learn(Reading(*await claims.clock(connection)))
-            await claims.settle_abandoned(connection)
+            is_back = self._heartbeat.is_back
+            if is_back:
+                await claims.settle_abandoned(connection)
             await self.admission.refresh(connection)
             mine = list(self._actors)
             mail = await claims.with_mail(connection, mine) if mine else []
             budgeted = await allowance.budgeted(connection, mine) if mine else set()
             room = 0 if self._draining else settings.WORKER_CONCURRENCY
-            free = await claims.claimable(connection, self.owner, room) if room else []
+            free = await claims.claimable(connection, self.owner, room, take_over=is_back) if room else []
             await self._forsake_unknown(connection)
         for run_id in mine:
             if actor := self._actors.get(run_id):
@@ -266,8 +268,8 @@ class Worker:
         self._claiming.add(run_id)
         try:
             alone = not self._actors and self._claiming == {run_id}
-            wanted = Claim(run_id, self.owner, settings.LEASE_SECONDS, alone)
             async with self._pool.connection() as connection:
+                wanted = Claim(run_id, self.owner, settings.LEASE_SECONDS, alone, self._heartbeat.is_back)
                 claimed = await claims.claim(connection, wanted)
             if claimed:
                 await self._own(claimed)

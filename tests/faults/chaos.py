@@ -193,7 +193,10 @@ class Crew:
             self.faults["kills"] += 1
 
     def _freeze(self) -> None:
-        victim = self._dice.choice(self.workers)
+        ready = [worker for worker in self.workers if worker.is_ready]
+        if not ready:
+            return
+        victim = self._dice.choice(ready)
         victim.send(signal.SIGSTOP)
         time.sleep(self._dice.choice((0.5, 4.5)))  # shorter and longer than a lease
         victim.send(signal.SIGCONT)

@@ -4,11 +4,13 @@ import json
 import time
 
 import pytest
+from django.test import Client
 
 from runs.models import Run
 from tests.conftest import wait_for
 from tests.faults.own import OwnDatabase
 from tests.faults.stage import LEASE_SECONDS, Stage, books_balance, finished_twice, has_no_gap
+from tests.people import a_team, bearer, signed_in_as
 
 AWAY_SECONDS = 10.0
 
@@ -60,6 +62,25 @@ def test_a_worker_that_starts_before_its_database_waits_for_it(its_stage: Stage,
     own_database.come_back()
     assert its_stage.wait(run, seconds=45).state == "succeeded"
     assert Run.objects.get(pk=run.pk).crashes == 0
+
+
+def test_programs_and_people_hear_that_it_is_the_database_and_when_to_come_back(own_database: OwnDatabase) -> None:
+    team = a_team()
+    program = Client(headers=bearer(team.alice, team.workspace), raise_request_exception=False)
+    person = signed_in_as(team.alice)
+    person.raise_request_exception = False
+    own_database.die()
+    told, page = program.get("/api/v1/runs"), person.get("/runs/")
+    part = person.get("/runs/", headers={"HX-Request": "true"})
+    own_database.come_back()
+    assert told.json()["code"] == "database_away"
+    for answer in (told, page, part):
+        assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert b"cannot reach its database" in page.content
+    assert b"<html" in page.content
+    assert b"cannot reach its database" in part.content
+    assert b"<html" not in part.content
+    assert (program.get("/api/v1/runs").status_code, person.get("/runs/").status_code) == (200, 200)
 
 
 def _calls(stage: Stage) -> int:

@@ -132,6 +132,16 @@ async def test_an_expired_lease_is_taken_over_and_counted_as_a_crash() -> None:
     assert (claimed.run["epoch"], claimed.run["crashes"]) == (5, 1)
 
 
+async def test_who_has_only_just_the_database_again_takes_no_other_workers_run_but_what_nobody_owns() -> None:
+    owned = await sync_to_async(a_run)(owner="slow/1", epoch=4, lease_until=AT)
+    free = await sync_to_async(a_run)(owned.workspace, wake_at=AT)
+    async with await a_connection() as connection:
+        assert await claims.claimable(connection, "w/1", 10, take_over=False) == [(str(free.pk), 0)]
+        for run, taken in ((owned, False), (free, True)):
+            wanted = claims.Claim(str(run.pk), "w/1", 30, alone=True, take_over=False)
+            assert (await claims.claim(connection, wanted) is not None) is taken
+
+
 @pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
 async def test_a_run_that_ended_is_never_claimed(state: str) -> None:
     run = await sync_to_async(a_run)(owner="dead/1", epoch=4, lease_until=AT, state=state)

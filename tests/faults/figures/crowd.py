@@ -22,8 +22,9 @@ from tests.people import Team, a_member, acting, signed_in_as
 SOCKETS = int(os.environ.get("BATON_R8_SOCKETS", "1000"))
 PEOPLE = 20
 AT_ONCE = 20
-# How long a page of ours waits before it knocks again, as in static/js/live/socket.js.
+# How long a page of ours waits before it knocks again, and the silence after which it does (static/js/live/socket.js).
 FIRST_SECONDS, MOST_SECONDS = 0.8, 5.0
+SILENCE_SECONDS, LOOK_SECONDS = 30.0, 5.0
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Crowd:
 
     async def _stay(self, number: int) -> None:
         while not self.ended.is_set():
-            await self.pages[number].closed
+            await _ended(self.pages[number])
             if not self.ended.is_set():
                 await _a_moment(0)
                 self.pages[number] = await self._one(number)
@@ -86,6 +87,14 @@ class Crowd:
         self._left -= is_last
         if not self._left:
             self.ended.set()
+
+
+async def _ended(page: Page) -> None:
+    """Return once a page is closed. Whom a proxy has lost without a word hears nothing more, and closes by itself."""
+    while not page.closed.done():
+        await asyncio.wait([page.closed], timeout=LOOK_SECONDS)
+        if time.monotonic() - page.heard_at > SILENCE_SECONDS:
+            page.close()
 
 
 async def _a_moment(tries: int) -> None:
