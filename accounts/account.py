@@ -5,17 +5,18 @@ from uuid import UUID
 
 from allauth.account.views import ReauthenticateView
 from allauth.mfa.models import Authenticator
-from allauth.mfa.webauthn.views import RemoveWebAuthnView
+from allauth.mfa.totp.views import ActivateTOTPView
+from allauth.mfa.webauthn.views import AddWebAuthnView, RemoveWebAuthnView
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import again, assurance, second_factor, sessions
-from accounts.errors import Conflict
+from accounts import again, assurance, recovery_codes, second_factor, sessions
+from accounts.errors import Conflict, NotFound
 from accounts.models import User
 
 
@@ -26,17 +27,72 @@ def page(request: HttpRequest) -> HttpResponse:
     """Show what signs this person in."""
     mine = list(Authenticator.objects.filter(user=request.user).order_by("created_at"))
     kinds = {one.type: one for one in mine}
-    codes = kinds.get(Authenticator.Type.RECOVERY_CODES)
     context = {
         "app": kinds.get(Authenticator.Type.TOTP),
         "passkeys": [one for one in mine if one.type == Authenticator.Type.WEBAUTHN],
-        "codes": codes,
-        "codes_left": len(codes.wrap().get_unused_codes()) if codes else 0,
+        "codes_left": recovery_codes.left(_person(request)),
         "sessions": sessions.of(request, _person(request)),
         "is_missing": assurance.is_missing(request.session),
         "is_set_up": second_factor.is_set_up(request.user),
     }
     return render(request, "accounts/account.html", context)
+
+
+@never_cache
+@require_safe
+@login_required
+def codes(request: HttpRequest) -> HttpResponse:
+    """Say how many recovery codes are left; what they are nobody can say any more."""
+    return _codes(request)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@again.first()
+def new_codes(request: HttpRequest) -> HttpResponse:
+    """Make recovery codes instead of those of before. They stand in this answer alone."""
+    if request.method != "POST":
+        return _codes(request)
+    if not second_factor.is_set_up(request.user):
+        raise NotFound(_NO_FACTOR)
+    return _shown(request, recovery_codes.make(_person(request)))
+
+
+_NO_FACTOR = "Recovery codes stand in for an app or a passkey, and you have neither."
+
+
+def _codes(request: HttpRequest) -> HttpResponse:
+    if not second_factor.is_set_up(request.user):
+        raise NotFound(_NO_FACTOR)
+    left = recovery_codes.left(_person(request))
+    return render(request, "accounts/recovery_codes.html", {"left": left, "most": recovery_codes.COUNT})
+
+
+def _shown(request: HttpRequest, made: list[str]) -> HttpResponse:
+    return render(request, "accounts/new_recovery_codes.html", {"codes": made})
+
+
+def _with_first_codes(request: HttpRequest, onward: HttpResponse) -> HttpResponse:
+    """Show the recovery codes that the first second factor brings, in the answer to it; else go on."""
+    made = recovery_codes.make(_person(request), unless_there=True)
+    return _shown(request, made) if made else onward
+
+
+class _NewApp(ActivateTOTPView):  # type: ignore[misc]  # allauth carries no types
+    def form_valid(self, form: Any) -> HttpResponse:
+        return _with_first_codes(self.request, super().form_valid(form))
+
+
+new_app = never_cache(_NewApp.as_view())
+
+
+class _NewPasskey(AddWebAuthnView):  # type: ignore[misc]  # allauth carries no types
+    def form_valid(self, form: Any) -> HttpResponse:
+        return _with_first_codes(self.request, super().form_valid(form))
+
+
+new_passkey = never_cache(_NewPasskey.as_view())
 
 
 class _RemovePasskey(RemoveWebAuthnView):  # type: ignore[misc]  # allauth carries no types

@@ -16,7 +16,6 @@ class AccountsConfig(AppConfig):
 
         signals.authenticator_added.connect(second_factor.on_added)
         signals.authenticator_removed.connect(second_factor.on_removed)
-        signals.authenticator_reset.connect(second_factor.on_reset)
         signals.authenticator_used.connect(second_factor.on_used)
         signals.authentication_failed.connect(second_factor.on_failed)
         # every app's migrations have run when the first app's signal is sent

@@ -1,6 +1,7 @@
 """The second factor: its keys under our own encryption, codes that count once and are throttled, acts written down."""
 
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -8,7 +9,7 @@ from allauth.account.forms import ReauthenticateForm as PasswordAgain
 from allauth.account.internal.flows.login import record_authentication
 from allauth.core import context
 from allauth.core.internal.cryptokit import normalize_user_code
-from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
@@ -20,7 +21,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.http import HttpRequest
 
-from accounts import assurance, attempts, audit, secrets, sessions
+from accounts import assurance, attempts, audit, recovery_codes, secrets, sessions
 from accounts.errors import TooMany
 from accounts.models import User
 
@@ -57,7 +58,7 @@ def rotate() -> int:
     adapter, count = Adapter(), 0
     with transaction.atomic():
         for row in Authenticator.objects.select_for_update().exclude(type=Authenticator.Type.WEBAUTHN):
-            for name in ("secret", "seed"):
+            for name in ("secret", *recovery_codes.SEALED):
                 if name in row.data:
                     row.data[name] = adapter.encrypt(adapter.decrypt(row.data[name]))
                     count += 1
@@ -90,6 +91,7 @@ class _Throttled(forms.Form):
 class _OneTime(_Throttled):
     counted_as = _CODES
     authenticator: Authenticator
+    _emit_authentication_failed: Callable[[Authenticator], None]  # of allauth's form, beside this one
 
     def clean_code(self) -> str:
         """Look at one code of a person after the other, so that two at the same moment do not both count."""
@@ -102,10 +104,24 @@ class _OneTime(_Throttled):
         raise wrong
 
     def _checked(self) -> str:
-        code: str = super().clean_code()  # type: ignore[misc]  # of allauth's form, beside this one
-        if self.authenticator.type == Authenticator.Type.TOTP and not _use_up(self.authenticator, code):
+        code: str = self.cleaned_data["code"]
+        app = Authenticator.objects.filter(user=self.user, type=Authenticator.Type.TOTP).first()
+        found = app if app and app.wrap().validate_code(code) else recovery_codes.use(self.user, code)
+        if found is None:
+            self._tell_failure()
+            raise get_adapter().validation_error("incorrect_code")
+        if found == app and not _use_up(app, code):
             raise forms.ValidationError("This code was used already. Wait for the next one.", code="used_code")
+        found.user = self.user
+        self.authenticator = found
         return code
+
+    def _tell_failure(self) -> None:
+        """Have a wrong code written down once, of the app where there is one."""
+        typed = (Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES)
+        kinds = {one.type: one for one in Authenticator.objects.filter(user=self.user, type__in=typed)}
+        if tried := kinds.get(typed[0], kinds.get(typed[1])):
+            self._emit_authentication_failed(tried)
 
 
 class CodeForm(_OneTime, AuthenticateForm):  # type: ignore[misc]
@@ -171,10 +187,6 @@ def on_added(request: HttpRequest, user: User, authenticator: Authenticator, **_
 
 def on_removed(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
     _record(user, "second_factor_removed", authenticator)
-
-
-def on_reset(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
-    _record(user, "recovery_codes_made", authenticator)
 
 
 def on_used(request: HttpRequest, user: User, authenticator: Authenticator, **how: Any) -> None:

@@ -1,7 +1,6 @@
 """The addresses of this app's pages."""
 
 from allauth.mfa.base import views as factor
-from allauth.mfa.recovery_codes import views as codes
 from allauth.mfa.totp import views as app_codes
 from allauth.mfa.webauthn import views as passkeys
 from django.urls import path
@@ -47,11 +46,11 @@ urlpatterns = [
     path("account/tokens/", token_pages.page, name="tokens"),
     path("account/tokens/new/", token_pages.new, name="new-token"),
     path("account/tokens/<uuid:token_id>/revoke/", token_pages.revoke, name="revoke-token"),
-    path("account/app/", app_codes.activate_totp, name="mfa_activate_totp"),
+    path("account/app/", account.new_app, name="mfa_activate_totp"),
     path("account/app/off/", app_codes.deactivate_totp, name="mfa_deactivate_totp"),
-    path("account/codes/", codes.view_recovery_codes, name="mfa_view_recovery_codes"),
-    path("account/codes/new/", codes.generate_recovery_codes, name="mfa_generate_recovery_codes"),
-    path("account/passkeys/new/", passkeys.add_webauthn, name="mfa_add_webauthn"),
+    path("account/codes/", account.codes, name="recovery-codes"),
+    path("account/codes/new/", account.new_codes, name="new-recovery-codes"),
+    path("account/passkeys/new/", account.new_passkey, name="mfa_add_webauthn"),
     path("account/passkeys/<int:pk>/remove/", account.remove_passkey, name="mfa_remove_webauthn"),
     path("account/sessions/end-others/", account.end_other_sessions, name="end-other-sessions"),
     path("account/sessions/<uuid:session_id>/end/", account.end_session, name="end-session"),

@@ -139,11 +139,10 @@ if OIDC_ISSUER:
         }
     ]
 MFA_ADAPTER = "accounts.second_factor.Adapter"
-MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_SUPPORTED_TYPES = ["totp", "webauthn"]  # recovery codes are ours: accounts/recovery_codes.py
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "Baton"
 MFA_TOTP_TOLERANCE = 0
-MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_RATE_LIMITS = False  # a passkey cannot be guessed; codes are counted by accounts/second_factor.py
 MFA_FORMS = {
     "authenticate": "accounts.second_factor.CodeForm",
