@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.urls import reverse
 
-from accounts.access import Actor, get, scoped
+from accounts.access import Actor, Capability, get, require, scoped
 from accounts.errors import Conflict
 from accounts.safe import Use, grouped, told
 from pipelines import splits
@@ -78,6 +78,7 @@ def of_secrets(actor: Actor) -> Iterator[tuple[str, Use]]:
 
 def remove_unused(actor: Actor, name: str) -> None:
     """Remove a connection that nothing uses; Conflict `connection_in_use`, Forbidden, NotFound."""
+    require(actor, Capability.CONNECTIONS)
     uses(actor)  # what is to be read is read before anybody waits for the row
     _remove_unused(actor, name)
 

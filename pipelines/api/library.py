@@ -11,6 +11,7 @@ from accounts.access import get, scoped
 from accounts.errors import NotFound
 from accounts.paging import page
 from accounts.schemas import Body
+from pipelines import connection_uses
 from pipelines.api import shapes
 from pipelines.api.caller import caller
 from pipelines.library import agents, circuits, connections
@@ -100,9 +101,9 @@ def set_prices(request: HttpRequest, name: str, body: PricesIn) -> Any:
     return shapes.connection(connections.set_prices(caller(request), connection, prices))
 
 
-@router.delete("/connections/{name}", response={204: None}, summary="Remove a connection")
+@router.delete("/connections/{name}", response={204: None}, summary="Remove a connection that nothing uses")
 def remove_connection(request: HttpRequest, name: str) -> Status[None]:
-    connections.remove(caller(request), get(Connection, caller(request), name=name))
+    connection_uses.remove_unused(caller(request), name)
     return Status(204, None)
 
 

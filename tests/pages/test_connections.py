@@ -5,11 +5,12 @@ import re
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from accounts import safe, secrets
-from accounts.models import AuditEntry, Membership
-from accounts.roles import Role
+from accounts.models import AuditEntry, Membership, User
+from accounts.roles import Role, Scope
 from evals.models import Case, Dataset, DatasetVersion, PublishGate
 from pipelines import connection_uses
 from pipelines.library import agents, connections, mcp
@@ -34,7 +35,7 @@ from tests.pages.connecting import (
     page,
     plain,
 )
-from tests.people import acting, just_come_in, signed_in_as
+from tests.people import acting, bearer, just_come_in, signed_in_as
 
 # The list
 
@@ -194,6 +195,22 @@ def test_a_connection_that_an_agent_uses_is_not_removed(world: World, fields: di
     assert "connection_in_use" in plain(response)
     assert "is used by the agent Helper" in plain(response)
     assert Connection.objects.filter(name="local").exists()
+
+
+def test_by_the_api_a_connection_is_removed_under_the_same_rule(world: World) -> None:
+    a_way(world)
+    an_agent(world)
+    refused = _deleted(world, world.team.dana)
+    assert (refused.status_code, refused.json()["code"]) == (409, "connection_in_use")
+    assert "is used by the agent Helper" in refused.json()["message"]
+    assert _deleted(world, world.team.alice).status_code == 403, "who may not is told nothing of its uses"
+    agents.new_version(acting(world.team.alice), Agent.objects.get(slug="helper"), AgentFields(model="demo/echo"))
+    assert _deleted(world, world.team.dana).status_code == 204
+    assert not Connection.objects.filter(name="local").exists()
+
+
+def _deleted(world: World, user: User) -> Any:
+    return Client().delete("/api/v1/connections/local", headers=bearer(user, world.team.workspace, *Scope))
 
 
 def test_a_connection_whose_tool_a_step_calls_is_not_removed(world: World) -> None:
