@@ -1,8 +1,9 @@
 """Closes questions whose time is up, by the database's clock, and tells their runs."""
 
+import logging
 from uuid import UUID
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from accounts import audit
 from approvals import attention
@@ -12,6 +13,8 @@ from approvals.questions import silence_of
 from runs import dispatch
 from runs.engine.facts import Answered
 
+log = logging.getLogger("baton.approvals")
+
 BATCH = 200
 
 
@@ -19,7 +22,12 @@ def expire_due() -> None:
     """Expire what is due, at most 200 at a time. Safe when several workers do it at once: each row has one winner."""
     due = Approval.objects.filter(DUE).order_by("expires_at").values_list("pk", flat=True)[:BATCH]
     for approval_id in list(due):
-        expire(approval_id)
+        try:
+            expire(approval_id)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away: the next turn finds all of them again
+        except Exception:  # one that cannot be closed must not keep the others open
+            log.exception("The question %s is due and could not be closed; it is tried again.", approval_id)
 
 
 def expire(approval_id: UUID) -> bool:

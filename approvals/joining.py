@@ -5,7 +5,9 @@ the run that asked, once; after that the others look at the counter again, as an
 not enough. So nobody's yes counts twice.
 """
 
-from django.db import transaction
+import logging
+
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef, Q, TextField, Value
 from django.db.models.functions import Cast, Concat
 
@@ -14,6 +16,8 @@ from runs import dispatch
 from runs.engine.answers import AGAIN
 from runs.engine.facts import Answered
 from runs.models import Inbox
+
+log = logging.getLogger("baton.approvals")
 
 BATCH = 200
 _ENDED = ("succeeded", "failed", "cancelled")
@@ -33,7 +37,12 @@ _READY = ~Q(approval__state=Approval.State.OPEN) & (
 def tell() -> None:
     """Tell those whose question is settled, at most 200 at a time. Safe when several workers do it at once."""
     for joined_id in list(Joined.objects.filter(_READY).order_by("id").values_list("pk", flat=True)[:BATCH]):
-        tell_one(joined_id)
+        try:
+            tell_one(joined_id)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away: the next turn finds all of them again
+        except Exception:  # one that cannot be told must not keep the others from being told
+            log.exception("The run that waits at place %d could not be told the answer; it is tried again.", joined_id)
 
 
 def tell_one(joined_id: int) -> bool:

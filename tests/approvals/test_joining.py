@@ -3,7 +3,9 @@
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -209,6 +211,47 @@ def test_who_waits_no_more_is_told_nothing(desk: Desk) -> None:
     decide(desk, Approval.objects.get(), "reject")
     joining.tell()
     assert (told(gone), told(over), Joined.objects.count()) == ([], [], 0)
+
+
+@contextmanager
+def no_news_for(run: Run) -> Iterator[None]:
+    """Have the database refuse every fact for a run."""
+    with connection.cursor() as cursor:
+        refuse = f"ALTER TABLE runs_inbox ADD CONSTRAINT no_news CHECK (run_id <> '{run.pk}') NOT VALID"
+        cursor.execute(refuse)
+        try:
+            yield
+        finally:
+            cursor.execute("ALTER TABLE runs_inbox DROP CONSTRAINT no_news")
+
+
+def test_one_who_cannot_be_told_keeps_nobody_waiting(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    broken, other = beside(desk), beside(desk)
+    for run in (desk.run, broken, other):
+        ask(run)
+    decide(desk, Approval.objects.get(), "reject")
+    with no_news_for(broken):
+        joining.tell()
+        assert [fact["decision"] for fact in told(other)] == ["reject"]
+        place = Joined.objects.get(run=broken).pk
+        assert f"waits at place {place} could not be told" in caplog.text
+    joining.tell()
+    assert [fact["decision"] for fact in told(broken)] == ["reject"], "it is tried again"
+
+
+def test_a_question_that_cannot_be_closed_keeps_no_other_open(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    broken, other = beside(desk), beside(desk)
+    for run in (broken, other):
+        ask(run, shared="")
+    due = [Approval.objects.get(run=run) for run in (broken, other)]
+    for approval in due:
+        fall_due(approval)
+    with no_news_for(broken):
+        deadlines.expire_due()
+        assert [one.state for one in Approval.objects.filter(run__in=(broken, other)).order_by("id")].count("open") == 1
+        assert f"The question {due[0].pk} is due and could not be closed" in caplog.text
+    deadlines.expire_due()
+    assert not Approval.objects.filter(state="open").exists()
 
 
 def test_sixteen_workers_at_once_ask_once(desk: Desk) -> None:
