@@ -4,6 +4,7 @@ Whether an email is known is found out here, and not while somebody waits for an
 """
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
 
@@ -28,11 +29,11 @@ BACKOFF = (30, 120, 600, 1_800, 3_600)  # seconds after each try
 KEPT = timedelta(days=7)
 
 
-def send_due() -> int:
-    """Send what is due and return how many were tried."""
+def send_due(is_ending: Callable[[], bool] = lambda: False) -> int:
+    """Send what is due, until the process ends, and return how many were tried."""
     Letter.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
     tried = 0
-    while tried < MOST and (letter := _claim()):
+    while tried < MOST and not is_ending() and (letter := _claim()):
         tried += 1
         _send(letter)
     return tried

@@ -7,7 +7,6 @@ receiver can tell whether a message whose acknowledgement was lost arrived.
 
 import asyncio
 import logging
-import threading
 import time
 from datetime import timedelta
 
@@ -22,6 +21,7 @@ from notices import audience, doorkeeper, mail, outward
 from notices.models import ABOUT, Channel, Delivery, Kind, Notice
 from runs.engine.facts import ErrorClass
 from runs.execution import post
+from runs.execution.beside import Beside
 from runs.execution.failures import AnswerLost, Failure
 
 log = logging.getLogger("baton.notices")
@@ -41,7 +41,6 @@ _CLAIM = """
     ) RETURNING id
 """
 _OUT_OF_REACH = frozenset({"cannot_connect", "connection_lost", "timeout", "name_not_found"})
-_sender: threading.Thread | None = None
 
 
 class Moot(Exception):
@@ -50,17 +49,14 @@ class Moot(Exception):
 
 def wake() -> None:
     """Let a thread send what is due, unless one is at it already. Returns at once."""
-    global _sender  # noqa: PLW0603 - one sender per process
-    if _sender is None or not _sender.is_alive():
-        _sender = threading.Thread(target=_work, name="notices", daemon=True)
-        _sender.start()
+    _sender.wake()
 
 
 def send_due(most: int = MOST, seconds: float = SECONDS) -> int:
     """Send what is due, in order, and return how many were tried. A way that fails has a rest until the next call."""
     until, tried = time.monotonic() + seconds, 0
     resting: list[str] = []
-    while tried < most and time.monotonic() < until and (delivery := _claim(resting)):
+    while tried < most and time.monotonic() < until and not _sender.is_ending and (delivery := _claim(resting)):
         tried += 1
         if not _send(delivery):
             resting.append(str(delivery.channel_id or "mail"))
@@ -70,7 +66,7 @@ def send_due(most: int = MOST, seconds: float = SECONDS) -> int:
 def _work() -> None:
     try:
         close_old_connections()
-        doorkeeper.send_due()
+        doorkeeper.send_due(lambda: _sender.is_ending)
         send_due()
     except Error as error:
         log.warning("Notices could not reach the database, trying again: %s", error)
@@ -78,6 +74,9 @@ def _work() -> None:
         log.exception("Notices could not be sent; they are tried again.")
     finally:
         connection.close()
+
+
+_sender = Beside("notices", _work)
 
 
 def _claim(resting: list[str]) -> Delivery | None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from notices import sending as notices
+from runs.execution.otlp import sending as otlp
 from runs.execution.worker import Worker
 
 
@@ -15,3 +17,5 @@ def a_worker_here() -> Iterator[Worker]:
     finally:
         worker.stop()
         worker.loop.run_until_complete(worker.loop.shutdown_default_executor())  # a job of the poll may be under way
+        for sender in (otlp._sender, notices._sender):
+            sender.wait(30)  # the last job may have woken it

@@ -121,11 +121,11 @@ def test_what_was_there_before_a_collector_was_set_is_not_sent(
         assert names(collector) == ["new@1"]
 
 
-def test_without_a_collector_no_thread_is_started(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_sender", None)
+def test_without_a_collector_no_thread_is_started(settings: Settings) -> None:
     settings.OTLP_ENDPOINT = ""
+    assert sending._sender.wait(20)
     sending.wake()
-    assert sending._sender is None
+    assert not sending._sender.is_at_it
     assert sending.wake in dispatch.poll_jobs()
 
 
@@ -341,14 +341,12 @@ def test_judgements_are_events_and_their_reasons_content(collector: Collector, s
     assert collector.spans[1]["events"][0][1]["gen_ai.evaluation.explanation"] == "too short"
 
 
-def test_the_thread_sends_beside_the_poll(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_sender", None)
+def test_the_thread_sends_beside_the_poll(collector: Collector) -> None:
     a_span(a_run(), "a@1")
     settle()
     sending.wake()
     wait_for(lambda: names(collector) == ["a@1"], 20)
-    assert sending._sender is not None
-    sending._sender.join(20)
+    assert sending._sender.wait(20)
 
 
 def test_a_span_whose_run_is_gone_is_passed_over(collector: Collector) -> None:

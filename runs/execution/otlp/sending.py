@@ -7,7 +7,6 @@ row that cannot be read is sent as a marker.
 
 import asyncio
 import logging
-import threading
 import time
 from importlib.metadata import PackageNotFoundError, version
 
@@ -15,6 +14,7 @@ from django.conf import settings
 from django.db import Error, close_old_connections, connection
 
 from runs.execution import spans
+from runs.execution.beside import Beside
 from runs.execution.egress import operators_guard
 from runs.execution.failures import Failure
 from runs.execution.fetch import Exchange, fetch
@@ -29,7 +29,6 @@ SECONDS = 10.0
 AT_ONCE_SECONDS = 20.0
 _WILL_NEVER_DO = frozenset({400, 413, 422})
 """What a collector answers to a request that is itself at fault; all else may be another time's."""
-_sender: threading.Thread | None = None
 _horizon = Horizon()
 
 
@@ -43,10 +42,8 @@ class Unsent(Exception):
 
 def wake() -> None:
     """Let a thread send what is new, unless one is at it already or no collector is set. Returns at once."""
-    global _sender  # noqa: PLW0603 - one sender per process
-    if settings.OTLP_ENDPOINT and (_sender is None or not _sender.is_alive()):
-        _sender = threading.Thread(target=_work, name="otlp", daemon=True)
-        _sender.start()
+    if settings.OTLP_ENDPOINT:
+        _sender.wake()
 
 
 def send_new(seconds: float = AT_ONCE_SECONDS) -> int:
@@ -56,7 +53,7 @@ def send_new(seconds: float = AT_ONCE_SECONDS) -> int:
     if safe is None or not has_more(safe) or (cursor := take()) is None:
         return 0
     try:
-        while time.monotonic() < until and (rows := _next(cursor, safe)):
+        while time.monotonic() < until and not _sender.is_ending and (rows := _next(cursor, safe)):
             sent += _send(cursor, rows)
     except Unsent as unsent:
         cursor.fail(str(unsent))
@@ -78,6 +75,9 @@ def _work() -> None:
         log.exception("Spans could not be sent; they are tried again.")
     finally:
         connection.close()
+
+
+_sender = Beside("otlp", _work)
 
 
 def _next(cursor: Cursor, safe: int) -> list[Span]:
