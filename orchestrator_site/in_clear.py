@@ -7,7 +7,7 @@ import os
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -63,14 +63,49 @@ def refuse_listening(host: str, vouched: Sequence[str]) -> None:
         )
 
 
-def broker_tls(address: str) -> dict[str, Any]:
-    """Return how Celery shall speak TLS to a broker: by itself it takes any certificate, or one for any host."""
-    match urlsplit(address).scheme:
+def broker(listed: str) -> tuple[str, dict[str, Any]]:
+    """Return the broker's addresses as Celery shall read them, and how it shall speak TLS to them.
+
+    By itself it takes any certificate, or one for any host, and fails at what an `amqps://` address says of TLS.
+    Raises ImproperlyConfigured where that cannot be meant.
+    """
+    match urlsplit(listed).scheme:
         case "rediss":
-            return {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+            return listed, {"ssl_cert_reqs": ssl.CERT_REQUIRED}
         case "amqps":
-            return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}  # None stands for the address's host
-    return {}
+            parted = [_parted(address) for address in listed.split(";")]
+            if any(asked != parted[0][1] for _, asked in parted):
+                raise ImproperlyConfigured(f"{_SEVERAL} must say the same of TLS in all its addresses.")
+            return ";".join(address for address, _ in parted), _amqps_tls(parted[0][1])
+    return listed, {}
+
+
+_DEMANDS = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
+_FILES = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
+_WORDS = (*_FILES, "ssl_cert_reqs", "ssl_check_hostname")
+
+
+def _parted(address: str) -> tuple[str, dict[str, str]]:
+    """Return an address without what it says of TLS, and that."""
+    parts = urlsplit(address)
+    said = dict(parse_qsl(parts.query))
+    asked = {name: said.pop(name) for name in list(said) if name.startswith("ssl_")}
+    return urlunsplit(parts._replace(query=urlencode(said))), asked
+
+
+def _amqps_tls(asked: Mapping[str, str]) -> dict[str, Any]:
+    demand = asked.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
+    unknown = [*sorted(asked.keys() - set(_WORDS)), *([] if demand in _DEMANDS else [f"ssl_cert_reqs={demand}"])]
+    if unknown:
+        raise ImproperlyConfigured(
+            f"{_SEVERAL} says {unknown[0]}. Of TLS it may say {', '.join(_WORDS)}; ssl_cert_reqs is required, optional "
+            "or none."
+        )
+    tls: dict[str, Any] = {word: asked[name] for name, word in _FILES.items() if name in asked}
+    tls["cert_reqs"] = _DEMANDS[demand]
+    if demand == "required" and asked.get("ssl_check_hostname", "true").lower() != "false":
+        tls["server_hostname"] = None  # stands for the address's host
+    return tls
 
 
 def _is_safe(host: str, vouched: Iterable[str]) -> bool:

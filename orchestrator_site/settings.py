@@ -222,7 +222,9 @@ if PRODUCTION:
         PRIVATE_NETWORK,
     )
 
-CELERY_BROKER_USE_SSL = in_clear.broker_tls(CELERY_BROKER_URL)
+# Celery prefers the variable CELERY_BROKER_URL to the setting; these two it prefers to both.
+CELERY_BROKER_READ_URL, CELERY_BROKER_USE_SSL = in_clear.broker(CELERY_BROKER_URL)
+CELERY_BROKER_WRITE_URL = CELERY_BROKER_READ_URL
 CELERY_IMPORTS = ["runs.execution.signals"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "baton"

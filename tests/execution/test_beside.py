@@ -1,4 +1,4 @@
-"""A thread beside the poll and the end of its process: what is in hand ends, nothing is begun, and nobody waits long."""
+"""A thread beside the poll when its process ends: what is in hand ends, nothing is begun, and nobody waits long."""
 
 import subprocess
 import sys

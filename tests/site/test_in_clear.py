@@ -1,12 +1,10 @@
 """Production speaks to nobody in the clear whom the operator has not named, and believes no certificate unseen."""
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -15,10 +13,6 @@ import pytest
 import redis
 import redis.asyncio
 from celery import Celery
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from kombu.exceptions import OperationalError as BrokerError
@@ -26,6 +20,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from orchestrator_site import in_clear
 from runs.execution import post
 from runs.execution.failures import Failure
+from tests.authority import Authority
 
 VOUCHED = ["db.internal", "10.0.0.7", "*.private.example"]
 
@@ -129,13 +124,21 @@ def test_the_web_listens_to_other_machines_only_where_somebody_vouches(host: str
 
 
 class TlsServer:
-    """Takes connections, says what comes before TLS, and counts who goes on speaking after it."""
+    """Takes connections, says what comes before TLS, and counts who goes on speaking after it.
 
-    def __init__(self, names: list[str], folder: Path) -> None:
-        self.authority = folder / "authority.pem"
+    With `asks` it speaks with those alone who show a certificate of its authority.
+    """
+
+    def __init__(self, names: list[str], folder: Path, *, asks: bool = False) -> None:
+        self.authority = Authority(folder)
         self.believed = 0
         self.tried = threading.Semaphore(0)
-        self._context = _server_context(names, folder)
+        own = self.authority.issue("server", *names)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(own.certificate, own.key)
+        if asks:
+            self._context.load_verify_locations(self.authority.file)
+            self._context.verify_mode = ssl.CERT_REQUIRED
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -167,45 +170,11 @@ def _before_tls(link: socket.socket) -> None:
         link.sendall(b"S")
 
 
-def _server_context(names: list[str], folder: Path) -> ssl.SSLContext:
-    authority, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
-    root = _certificate("Our own authority", authority, authority, x509.BasicConstraints(ca=True, path_length=None))
-    own = _certificate(names[0], server, authority, alternatives)
-    (folder / "authority.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
-    private = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "server.pem").write_bytes(server.private_bytes(*private) + own.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    return context
-
-
-def _alternative(name: str) -> x509.GeneralName:
-    return x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
-
-
-def _certificate(
-    name: str, key: ec.EllipticCurvePrivateKey, by: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
-) -> x509.Certificate:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Our own authority")]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(extension, critical=False)
-        .sign(by, hashes.SHA256())
-    )
-
-
-def a_broker(scheme: str) -> Callable[[int], object]:
+def a_broker(scheme: str, more: str = "") -> Callable[[int], object]:
     def ask(port: int) -> None:
-        address = f"{scheme}://localhost:{port}/1"
+        address, tls = in_clear.broker(f"{scheme}://localhost:{port}/1{more}")
         app = Celery("probe", broker=address, set_as_current=False)
-        app.conf.broker_use_ssl = in_clear.broker_tls(address)
+        app.conf.broker_use_ssl = tls
         with app.connection_for_write(address, connect_timeout=5) as link:  # Celery's environment would win
             link.ensure_connection(max_retries=1, interval_start=0, timeout=5)
 
@@ -262,9 +231,55 @@ def test_a_service_is_believed_by_its_certificate_alone(
 ) -> None:
     server = TlsServer(names, tmp_path)
     if knows_authority:
-        monkeypatch.setenv("SSL_CERT_FILE", str(server.authority))
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.file))
     with pytest.raises(BROKEN_OFF):  # at the latest when the server says no more
         CLIENTS[client](server.port)
     assert server.tried.acquire(timeout=5)
     server.close()
     assert (server.believed > 0) is believed
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "amqps"])
+@pytest.mark.parametrize("shows", [True, False], ids=["with a certificate", "without"])
+def test_a_broker_is_shown_the_certificate_that_its_address_names(scheme: str, shows: bool, tmp_path: Path) -> None:
+    server = TlsServer(["localhost", "127.0.0.1"], tmp_path, asks=True)
+    mine = server.authority.issue("worker")
+    said = f"?ssl_cert_reqs=required&ssl_ca_certs={server.authority.file}"
+    said += f"&ssl_certfile={mine.certificate}&ssl_keyfile={mine.key}" if shows else ""
+    with pytest.raises(BROKEN_OFF):
+        a_broker(scheme, said)(server.port)
+    assert server.tried.acquire(timeout=5)
+    server.close()
+    assert (server.believed > 0) is shows
+
+
+CHECKED = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
+FILES = {"ca_certs": "/a b.pem", "certfile": "/c.pem", "keyfile": "/k.pem"}
+
+
+@pytest.mark.parametrize(
+    ("said", "left", "told"),
+    [
+        ("", "", CHECKED),
+        ("?heartbeat=5", "?heartbeat=5", CHECKED),
+        ("?ssl_cert_reqs=none&heartbeat=5", "?heartbeat=5", {"cert_reqs": ssl.CERT_NONE}),
+        ("?ssl_cert_reqs=CERT_REQUIRED&ssl_check_hostname=False", "", {"cert_reqs": ssl.CERT_REQUIRED}),
+        ("?ssl_ca_certs=/a%20b.pem&ssl_certfile=/c.pem&ssl_keyfile=/k.pem", "", {**FILES, **CHECKED}),
+    ],
+)
+def test_what_an_amqps_address_says_of_tls_reaches_its_client(said: str, left: str, told: dict[str, object]) -> None:
+    ways = [f"amqps://guest:pw@{host}.example//" for host in ("one", "two")]
+    assert in_clear.broker(";".join(f"{way}{said}" for way in ways)) == (";".join(f"{way}{left}" for way in ways), told)
+
+
+@pytest.mark.parametrize("said", ["ssl_cert_reqs=maybe", "ssl_certs=/etc/ca.pem"])
+def test_what_an_amqps_address_cannot_mean_of_tls_is_named(said: str) -> None:
+    name = said.partition("=")[0]
+    with pytest.raises(ImproperlyConfigured, match=f"^CELERY_BROKER_URL says {name}.* it may say ssl_ca_certs") as why:
+        in_clear.broker(f"amqps://guest:pw@broker.example//?{said}")
+    assert "pw" not in str(why.value)
+
+
+def test_several_brokers_are_spoken_to_alike() -> None:
+    with pytest.raises(ImproperlyConfigured, match="must say the same of TLS"):
+        in_clear.broker("amqps://one.example//?ssl_ca_certs=/a.pem;amqps://two.example//")

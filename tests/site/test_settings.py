@@ -2,13 +2,14 @@
 
 import os
 import re
+import ssl
 import subprocess
 import sys
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from orchestrator_site import env, in_clear
+from orchestrator_site import env
 from tests.conftest import ROOT
 
 READ = re.compile(r"env\.(?:text|integer|choice|items|hosts|networks|url|path)\(\s*\"([A-Z_]+)\"")
@@ -150,10 +151,16 @@ def test_production_listens_to_other_machines_only_where_the_operator_says_so() 
     assert manage("check", **SOUND, BATON_HOST="0.0.0.0", BATON_PRIVATE_NETWORK="0.0.0.0").returncode == 0
 
 
-@pytest.mark.parametrize("scheme", ["rediss", "amqps"])
-def test_celery_is_told_to_look_at_the_brokers_certificate(scheme: str) -> None:
-    address = f"{scheme}://broker.example/1"
-    told = "from orchestrator_site.celery import app; print(app.connection_for_write().ssl)"
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("rediss://broker.example/1", {"ssl_cert_reqs": ssl.CERT_REQUIRED}),
+        ("amqps://broker.example/1", {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}),
+        ("amqps://broker.example/1?ssl_cert_reqs=none", {"cert_reqs": ssl.CERT_NONE}),
+    ],
+)
+def test_celery_is_told_to_look_at_the_brokers_certificate(address: str, asked: dict[str, object]) -> None:
+    told = "from orchestrator_site.celery import app; print(app.connection_for_read().ssl, app.connection().ssl)"
     done = subprocess.run(
         [sys.executable, "-c", told],
         cwd=ROOT,
@@ -162,7 +169,7 @@ def test_celery_is_told_to_look_at_the_brokers_certificate(scheme: str) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == str(in_clear.broker_tls(address))
+    assert done.stdout.strip() == f"{asked} {asked}"
 
 
 def test_production_settings_pass_djangos_deployment_check() -> None:
