@@ -11,7 +11,7 @@ WEB_NAME, WORKER_NAME = "baton web", "baton worker"
 
 _OWNERS = """
 SELECT DISTINCT application_name, usename FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = ANY(%s)
+WHERE datname = current_database() AND application_name LIKE ANY(%s)
     AND pg_has_role(usesysid, (SELECT relowner FROM pg_class WHERE oid = 'accounts_workspace'::regclass), 'MEMBER')
 ORDER BY application_name, usename
 """
@@ -19,8 +19,12 @@ ORDER BY application_name, usename
 
 
 def name_process(name: str) -> None:
-    """Have the database know this process's connections by a name: `as_the_owner` finds them by it."""
-    os.environ["PGAPPNAME"] = name
+    """Have the database know this process's connections by a name: `as_the_owner` finds them by it.
+
+    What the address or the environment calls them stands after it. To be said before the first of them is opened.
+    """
+    own = connection.settings_dict["OPTIONS"].pop("application_name", os.environ.get("PGAPPNAME", ""))
+    os.environ["PGAPPNAME"] = own if own.startswith(name) else ", ".join(filter(None, [name, own]))
 
 
 def give(role: str, password: str) -> None:
@@ -44,5 +48,5 @@ def give(role: str, password: str) -> None:
 def as_the_owner() -> list[tuple[str, str]]:
     """Return the name and the login of each process now connected that could become the owner of the tables."""
     with connection.cursor() as cursor:
-        cursor.execute(_OWNERS, [[WEB_NAME, WORKER_NAME]])
+        cursor.execute(_OWNERS, [[f"{name}%" for name in (WEB_NAME, WORKER_NAME)]])
         return [(name, login) for name, login in cursor.fetchall()]

@@ -92,8 +92,8 @@ def warm_up() -> None:
 
 def main() -> None:
     os.environ.setdefault("BATON_DATABASE_ROLE", "baton_web")
-    logins.name_process(logins.WEB_NAME)
     warm_up()
+    logins.name_process(logins.WEB_NAME)
     ws_protocol.WebSocketFactory.protocol = Websocket
     http_protocol.WebRequest = CappedRequest
     host, port = env.text("BATON_HOST", "127.0.0.1"), str(env.integer("PORT", 8000, 1, 65535))

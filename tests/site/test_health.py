@@ -106,6 +106,22 @@ def test_the_doctor_wants_a_login_for_each_process_in_production(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("by", ["address", "environment"])
+def test_the_doctor_finds_a_process_that_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    monkeypatch.setenv("PGAPPNAME", "reports" if by == "environment" else "")
+    if by == "address":
+        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "application_name", "reports")
+    for _ in range(2):
+        logins.name_process(logins.WORKER_NAME)
+    beside = connections.create_connection("default")
+    try:
+        beside.ensure_connection()
+        assert doctor._logins().startswith("baton worker, reports connects as ")
+    finally:
+        beside.close()
+
+
+@pytest.mark.django_db
 def test_an_owner_who_may_not_give_passwords_says_what_a_superuser_has_to() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL ROLE pg_monitor")
