@@ -27,21 +27,24 @@ def name_process(name: str) -> None:
     os.environ["PGAPPNAME"] = own if own.startswith(name) else ", ".join(filter(None, [name, own]))
 
 
-def give(role: str, password: str) -> None:
+def give(role: str, password: str | None) -> None:
     """Let a role sign in with this password, of which only a SCRAM verifier is sent; call as the owner.
 
-    Raises ImproperlyConfigured when the owner may not.
+    With None no password lets it in, nor one of before: the server has another way, as a certificate. Raises
+    ImproperlyConfigured when the owner may not.
     """
     connection.ensure_connection()
     raw = connection.connection
-    verifier = raw.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    verifier = None
+    if password is not None:
+        verifier = raw.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
     statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier))
     try:
         raw.execute(statement)
     except InsufficientPrivilege as error:
         raise ImproperlyConfigured(
-            f"The owner may not give the role {role} a password. As a superuser: ALTER ROLE {role} LOGIN PASSWORD '…'; "
-            "then leave its password out here."
+            f"The owner may not give the role {role} a login. As a superuser: ALTER ROLE {role} LOGIN PASSWORD '…', or "
+            "PASSWORD NULL for a login without one; then leave its password, and BATON_DATABASE_LOGINS, out here."
         ) from error
 
 

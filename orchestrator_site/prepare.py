@@ -16,6 +16,7 @@ MADE_FROM = (
     "BATON_SAMPLE_PASSWORD",
     "BATON_SAMPLE_TOKEN",
     "BATON_ENCRYPTION_KEYS",
+    "BATON_DATABASE_LOGINS",
     "BATON_WEB_DATABASE_PASSWORD",
     "BATON_WORKER_DATABASE_PASSWORD",
     "OPENAI_API_KEY",
@@ -53,8 +54,8 @@ def prepare() -> None:
     state = _state(settings.DATA_DIR)
     call_command("migrate", interactive=False, verbosity=0)
     for role, password in settings.DATABASE_PASSWORDS.items():
-        if password:
-            logins.give(role, password)
+        if password or settings.DATABASE_LOGINS == "certificate":
+            logins.give(role, password or None)
     if not settings.PRODUCTION and "load_sample" in get_commands():
         call_command("load_sample", verbosity=0)
     if not env.text("DATABASE_URL"):

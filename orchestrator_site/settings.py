@@ -186,12 +186,18 @@ TEMPLATES: list[dict[str, Any]] = [
 DATABASE_ROLE = env.choice("BATON_DATABASE_ROLE", "owner", ("owner", "baton_web", "baton_worker"))
 # What doctor looks for: without the variable, the web takes its own role by itself.
 WEB_ACTS_AS_OWNER = env.text("BATON_DATABASE_ROLE") == "owner"
+DATABASE_LOGINS = env.choice("BATON_DATABASE_LOGINS", "password", ("password", "certificate"))
 DATABASE_PASSWORDS = {
     "baton_web": env.text("BATON_WEB_DATABASE_PASSWORD"),
     "baton_worker": env.text("BATON_WORKER_DATABASE_PASSWORD"),
 }
 DATABASE_URL = env.url("DATABASE_URL", "", ("postgres", "postgresql")) or addresses.postgres_url(DATA_DIR)
 DATABASES = {"default": addresses.django_database(DATABASE_URL, DATABASE_ROLE)}
+if DATABASE_LOGINS == "certificate" and any(DATABASE_PASSWORDS.values()):
+    raise ImproperlyConfigured(
+        "BATON_DATABASE_LOGINS=certificate lets nobody in by a password: leave BATON_WEB_DATABASE_PASSWORD and "
+        "BATON_WORKER_DATABASE_PASSWORD out."
+    )
 if PRODUCTION:
     production.refuse_weak_logins(DATABASE_PASSWORDS, DATABASES["default"]["PASSWORD"])
 DATABASES["default"]["TEST"] = {"NAME": env.text("BATON_TEST_DB") or None}

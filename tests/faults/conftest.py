@@ -43,7 +43,7 @@ def stage(transactional_db: None, tmp_path: Path, _models: Outside, _sink: tuple
 
 @pytest.fixture
 def own_database(transactional_db: None) -> Iterator[OwnDatabase]:
-    folder = _open_folder("baton-database-")
+    folder = open_folder("baton-database-")
     database = OwnDatabase(folder)
     yield database
     database.remove()
@@ -61,7 +61,7 @@ def its_stage(
 
 @pytest.fixture
 def own_broker() -> Iterator[OwnBroker]:
-    broker = OwnBroker(_open_folder("baton-broker-"))
+    broker = OwnBroker(open_folder("baton-broker-"))
     yield broker
     broker.remove()
 
@@ -71,9 +71,9 @@ def site(transactional_db: None, tmp_path: Path, _models: Outside, _sink: tuple[
     """An installation of four workers and two web servers on machines of their own; its proxy is not there yet."""
     with ExitStack() as stack:
         net = stack.enter_context(network())
-        database = OwnDatabase(_open_folder("baton-database-"), net.database_host)
+        database = OwnDatabase(open_folder("baton-database-"), net.database_host)
         stack.callback(database.remove)
-        broker = OwnBroker(_open_folder("baton-broker-"), net.host)
+        broker = OwnBroker(open_folder("baton-broker-"), net.host)
         stack.callback(broker.remove)
         if net.host != "127.0.0.1":
             ports = (_models.port, _sink[0].port, _sink[1])
@@ -92,7 +92,7 @@ def _on_stage(folder: Path, models: Outside, sink: tuple[Outside, int], host: st
     stage.stop()
 
 
-def _open_folder(prefix: str) -> Path:
+def open_folder(prefix: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     folder.chmod(0o755)  # as root, PostgreSQL runs as another user
     return folder

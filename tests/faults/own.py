@@ -31,7 +31,7 @@ class OwnDatabase:
         self._folder = folder
         self._host, self.port = host, free_port()
         self._before = dict(connection.settings_dict)
-        _copy_migrated(folder)
+        self._lay_out()
         self._process = self._started()
         _use(_settings(self._cluster, str(self.port) if host else ""))
         call_command("migrate", interactive=False, verbosity=0)
@@ -52,6 +52,9 @@ class OwnDatabase:
     def url_at(self, place: str) -> str:
         """Return the owner's address of the database for whom it is at this HOST:PORT."""
         return f"postgresql://{postgres.OWNER}:{quote(self._cluster.password)}@{place}/{postgres.DATABASE}"
+
+    def _lay_out(self) -> None:
+        _copy_migrated(self._folder)
 
     def _started(self) -> "subprocess.Popen[bytes]":
         self._cluster, process = postgres.start(self._folder)

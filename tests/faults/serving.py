@@ -17,9 +17,9 @@ START_SECONDS = 60
 
 
 class WebServer:
-    """Serves from its start to `stop`; signs in to the database as `database` says."""
+    """Serves from its start to `stop`; signs in to the database as `database` says, and is told `more`."""
 
-    def __init__(self, folder: Path, database: str = "") -> None:
+    def __init__(self, folder: Path, database: str = "", **more: str) -> None:
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         self.log = folder / "web.log"
         told = {
@@ -29,6 +29,7 @@ class WebServer:
             "SECRET_KEY": settings.SECRET_KEY,
             "PYTHONWARNINGS": "ignore",
             "DJANGO_ALLOW_ASYNC_UNSAFE": "",
+            **more,
         }
         program = [sys.executable, "-m", "orchestrator_site.web"]
         self._child = Child(Program("web", program, env=told, cwd=ROOT, log=self.log))
@@ -47,6 +48,10 @@ class WebServer:
         """Return what the API answers to a program; fail when it refuses."""
         headers = {"Content-Type": "application/json", **headers}
         return json.loads(self._asked(f"/api/v1{path}", headers, json.dumps(body).encode()))
+
+    def get(self, path: str, headers: dict[str, str]) -> Any:
+        """Return what the API answers to a program that only looks; fail when it refuses."""
+        return json.loads(self._asked(f"/api/v1{path}", headers))
 
     def _asked(self, path: str, headers: dict[str, str], body: bytes | None = None) -> str:
         request = urllib.request.Request(f"{self.url}{path}", body, headers)

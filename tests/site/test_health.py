@@ -122,8 +122,9 @@ def test_the_doctor_finds_a_process_that_has_a_name_of_its_own(monkeypatch: pyte
 
 
 @pytest.mark.django_db
-def test_an_owner_who_may_not_give_passwords_says_what_a_superuser_has_to() -> None:
+@pytest.mark.parametrize("password", ["long enough to be one", None])
+def test_an_owner_who_may_not_give_logins_says_what_a_superuser_has_to(password: str | None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL ROLE pg_monitor")
     with pytest.raises(ImproperlyConfigured, match=r"As a superuser: ALTER ROLE baton_web LOGIN PASSWORD"):
-        logins.give("baton_web", "long enough to be one")
+        logins.give("baton_web", password)

@@ -61,6 +61,7 @@ def test_an_address_in_the_clear_is_refused_with_what_to_say_instead(address: st
     [
         "",
         "postgresql://baton:pw@db.example/baton?sslmode=verify-full",
+        "postgresql://baton_web@db.example/baton?sslmode=verify-full&sslcert=/w.crt&sslkey=/w.key&sslrootcert=/ca.pem",
         "postgresql://baton:pw@db.internal/baton",
         "postgresql://baton:pw@a.private.example,localhost/baton",
         "postgresql://baton@%2Fvar%2Frun%2Fpostgresql/baton",
@@ -72,7 +73,9 @@ def test_an_address_in_the_clear_is_refused_with_what_to_say_instead(address: st
         "unix:///run/valkey.sock?db=0",
         "rediss://cache.example:6379/1",
         "rediss://cache.example:6379/1?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs=/etc/ca.pem",
+        "rediss://cache.example:6379/1?ssl_ca_certs=/ca.pem&ssl_certfile=/w.crt&ssl_keyfile=/w.key",
         "amqps://guest:guest@broker.example//",
+        "amqps://broker.example//?ssl_ca_certs=/ca.pem&ssl_certfile=/w.crt&ssl_keyfile=/w.key",
         "smtp://localhost:25",
         "smtp://mail.example:587?tls=1&from=a@example.com",
         "smtps://mail.example",

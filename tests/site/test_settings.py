@@ -114,6 +114,14 @@ def test_production_refuses_one_password_for_two_logins() -> None:
     assert "need a password each" in done.stderr
 
 
+def test_logins_by_certificate_have_no_password_beside_them() -> None:
+    told = {**SOUND, "BATON_DATABASE_LOGINS": "certificate"}
+    assert manage("check", **told).returncode == 0
+    done = manage("check", **told, BATON_WORKER_DATABASE_PASSWORD="seventeen letters")
+    assert (done.returncode, done.stderr[:44]) == (1, "Settings: BATON_DATABASE_LOGINS=certificate ")
+    assert "seventeen" not in done.stderr
+
+
 @pytest.mark.parametrize("login", ["baton_web", "baton_worker"])
 def test_a_command_at_the_address_of_a_process_says_where_to_say_it(login: str) -> None:
     done = manage("keep_days acme 90", **SOUND, DATABASE_URL=f"postgresql://{login}:secret@127.0.0.1/baton")
