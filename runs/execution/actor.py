@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -121,13 +121,13 @@ class Actor:
         self.post(AfterCommit(settled))
         await settled
 
-    def begin(self, intent: CallIntent) -> asyncio.Future[None]:
+    def begin(self, intent: CallIntent, prepare: Callable[[], None] | None) -> asyncio.Future[None]:
         """Ask for a call; the future is done when its intent is durable, or fails with StepAborted."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if intent.path in self._stopping:
             future.set_exception(StepAborted(CANCELLED))
         else:
-            self.post(Begin(intent, future))
+            self.post(Begin(intent, future, prepare))
         return future
 
     def finish(self, intent: CallIntent, outcome: CallOutcome) -> None:
@@ -269,6 +269,9 @@ class Actor:
         self.run.wake_at = now if self._leaving else decision.wake_at
         commit = self.run.commit(decision, taken, now, release=leaves)
         if commit is not None:
+            for begin in granted:
+                if begin.prepare:
+                    begin.prepare()
             waiting = await self._host.commit(commit)
             self._host.committed(self.run, decision)
         else:

@@ -20,6 +20,7 @@ from runs.engine.budget import Refusal
 from runs.engine.decision import Start
 from runs.engine.facts import ErrorClass
 from runs.execution import answers, pricing, spans
+from runs.execution.ahead import Ahead
 from runs.execution.context import JUDGE, MODEL, TOOL, CallIntent, CallOutcome, StepContext, ToolCall
 from runs.execution.failures import AnswerLost, Failure
 from runs.execution.journal import Earlier, Journal
@@ -97,7 +98,11 @@ class Calls:
             reserve_micros=reserve,
             max_tokens=input_tokens + request.max_output,
         )
-        settled = await self._make(intent, spans.chat(request), lambda: self._answered(request, intent, judge))
+        ahead = Ahead(lambda may_leave: self._answered(request, intent, judge, may_leave))
+        try:
+            settled = await self._make(intent, spans.chat(request), ahead.finish, ahead.prepare)
+        finally:
+            ahead.drop()
         self._count(judge, settled.cost_micros)
         return ModelAnswer.from_json(settled.response)
 
@@ -199,9 +204,11 @@ class Calls:
         if judge is not None:
             self.journal.judged[judge.id] += cost or 0
 
-    async def _answered(self, request: ModelRequest, intent: CallIntent, judge: AgentSpec | None) -> _Settled:
+    async def _answered(
+        self, request: ModelRequest, intent: CallIntent, judge: AgentSpec | None, may_leave: asyncio.Event
+    ) -> _Settled:
         adapter = await registry.adapter(self.context.workspace_id, request.model)
-        answer = await adapter.ask(request, intent.idempotency_key)
+        answer = await adapter.ask(request, intent.idempotency_key, may_leave)
         response = self._clean({**answer.as_json(), JUDGE: judge.id if judge else ""})
         # A server that counts nothing is charged by our own estimate rather than not at all.
         written = len(answer.text.encode("utf-8", "replace")) + sum(len(use.raw) for use in answer.tool_uses)
@@ -210,12 +217,16 @@ class Calls:
         return _Settled(response, usage, cost, spans.answered(answer, adapter.provider, usage, cost))
 
     async def _make(
-        self, intent: CallIntent, attributes: dict[str, Json], work: Callable[[], Awaitable[_Settled]]
+        self,
+        intent: CallIntent,
+        attributes: dict[str, Json],
+        work: Callable[[], Awaitable[_Settled]],
+        prepare: Callable[[], None] | None = None,
     ) -> _Settled:
         if self._deadline <= self._loop.time():
             raise Failure(ErrorClass.TIMEOUT, "timeout", self._too_late())
         asked = self._loop.time()
-        await self.context.begin(intent)
+        await self.context.begin(intent, prepare)
         self._deadline += self._loop.time() - asked  # the wait for a turn or for the database is not the step's time
         started = self.context.now()
         try:

@@ -1,6 +1,6 @@
 """The contract between the worker and the code that carries a step out: what is committed around every outside call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn, Protocol
@@ -153,8 +153,11 @@ class StepContext(Protocol):
     def stop_at(self, refusal: Refusal) -> NoReturn:
         """Raise StepAborted: a cap that the run does not know stands in the way of the next call."""
 
-    async def begin(self, intent: CallIntent) -> None:
-        """Return once the intent and its reservation are committed; raise StepAborted when it must not be made."""
+    async def begin(self, intent: CallIntent, prepare: Callable[[], None] | None = None) -> None:
+        """Return once the intent and its reservation are committed; raise StepAborted when it must not be made.
+
+        `prepare` is called, at most once, when the commit is under way, so that what need not wait for it does not.
+        """
 
     def finish(self, intent: CallIntent, outcome: CallOutcome) -> None:
         """Hand the outcome over; it is committed before the step's result."""

@@ -1,6 +1,7 @@
 """What an actor's mailbox holds: facts, calls that wish to begin or have ended, and who waits for a commit."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runs.engine.facts import Fact, PipelineWanted, StepBlocked, StepFailed, StepSucceeded
@@ -9,8 +10,11 @@ from runs.execution.context import CallIntent, CallOutcome
 
 @dataclass(frozen=True, slots=True)
 class Begin:
+    """A call that wishes to begin. `prepare` is called while its intent is being written."""
+
     intent: CallIntent
     granted: asyncio.Future[None]
+    prepare: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

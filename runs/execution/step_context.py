@@ -1,7 +1,7 @@
 """What one attempt holds of its run: the journal, the lock, and the way to announce a call before making it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
@@ -75,14 +75,14 @@ class AttemptContext:
         """Whether a call is out."""
         return bool(self._open)
 
-    async def begin(self, intent: CallIntent) -> None:
+    async def begin(self, intent: CallIntent, prepare: Callable[[], None] | None = None) -> None:
         if self._actor.is_leaving:
             raise asyncio.CancelledError
         asked = Asked(self.workspace_id, self.run_id, intent, self.start.seconds_left, self._attempt)
         if self._admission.concerns(asked):
             await self._stand_in_line(asked)
         try:
-            await self._reserve(intent)
+            await self._reserve(intent, prepare)
         except BaseException:
             self._admission.never_made(asked)
             raise
@@ -99,21 +99,21 @@ class AttemptContext:
         finally:
             self._in_line = None
 
-    async def _reserve(self, intent: CallIntent) -> None:
+    async def _reserve(self, intent: CallIntent, prepare: Callable[[], None] | None) -> None:
         if not self._slots.take_now():
             await self._slots.take(self.run_id)
         try:
             if intent.kind == MODEL and self._actor.run.budgeted:
                 await self._actor.hold(intent)
-            await self._announce(intent)
+            await self._announce(intent, prepare)
         except BaseException:
             self._slots.give()
             self._actor.run.let_go(intent)
             raise
 
-    async def _announce(self, intent: CallIntent) -> None:
+    async def _announce(self, intent: CallIntent, prepare: Callable[[], None] | None) -> None:
         """Return once the intent is durable. Cut off at the very moment it became so, the call is settled unmade."""
-        granted = self._actor.begin(intent)
+        granted = self._actor.begin(intent, prepare)
         try:
             await granted
         except BaseException:

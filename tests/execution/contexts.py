@@ -1,6 +1,7 @@
 """Builders for execution tests: a step about to be carried out, and a journal kept in memory instead of rows."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -22,7 +23,7 @@ CHEAP = Price(input=1_000_000, output=2_000_000)  # a micro-dollar a token in, t
 
 @dataclass
 class MemoryContext:
-    """A StepContext whose rows are lists. `refuse` is raised by the next begin."""
+    """A StepContext whose rows are lists. `refuse` is raised by the next begin; a commit takes `commit_seconds`."""
 
     start: Start
     run_id: str = "run-1"
@@ -38,6 +39,7 @@ class MemoryContext:
     intents: list[CallIntent] = field(default_factory=list)
     outcomes: list[CallOutcome] = field(default_factory=list)
     refuse: StepAborted | None = None
+    commit_seconds: float = 0.0
     refusals: list[Refusal] = field(default_factory=list)
     kept: dict[str, Kept] = field(default_factory=dict)
     origin: Kept | None = None
@@ -63,7 +65,11 @@ class MemoryContext:
         self.refusals.append(refusal)
         raise StepAborted(StepError(ErrorClass.BUDGET, refusal.code, refusal.message))
 
-    async def begin(self, intent: CallIntent) -> None:
+    async def begin(self, intent: CallIntent, prepare: Callable[[], None] | None = None) -> None:
+        if prepare:
+            prepare()
+        if self.commit_seconds:
+            await asyncio.sleep(self.commit_seconds)
         if self.refuse:
             raise self.refuse
         self.intents.append(intent)

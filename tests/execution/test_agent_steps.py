@@ -1,6 +1,7 @@
 """An agent's attempt against a real server over loopback: text, objects, repairs, tools, limits."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -64,8 +65,9 @@ async def test_nothing_is_sent_before_begin_and_nothing_yields_before_it(model_s
     step = an_agent_step(an_agent("stub/m"))
     reached = asyncio.Event()
 
-    async def begin(_intent: object) -> None:
+    async def begin(_intent: object, prepare: Callable[[], None]) -> None:
         reached.set()
+        prepare()
         await asyncio.sleep(0.05)
         assert model_server.calls == []
 

@@ -63,10 +63,10 @@ async def test_a_payload_that_changes_while_its_intent_is_committed_is_refused(s
     step = a_tool_step("email.send@1", args, grants={hash_of(MAIL): "approval-1"})
     begin = step.begin
 
-    async def tampering(intent: Any) -> None:
+    async def tampering(intent: Any, prepare: object) -> None:
         args["to"] = "eve@example.com"  # what the author's step holds
         intent.request["args"]["to"] = "eve@example.com"  # what the journal was given
-        await begin(intent)
+        await begin(intent, None)
 
     step.begin = tampering  # type: ignore[method-assign]
     fact = await carry_out(step)

@@ -82,7 +82,8 @@ class World:
     done: Counter[str] = field(default_factory=Counter)
     provider: str = "world"
 
-    async def ask(self, request: ModelRequest, key: str) -> ModelAnswer:
+    async def ask(self, request: ModelRequest, key: str, may_leave: asyncio.Event) -> ModelAnswer:
+        await may_leave.wait()
         path = self._arrived(key)
         await self._take_time(path)
         draw = self._draw(path)

@@ -1,5 +1,6 @@
 """Runs of every kind of step, whose owner dies at any commit, on real rows; a process apart counts the effects."""
 
+import asyncio
 import json
 import os
 import random
@@ -35,11 +36,12 @@ class Outdoors(World):
         super().__init__(luck)
         self._sink = sink
 
-    async def ask(self, request: ModelRequest, key: str) -> ModelAnswer:
+    async def ask(self, request: ModelRequest, key: str, may_leave: asyncio.Event) -> ModelAnswer:
         path = key.split("/", 1)[1].rsplit("/", 1)[0]
         answer = leads(request.schema, path)
         if answer is None:
-            return await super().ask(request, key)
+            return await super().ask(request, key, may_leave)
+        await may_leave.wait()
         self._arrived(key)
         await self._take_time(path)
         return ModelAnswer(json.dumps(answer), model=request.model, usage=Usage(10, 10))

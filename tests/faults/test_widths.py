@@ -1,5 +1,6 @@
 """A pipeline at the limits of the format runs to its end on real rows, and so do random ones with the longest names."""
 
+import asyncio
 import json
 import random
 from typing import Any
@@ -21,10 +22,11 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults, pytes
 class Led(World):
     """Models that lead where they are asked to."""
 
-    async def ask(self, request: ModelRequest, key: str) -> ModelAnswer:
+    async def ask(self, request: ModelRequest, key: str, may_leave: asyncio.Event) -> ModelAnswer:
         answer = leads(request.schema, key.split("/", 1)[1].rsplit("/", 1)[0])
         if answer is None:
-            return await super().ask(request, key)
+            return await super().ask(request, key, may_leave)
+        await may_leave.wait()
         self._arrived(key)
         return ModelAnswer(json.dumps(answer), model=request.model, usage=Usage(10, 10))
 

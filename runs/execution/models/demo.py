@@ -44,9 +44,10 @@ class DemoModel:
         self._ref = ref
         self._speak = _VOICES[ref]
 
-    async def ask(self, request: ModelRequest, idempotency_key: str) -> ModelAnswer:
+    async def ask(self, request: ModelRequest, idempotency_key: str, may_leave: asyncio.Event) -> ModelAnswer:
         """Return the simulated answer; never fails."""
         del idempotency_key  # answering twice costs nothing
+        await may_leave.wait()
         sent = canonical_json([message.as_json() for message in request.messages])
         if delay := settings.DEMO_LATENCY_MS / 1000:
             await asyncio.sleep(delay * (0.6 + 0.8 * hashlib.sha256(sent).digest()[0] / 255))

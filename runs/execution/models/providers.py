@@ -4,6 +4,7 @@ Only this module speaks to it. Importing it costs seconds of CPU, so the registr
 Retries are ours: the SDKs make each request once.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, cast
@@ -33,7 +34,7 @@ from pipelines.graph.model import Json
 from pipelines.library.models import ModelRoute
 from runs.execution.egress import connection_guard
 from runs.execution.models.provider_errors import failure_of
-from runs.execution.models.transport import GuardedTransport
+from runs.execution.models.transport import MAY_LEAVE, GuardedTransport
 from runs.execution.models.values import Message, ModelAnswer, ModelRequest, Tool, ToolUse, Usage
 
 PROVIDER_NAMES = {"openai": "openai", "anthropic": "anthropic", "google": "gcp.gemini"}
@@ -53,8 +54,9 @@ class ProviderModel:
         self._keeps_parts = route.kind != "openai"
         self.provider = PROVIDER_NAMES[route.kind]
 
-    async def ask(self, request: ModelRequest, idempotency_key: str) -> ModelAnswer:
+    async def ask(self, request: ModelRequest, idempotency_key: str, may_leave: asyncio.Event) -> ModelAnswer:
         """Return the answer; raise a Failure named by the reaction wanted (see provider_errors)."""
+        MAY_LEAVE.set(may_leave)
         native = request.schema is not None and self._can_constrain(request)
         messages = _messages(request, instruct=request.schema is not None and not native)
         try:

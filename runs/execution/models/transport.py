@@ -4,7 +4,9 @@ The SDKs' own pools are quadratic in the number of open connections; aiohttp's i
 lets us cap it, and keeps a broken connection apart from one that was never made.
 """
 
+import asyncio
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import aiohttp
@@ -17,6 +19,10 @@ from runs.execution.fetch import CONNECT_SECONDS, read_bounded, session_for
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
 # The body is handed on unpacked and whole, so these would be untrue.
 _DROPPED = {"content-encoding", "content-length", "transfer-encoding"}
+
+
+MAY_LEAVE: ContextVar[asyncio.Event] = ContextVar("may_leave")
+"""What a request waits for before it is sent. Libraries stand between who knows it and who sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             self._checked.add(url.host)
         if self._session is None:
             self._session = session_for(self._guard)
+        await MAY_LEAVE.get().wait()
         try:
             async with self._session.request(
                 method,

@@ -1,5 +1,6 @@
 """What is asked of a model and what it answered, as values that are JSON in the journal, whoever the provider is."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -141,5 +142,8 @@ class ModelAdapter(Protocol):
 
     provider: str
 
-    async def ask(self, request: ModelRequest, idempotency_key: str) -> ModelAnswer:
-        """Return the answer; raise failures.Failure (answered with an error) or AnswerLost (may have been charged)."""
+    async def ask(self, request: ModelRequest, idempotency_key: str, may_leave: asyncio.Event) -> ModelAnswer:
+        """Return the answer, asked for once `may_leave` is set and not before.
+
+        Raise failures.Failure (answered with an error) or AnswerLost (may have been charged).
+        """
