@@ -47,9 +47,14 @@ def once(actor: Actor, request: HttpRequest, act: Callable[[], HttpResponseBase]
         return undone.response
 
 
+def sweep() -> None:
+    """Forget the answers that were kept long enough. Each worker's poll calls it."""
+    IdempotentResponse.objects.filter(at__lt=timezone.now() - KEPT).delete()
+
+
 def rotate() -> None:
     """Encrypt every kept answer anew with the first key, and drop those kept long enough."""
-    IdempotentResponse.objects.filter(at__lt=timezone.now() - KEPT).delete()
+    sweep()
     with transaction.atomic():
         for row in IdempotentResponse.objects.select_for_update().exclude(sealed=None).iterator():
             row.sealed = secrets.resealed(bytes(row.sealed or b""))

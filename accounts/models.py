@@ -76,6 +76,9 @@ class Workspace(models.Model):
     keep_days = models.PositiveIntegerField(
         null=True, blank=True, help_text="how long logs and traces of ended runs are kept; empty: for ever"
     )
+    keep_content_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="how long what ended runs were given and said is kept; empty: for ever"
+    )
     without_content = ArrayField(
         models.CharField(max_length=16, choices=[(r, r) for r in Role]),
         default=list,

@@ -7,11 +7,13 @@ class ApprovalsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import members
-        from approvals import attention, deadlines, handlers, joining, services, settling
-        from runs import dispatch, effects
+        from approvals import attention, content, deadlines, handlers, joining, services, settling
+        from runs import dispatch, effects, removal
 
         effects.on("approval_requested")(handlers.ask)
         effects.on("approval_decided")(handlers.withdraw)
+        removal.also(*content.REMOVE)
+        removal.unless(content.IS_OPEN)
         members.on_leave(services.release_all)
         dispatch.on_poll(attention.attend_waking)
         dispatch.on_poll(deadlines.expire_due)

@@ -56,13 +56,13 @@ def edits(approval: Approval) -> list[Change]:
 
 
 def precedent(actor: Actor, approval: Approval) -> Precedent | None:
-    """Return the last approved call like this one, by the time of its approval. One query."""
+    """Return the last approved call like this one, by the time of its approval, whose content is there. One query."""
     tool = tool_of(approval)
-    if tool is None:
+    if tool is None or approval.run.content_removed_at is not None:
         return None
     name, place = tool.partition("@")[0], steps(approval.path)
     rows = readable(actor).filter(pipeline=approval.pipeline_id, state=Approval.State.APPROVED)
-    rows = rows.filter(action__tool__startswith=f"{name}@").exclude(pk=approval.pk)
+    rows = rows.filter(run__content_removed_at=None, action__tool__startswith=f"{name}@").exclude(pk=approval.pk)
     if approval.decided_at:
         rows = rows.filter(decided_at__lt=approval.decided_at)
     for last in rows.select_related("run").order_by("-decided_at")[:_LOOKED_AT]:

@@ -23,6 +23,8 @@ _INSTANCE = re.compile(r"[\[#~>](\d+)")
 
 def fault_of(run: Run) -> str:
     """Return why the run says nothing about its pipeline, "" where it does: it succeeded, or failed by itself."""
+    if run.content_removed_at is not None:
+        return "What it answered was removed by retention."
     if run.state == "succeeded":
         return ""
     if run.state == "cancelled":

@@ -16,7 +16,7 @@ from evals.formats import LeftOut
 from evals.models import Case, Dataset, DatasetVersion
 from pipelines.graph.model import Json
 from pipelines.graph.problems import shown
-from runs import artifacts
+from runs import artifacts, removal
 from runs.models import Run
 
 # One version for each saved run: an old one is left where it is.
@@ -166,6 +166,7 @@ def _add(actor: Actor, dataset: Dataset, given: Sequence[CaseFields], note: str,
 
 
 def _case_of(run: Run, name: str) -> CaseFields:
+    removal.refuse(run)
     if run.state != "succeeded":
         message = f"Run {run.number} has not succeeded, so there is no output to expect. Save one that has."
         raise Conflict(message, code="run_not_succeeded")

@@ -279,19 +279,25 @@ def _recorded(evaluation: Evaluation) -> dict[tuple[str, int], UUID]:
     version = evaluation.version
     same = version.pipeline.versions.filter(hash=version.hash, lock=version.lock)
     earlier = Result.objects.filter(
-        evaluation__version__in=same, evaluation__replay=False, run__isnull=False, run__finished_at__isnull=False
+        evaluation__version__in=same,
+        evaluation__replay=False,
+        run__finished_at__isnull=False,
+        run__content_removed_at=None,
     )
     rows = earlier.order_by("run__created_at").values_list("case__digest", "repeat", "run_id")
     return {(asked, repeat): run for asked, repeat, run in rows if run is not None}
 
 
 def _known(plan: _Plan, version: PipelineVersion) -> Evaluation | None:
-    """Return the newest evaluation that is just what a baseline would be, so that it is not paid for again."""
+    """Return the newest evaluation that is just what a baseline would be, so that it is not paid for again; to choose
+    between answers, one whose answers are there."""
     order = plan.order
     rows = Evaluation.objects.filter(
         version=version, dataset=plan.dataset, repeats=order.repeats, judge=order.judge, asserts=list(order.asserts)
     )
     rows = rows.filter(state__in=(Evaluation.State.RUNNING, Evaluation.State.FINISHED))
+    if order.prefer:
+        rows = rows.exclude(results__run__content_removed_at__isnull=False)
     return rows.exclude(summary__errors__gt=0).order_by("-created_at").first()
 
 

@@ -101,7 +101,7 @@ def _plainly(a: Result, b: Result) -> tuple[int, str] | None:
 def _says_something(one: Result) -> bool:
     """Whether a result says something of its pipeline: it answered, or failed by itself."""
     run = one.run
-    return run is not None and (run.state == "succeeded" or bool(one.broke))
+    return run is not None and run.content_removed_at is None and (run.state == "succeeded" or bool(one.broke))
 
 
 def _output(one: Result) -> Json:

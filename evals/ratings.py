@@ -13,6 +13,7 @@ from accounts.access import Actor, Capability, get, require, scoped
 from accounts.errors import Conflict, Invalid
 from evals.comparison import Agreement, agreement, majority
 from evals.models import Evaluation, Metric, Rating, Result
+from runs import removal
 from runs.models import Run
 
 LONGEST_NOTE = 2_000
@@ -44,14 +45,15 @@ class Agreed:
 def rate(actor: Actor, run_id: object, opinion: Opinion) -> Rating:
     """Keep what the actor says of what a run came to, beside what they said before; the same again is kept once.
 
-    Raises Invalid `invalid_rating`, Conflict (`run_not_succeeded`, `too_many_ratings`), NotFound, Forbidden. Locks the
-    run.
+    Raises Invalid `invalid_rating`, Conflict (`run_not_succeeded`, `too_many_ratings`), Gone `content_removed`,
+    NotFound, Forbidden. Locks the run.
     """
     require(actor, Capability.RATE)
     run = get(Run.objects.select_for_update(no_key=True), actor, pk=run_id)
     score, passed = _both(opinion)
     if run.state != "succeeded":
         raise Conflict("Only a run that succeeded has an answer to rate.", code="run_not_succeeded")
+    removal.refuse(run)
     note = opinion.note.strip()
     if len(note) > LONGEST_NOTE:
         raise _wrong(f"A note has {LONGEST_NOTE:,} characters at most.", "/note")
@@ -104,7 +106,8 @@ def current(runs: Iterable[UUID | None]) -> dict[UUID | None, list[Rating]]:
 def to_rate(actor: Actor, evaluation: Evaluation) -> "QuerySet[Result]":
     """Return the answers of an evaluation that the actor has not rated yet, in the dataset's order."""
     rated = Rating.objects.filter(run=OuterRef("run"), by=actor.user)
-    rows = Result.objects.filter(evaluation=evaluation, run__state="succeeded").exclude(Exists(rated))
+    rows = Result.objects.filter(evaluation=evaluation, run__state="succeeded", run__content_removed_at=None)
+    rows = rows.exclude(Exists(rated))
     return rows.order_by("repeat", "case__position")
 
 

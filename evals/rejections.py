@@ -13,7 +13,7 @@ from evals import cases, datasets
 from evals.cases import CaseFields
 from evals.models import DatasetVersion
 from pipelines.graph.model import Json, Kind
-from runs import artifacts
+from runs import artifacts, removal
 from runs.models import Step
 
 # The rubric's own words stand beside it; the whole reason is in the context.
@@ -43,6 +43,7 @@ def add(actor: Actor, approval_id: UUID | str, name: str, case_name: str = "") -
     """
     require(actor, Capability.EDIT)
     approval = rejected(actor, approval_id)
+    removal.refuse(approval.run)
     case = _case_of(approval, case_name.strip() or title(approval))
     return datasets.add_case(actor, name, case, approval.run, f"Rejected in run {approval.run.number}")
 

@@ -8,11 +8,12 @@ class NoticesConfig(AppConfig):
     def ready(self) -> None:
         from accounts import safe
         from approvals import telling
-        from notices import alerts, channels, digest, handlers, sending, spreading
-        from runs import dispatch, effects
+        from notices import alerts, channels, content, digest, handlers, sending, spreading
+        from runs import dispatch, effects, removal
 
         effects.on("approval_requested")(handlers.asked)
         effects.on("budget_alert")(handlers.alerted)
+        removal.also(*content.REMOVE)
         telling.on_act(handlers.acted)
         dispatch.on_poll(alerts.look)
         dispatch.on_poll(spreading.spread)

@@ -6,17 +6,31 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from accounts import safe
+        from accounts import idempotency, safe
         from pipelines import connection_uses
         from pipelines.library import price_changes
-        from runs import allowance, boards, cache, circuits, dispatch, effects, limits, locks, months, talks, topics
+        from runs import (
+            allowance,
+            boards,
+            cache,
+            circuits,
+            dispatch,
+            effects,
+            limits,
+            locks,
+            months,
+            removal,
+            talks,
+            topics,
+        )
         from runs.execution.otlp import sending
         from runs.spending import booking, retention
         from runs.triggers import firing, lines, schedules
 
-        for tidy in (limits, circuits, cache, topics, talks, schedules, retention):
+        for tidy in (limits, circuits, cache, topics, talks, schedules, retention, removal):
             dispatch.on_poll(tidy.sweep, every=60)
-        dispatch.on_poll(months.sweep, every=3600)
+        for seldom in (months, idempotency):
+            dispatch.on_poll(seldom.sweep, every=3600)
         for keep in (allowance.sweep, booking.book, price_changes.apply_due):
             dispatch.on_poll(keep)
         for look in (topics.look, locks.look, schedules.look, firing.look):

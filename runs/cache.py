@@ -37,7 +37,10 @@ async def look_up(connection: AsyncConnection[Any], workspace_id: str, key: str)
     row = await cursor.fetchone()
     if row is None:
         return None
-    await artifacts.put_back(connection, row["run_id"], [row])
+    try:
+        await artifacts.put_back(connection, row["run_id"], [row])
+    except KeyError:  # retention has removed it between the two queries
+        return None
     return Kept(**{**row, "run_id": str(row["run_id"]), "ports": tuple(row["ports"])})
 
 

@@ -10,7 +10,7 @@ from accounts.errors import Invalid
 from pipelines import schema_form
 from pipelines.graph.model import Json, Kind
 from pipelines.schema_form import Field
-from runs import artifacts, drawer, forks, inspection
+from runs import artifacts, drawer, forks, inspection, removal
 from runs.forks import Fork, Savings
 from runs.inspection import StepRow
 from runs.models import Run, Step
@@ -34,8 +34,9 @@ class ForkForm:
 
 
 def choice(actor: Actor, run_id: UUID) -> ForkForm:
-    """Return the form that asks from which step the new run begins."""
+    """Return the form that asks from which step the new run begins; raise Gone where its content was removed."""
     run = inspection.run_of(actor, run_id)
+    removal.refuse(run)
     steps = Step.objects.filter(run=run).exclude(kind__in=[Kind.INPUT, Kind.OUTPUT]).defer(*HEAVY)
     offered = [step for step in steps.order_by("position", "id")[:MOST_STEPS] if forks.can_begin_at(step.path)]
     return ForkForm(run, rows=inspection.step_rows(offered))
@@ -48,6 +49,7 @@ def edit(actor: Actor, run_id: UUID, path: str, posted: Mapping[str, str] | None
     """
     view = drawer.step_view(actor, run_id, path)
     step, run = view.row.step, view.run
+    removal.refuse(run)
     fields = _start_fields(run) if step.kind == Kind.INPUT else []
     is_text = isinstance(step.output, str) or (step.output is None and step.kind == Kind.AGENT)
     text = step.output if isinstance(step.output, str) else json.dumps(step.output, indent=2, ensure_ascii=False)

@@ -24,7 +24,7 @@ from pipelines.graph.problems import pointer
 from pipelines.graph.tools import Effect
 from pipelines.models import PipelineVersion
 from pipelines.sharing import require_all_below
-from runs import artifacts, boards, dispatch, services
+from runs import artifacts, boards, dispatch, removal, services
 from runs.engine import forking, given, paths, spread
 from runs.engine.decision import StepRecord
 from runs.engine.facts import RunRequested
@@ -92,8 +92,9 @@ def fork(actor: Actor, run: Run, order: Fork) -> Run:
     """Start a run that takes over what `order` keeps of `run`, and return it, queued.
 
     Raises Invalid (`unknown_step`, `not_by_hand`, `invalid_override`, `inside_rerun`, `invalid_input`), Conflict
-    (`step_changed`, `step_running`, `part_of_run`, `archived`), NotFound for an unknown version, Forbidden. Locks the
-    run's row, so that none of its decisions falls between what is read and what is copied.
+    (`step_changed`, `step_running`, `part_of_run`, `archived`), Gone `content_removed`, NotFound for an unknown
+    version, Forbidden. Locks the run's row, so that none of its decisions falls between what is read and what is
+    copied, and that retention waits.
     """
     require(actor, Capability.RUN, run.pipeline)
     services.refuse_archived(run.pipeline)
@@ -106,6 +107,7 @@ def fork(actor: Actor, run: Run, order: Fork) -> Run:
             .select_related("pipeline", "version")
             .get(pk=run.pk)
         )
+        removal.refuse(run)
         version = run.version if order.version is None else services.version_of(actor, run.pipeline, order.version)
         require_all_below(actor, version)
         document = services.document_of(version.pk)

@@ -122,7 +122,9 @@ def may_control(actor: Actor, run: Run) -> bool:
 
 
 def may_fork(actor: Actor, run: Run) -> bool:
-    return may(actor, Capability.RUN, run.pipeline) and run.pipeline.archived_at is None and not forks.is_item(run)
+    if forks.is_item(run) or run.content_removed_at is not None:
+        return False
+    return may(actor, Capability.RUN, run.pipeline) and run.pipeline.archived_at is None
 
 
 def elapsed(run: Run) -> float | None:

@@ -1,13 +1,14 @@
 """What a run has paid for, step by step, and where a cap stopped it: which one, what it had, what was refused."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Count, Q
 
 from pipelines.graph.model import Json
 from runs.engine.budget import PERIOD
-from runs.models import Call, Run, Step
+from runs.models import Call, LedgerEntry, Run, Step
 
 MOST_LINES = 1_000
 
@@ -34,17 +35,20 @@ class Receipt:
 
 def of(run: Run) -> Receipt:
     """Return a run's receipt so far. Two queries."""
-    calls = dict(
-        Call.objects.filter(run=run, kind="model")
-        .order_by()
-        .values_list("path")
-        .annotate(count=Count("id"))
-        .values_list("path", "count")
-    )
+    calls = _calls(run)
     paid = Step.objects.filter(Q(cost_micros__gt=0) | Q(path__in=list(calls)[:MOST_LINES]), run=run)
     rows = paid.order_by("-cost_micros", "position").values_list("path", "title", "cost_micros")[:MOST_LINES]
     lines = [Line(path, title, cost, calls.get(path, 0)) for path, title, cost in rows]
     return Receipt(run, lines, _stopped_by(run.error))
+
+
+def _calls(run: Run) -> Mapping[str, int]:
+    """Return how many model calls each step made; where retention has removed those, the ledger knows."""
+    if run.content_removed_at is not None:
+        entries = LedgerEntry.objects.filter(run=run, kind=LedgerEntry.Kind.RESERVED)
+        return Counter(path.rpartition("@")[0] for path in entries.values_list("path", flat=True))
+    calls = Call.objects.filter(run=run, kind="model").order_by().values_list("path")
+    return dict(calls.annotate(count=Count("id")).values_list("path", "count"))
 
 
 def _stopped_by(error: Json) -> Json:

@@ -135,7 +135,7 @@ def place_of(editor: view.Editor, where: str) -> Place:
 
 def runs_of(actor: Actor, pipeline: UUID) -> "QuerySet[Run]":
     """Return the runs whose data may be used: those that people started, the newest first."""
-    found = scoped(Run, actor).filter(pipeline=pipeline, parent=None)
+    found = scoped(Run, actor).filter(pipeline=pipeline, parent=None, content_removed_at=None)
     return found.select_related("version").defer("output", "version__document", "version__lock").order_by("-created_at")
 
 
@@ -171,7 +171,7 @@ def _offers(actor: Actor, editor: view.Editor) -> list[Offer]:
 
 
 def _asked(actor: Actor, editor: view.Editor, offers: Sequence[Offer], data: str) -> Offer | None:
-    """Return the data that is asked for, None where nothing is; NotFound for a run of something else."""
+    """Return the data that is asked for, None where nothing is or it was removed; NotFound for other runs."""
     if not data:
         return None
     if found := next((offer for offer in offers if offer.value == data), None):
@@ -183,7 +183,7 @@ def _asked(actor: Actor, editor: view.Editor, offers: Sequence[Offer], data: str
     run = get(Run.objects.select_related("version"), actor, pk=run_id)
     if run.pipeline_id != editor.pipeline.pk:
         raise NotFound
-    return Offer(str(run.pk), f"Run #{run.number}", run)
+    return None if run.content_removed_at else Offer(str(run.pk), f"Run #{run.number}", run)
 
 
 def _chosen(

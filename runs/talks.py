@@ -34,25 +34,20 @@ select prompt, answer, trust from (
   select id, prompt, answer, trust from runs_turn where workspace_id = %s and key = %s order by id desc limit %s
 ) newest order by id
 """
-_SWEEP = f"""
-delete from runs_turn where id in (
-  select id from (
-    select id, created_at, row_number() over (partition by workspace_id, key order by id desc) as nth from runs_turn
-  ) turns where nth > {MOST_TURNS} or created_at < now() - interval '{KEPT_DAYS} days' limit 1000
+_SWEEP = """
+delete from {table} where id in (
+  select said.id from (
+    select id, workspace_id, created_at, row_number() over (partition by workspace_id, key order by id desc) as nth
+    from {table}
+  ) said join accounts_workspace w on w.id = said.workspace_id
+  where nth > %s or said.created_at < now() - make_interval(days => least(%s, w.keep_content_days)) limit 1000
 )
-"""  # noqa: S608  (what is put in is a constant)
+"""
 
 
 _SUMMARIES = """
 select covers, text from runs_summary where workspace_id = %s and key = %s order by id desc limit %s
 """
-_SWEEP_SUMMARIES = f"""
-delete from runs_summary where id in (
-  select id from (
-    select id, created_at, row_number() over (partition by workspace_id, key order by id desc) as nth from runs_summary
-  ) summaries where nth > {MOST_SUMMARIES} or created_at < now() - interval '{KEPT_DAYS} days' limit 1000
-)
-"""  # noqa: S608  (what is put in is a constant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +109,13 @@ async def summaries(connection: AsyncConnection[Any], workspace_id: str, key: st
 
 
 def sweep() -> None:
-    """Forget turns and summaries that are old, or too many in one session, a thousand at a time."""
+    """Forget turns and summaries that are old, or too many in one session, a thousand at a time.
+
+    Old are those of 90 days ago, and of before the days for which their workspace keeps content.
+    """
     with db.connection.cursor() as cursor:
-        cursor.execute(_SWEEP)
-        cursor.execute(_SWEEP_SUMMARIES)
+        cursor.execute(_SWEEP.format(table="runs_turn"), (MOST_TURNS, KEPT_DAYS))
+        cursor.execute(_SWEEP.format(table="runs_summary"), (MOST_SUMMARIES, KEPT_DAYS))
 
 
 def from_json(found: Json) -> Sequence[Turn]:

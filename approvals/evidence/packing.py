@@ -110,12 +110,17 @@ def _about(actor: Actor, run: Run) -> dict[str, Any]:
         "pipeline": run.pipeline.slug,
         "version": {"number": run.version.number, "hash": run.version.hash},
         "workspace": run.workspace.slug,
-        "trimmed_at": run.trimmed_at.astimezone(dt.UTC).isoformat() if run.trimmed_at else None,
+        "trimmed_at": _moment(run.trimmed_at),
+        "content_removed_at": _moment(run.content_removed_at),
         "made_at": database_now().astimezone(dt.UTC).isoformat(),
         "made_by": actor.user.email,
         "key": seals.public_key(),
         "audit": {"entries": entries, "last": last},
     }
+
+
+def _moment(at: dt.datetime | None) -> str | None:
+    return at.astimezone(dt.UTC).isoformat() if at else None
 
 
 def _people(run: Run, asked: QuerySet[Approval]) -> dict[str, str]:

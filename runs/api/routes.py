@@ -13,7 +13,7 @@ from accounts.schemas import Body
 from pipelines.graph.canonical import canonical_json
 from pipelines.graph.places import LONGEST_PATH
 from pipelines.models import Pipeline
-from runs import artifacts, boards, forks, receipt, services, veil
+from runs import artifacts, boards, forks, receipt, removal, services, veil
 from runs.api import shapes
 from runs.engine.status import RunState
 from runs.models import Event, LedgerEntry, Run, Span, Step, Via
@@ -136,7 +136,9 @@ def board(request: HttpRequest, run_id: str) -> Any:
 )
 def artifact(request: HttpRequest, run_id: str, digest: str, form: Literal["json", "text"] = "json") -> HttpResponse:
     """Its canonical JSON, whose SHA-256 is the hash; a text as it is where `form` asks for that."""
-    value = artifacts.read(_run(request, run_id), digest)
+    run = _run(request, run_id)
+    removal.refuse(run)
+    value = artifacts.read(run, digest)
     is_text = form == "text" and isinstance(value, str)
     body = value.encode() if is_text else canonical_json(value)
     name = f"{digest.removeprefix('sha256:')[:12]}.{'txt' if is_text else 'json'}"

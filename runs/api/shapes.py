@@ -71,6 +71,7 @@ def _run(run: Run, totals: Totals) -> dict[str, Json]:
         "created_at": time(run.created_at),
         "started_at": time(run.started_at),
         "finished_at": time(run.finished_at),
+        "content_removed_at": time(run.content_removed_at),
     }
 
 

@@ -123,6 +123,9 @@ class Run(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     booked_at = models.DateTimeField(null=True, blank=True, help_text="when it came into the daily books of spending")
     trimmed_at = models.DateTimeField(null=True, blank=True, help_text="when retention removed its events and spans")
+    content_removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="when retention removed what it was given and said"
+    )
 
     totals: Totals | None = None  # as `runs.family` has added it up
 
@@ -151,6 +154,11 @@ class Run(models.Model):
                 fields=["workspace", "finished_at"],
                 condition=Q(booked_at__isnull=False, trimmed_at__isnull=True),
                 name="runs_to_trim",
+            ),
+            models.Index(
+                fields=["workspace", "finished_at"],
+                condition=Q(parent__isnull=True, trimmed_at__isnull=False, content_removed_at__isnull=True),
+                name="runs_with_content",
             ),
             models.Index(fields=["wake_at"], condition=Q(wake_at__isnull=False), name="runs_timers"),
             models.Index(

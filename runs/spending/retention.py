@@ -1,4 +1,7 @@
-"""Removes the events and spans of runs that ended long ago; what they cost stays in the books and in the ledger."""
+"""Removes the events and spans of runs that ended long ago; what they cost stays in the books and in the ledger.
+
+They hold content, so where content is kept for fewer days than they are, they go with it (`runs.removal`).
+"""
 
 from runs.spending import durations, hours, lines
 from runs.spending.booking import alone, read_by_index
@@ -10,9 +13,9 @@ LEAST_DAYS = 31
 _TAKE = f"""
 select r.id from accounts_workspace w cross join lateral (
   select id from runs_run where workspace_id = w.id and booked_at is not null and trimmed_at is null
-    and finished_at < now() - make_interval(days => greatest(w.keep_days, {LEAST_DAYS}))
+    and finished_at < now() - make_interval(days => greatest(least(w.keep_days, w.keep_content_days), {LEAST_DAYS}))
   order by finished_at limit {RUNS_AT_ONCE}
-) r where w.keep_days is not null limit {RUNS_AT_ONCE}
+) r where coalesce(w.keep_days, w.keep_content_days) is not null limit {RUNS_AT_ONCE}
 """
 _THESE = "r.id = any(%(runs)s)"
 # The lines of these runs move to sealed ones, which a rebuild leaves alone: what they were made from is gone then.

@@ -87,6 +87,7 @@ RUN = {
     "created_at": TIME,
     "started_at": TIME.or_null(),
     "finished_at": TIME.or_null(),
+    "content_removed_at": TIME.or_null(),
 }
 ERROR = {"class": TEXT, "code": TEXT, "message": TEXT}
 STEP = {

@@ -41,3 +41,5 @@ class Command(BaseCommand):
         )
         if said.get("trimmed_at"):
             self.stdout.write(f"The run's events and spans had been removed at {said['trimmed_at']}: none is in it.")
+        if said.get("content_removed_at"):
+            self.stdout.write(f"So had, at {said['content_removed_at']}, what the run was given and said.")
