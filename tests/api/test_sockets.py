@@ -83,7 +83,7 @@ def opened(
     if by is not None:
         headers["Cookie"] = f"sessionid={signed_in_as(by).session.session_key}"
     how = {"subprotocols": more.pop("subprotocols", None), "open_timeout": 10, "max_size": 2**24}
-    address = f"ws://127.0.0.1:{stack.port}{path}?{urlencode(more)}"
+    address = f"{stack.url.replace('http', 'ws', 1)}{path}?{urlencode(more)}"
     page = stack.url if origin == "ours" else origin
     with connect(address, origin=page, additional_headers=headers, **how) as link:  # type: ignore[arg-type]
         yield link

@@ -23,7 +23,7 @@ class Entry:
 
     @property
     def is_figure(self) -> bool:
-        return re.fullmatch(r"R\d+", self.name) is not None
+        return re.fullmatch(r"[RM]\d+", self.name) is not None
 
     def covers(self, node_id: str) -> bool:
         """Tell whether a test, as pytest names it, is one of this row's checks."""

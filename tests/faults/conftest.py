@@ -16,8 +16,8 @@ from tests.faults.carried import TOOLS, Stand
 from tests.faults.machines import network, passing_on
 from tests.faults.mortal import World
 from tests.faults.own import OwnBroker, OwnDatabase
-from tests.faults.site import Site
-from tests.faults.stage import Outside, Stage, free_ports
+from tests.faults.site import Site, SiteStage
+from tests.faults.stage import NOBODY_DIES, Outside, Stage, free_ports, outside
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +67,38 @@ def own_broker() -> Iterator[OwnBroker]:
 
 
 @pytest.fixture
-def site(transactional_db: None, tmp_path: Path, _models: Outside, _sink: tuple[Outside, int]) -> Iterator[Site]:
-    """An installation of four workers and two web servers on machines of their own; its proxy is not there yet."""
+def site_stage(
+    transactional_db: None, tmp_path: Path, _models: Outside, _sink: tuple[Outside, int]
+) -> Iterator[SiteStage]:
+    """The stage before an installation on many machines that is the test's own."""
+    with _on_many_machines(tmp_path, _models, _sink) as site:
+        yield _before(site, _models, _sink)
+
+
+@pytest.fixture(scope="module")
+def _standing_site(
+    django_db_setup: None,
+    django_db_blocker: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    _models: Outside,
+    _sink: tuple[Outside, int],
+) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    with django_db_blocker.unblock(), _on_many_machines(folder, _models, _sink, **NOBODY_DIES) as site:
+        yield site
+
+
+@pytest.fixture
+def standing_stage(
+    transactional_db: None, _standing_site: Site, _models: Outside, _sink: tuple[Outside, int]
+) -> SiteStage:
+    """The stage before an installation on many machines that goes on from test to test, its database emptied."""
+    return _before(_standing_site, _models, _sink)
+
+
+@contextmanager
+def _on_many_machines(folder: Path, models: Outside, sink: tuple[Outside, int], **told: str) -> Iterator[Site]:
+    """Run four workers and two web servers on machines of their own, and the proxy before them."""
     with ExitStack() as stack:
         net = stack.enter_context(network())
         database = OwnDatabase(open_folder("baton-database-"), net.database_host)
@@ -76,20 +106,31 @@ def site(transactional_db: None, tmp_path: Path, _models: Outside, _sink: tuple[
         broker = OwnBroker(open_folder("baton-broker-"), net.host)
         stack.callback(broker.remove)
         if net.host != "127.0.0.1":
-            ports = (_models.port, _sink[0].port, _sink[1])
+            ports = (models.port, sink[0].port, sink[1])
             stack.enter_context(passing_on(*(f"{net.host}:{port}=127.0.0.1:{port}" for port in ports)))
-        site = Site(net, stack.enter_context(_on_stage(tmp_path, _models, _sink, net.host)), database, broker)
+        site = Site(net, folder, {**outside(net.host, sink[1]), **told}, database, broker)
         stack.callback(site.stop)
+        stack.enter_context(passing_on(site.proxied))
+        site.wait_until_ready()
         yield site
 
 
 @contextmanager
-def _on_stage(folder: Path, models: Outside, sink: tuple[Outside, int], host: str = "127.0.0.1") -> Iterator[Stage]:
-    for outside in (models, sink[0]):
-        outside.ask("/admin/reset", {})
-    stage = Stage(folder, models, sink, host)
+def _on_stage(folder: Path, models: Outside, sink: tuple[Outside, int]) -> Iterator[Stage]:
+    _forget(models, sink)
+    stage = Stage(folder, models, sink)
     yield stage
     stage.stop()
+
+
+def _before(site: Site, models: Outside, sink: tuple[Outside, int]) -> SiteStage:
+    _forget(models, sink)
+    return SiteStage(site, models, sink)
+
+
+def _forget(models: Outside, sink: tuple[Outside, int]) -> None:
+    for one in (models, sink[0]):
+        one.ask("/admin/reset", {})
 
 
 def open_folder(prefix: str) -> Path:

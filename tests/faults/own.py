@@ -47,7 +47,7 @@ class OwnDatabase:
         self._process.wait(20)
 
     def come_back(self) -> None:
-        self._process = self._started()
+        self._process = self._at_host() if self._host else self._started()
 
     def url_at(self, place: str) -> str:
         """Return the owner's address of the database for whom it is at this HOST:PORT."""
@@ -63,6 +63,9 @@ class OwnDatabase:
         stop(process, signal.SIGINT, 20)
         with (self._cluster.data / "pg_hba.conf").open("a") as rules:
             rules.write("host all all 0.0.0.0/0 scram-sha-256\n")
+        return self._at_host()
+
+    def _at_host(self) -> "subprocess.Popen[bytes]":
         program = self._cluster.program()
         listening = ["-c", f"listen_addresses={self._host}", "-c", f"port={self.port}"]
         process = launch(replace(program, argv=[*program.argv, *listening]))
@@ -126,7 +129,7 @@ class OwnBroker:
 
     @property
     def url(self) -> str:
-        return addresses.broker_url(self._folder)
+        return self.environment["CELERY_BROKER_URL"]
 
     def die(self) -> None:
         """kill -9, and what it had not written down is gone."""

@@ -9,31 +9,43 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
 from orchestrator_site.processes import Child, Program
+from pipelines.models import Pipeline
 from runs.models import Run
 from tests.conftest import ROOT, free_port, wait_for
 from tests.faults.figures.crowd import Crowd
 from tests.faults.machines import Machine, Network
 from tests.faults.own import OwnBroker, OwnDatabase
-from tests.faults.stage import Stage, WorkerProcess
+from tests.faults.stage import Outside, Stage, WorkerProcess
+from tests.people import bearer
 
 WORKERS, WEBS = ("w1", "w2", "w3", "w4"), ("web1", "web2")
 START_SECONDS = 90
 ANSWER_SECONDS, PATIENCE_SECONDS = 12.0, 120.0
+ORDERED_AT_ONCE = 20
 ROLE = "BATON_DATABASE_ROLE"
+ESTABLISHED = "01"
 
 
 class Site:
-    """The machines and what runs on them; `url` is the address that people and programs know, the proxy's."""
+    """The machines and what runs on them; `url` is the address that people and programs know, the proxy's.
 
-    def __init__(self, net: Network, stage: Stage, database: OwnDatabase, broker: OwnBroker) -> None:
-        self.net, self.stage = net, stage
-        self._database, self._broker = database, broker
+    `told` is what each worker is told beside where everything is.
+    """
+
+    def __init__(
+        self, net: Network, folder: Path, told: Mapping[str, str], database: OwnDatabase, broker: OwnBroker
+    ) -> None:
+        self.net, self.folder, self._told = net, folder, told
+        self.database, self.broker = database, broker
         self.url = f"http://{net.host}:{free_port()}"
         self._machines = {name: net.machine(name, database.port, serves=name in WEBS) for name in (*WORKERS, *WEBS)}
         self.workers = {name: self._worker(name) for name in WORKERS}
@@ -44,17 +56,32 @@ class Site:
     @property
     def proxied(self) -> str:
         """Return the proxy's way: from the address that everybody knows to the web servers."""
-        return f"{self.url.removeprefix('http://')}={','.join(self._machines[name].front for name in WEBS)}"
+        return f"{self.url.removeprefix('http://')}={','.join(map(self.front, WEBS))}"
+
+    def front(self, web: str) -> str:
+        """Return the HOST:PORT at which the proxy finds a web server."""
+        return self._machines[web].front
 
     def wait_until_ready(self) -> None:
         for worker in self.workers.values():
             worker.wait_until_ready()
         for name in WEBS:
-            wait_for(lambda name=name: _is_ready(self._machines[name].front), START_SECONDS, self.logs)
+            wait_for(lambda name=name: _is_ready(self.front(name)), START_SECONDS, self.logs)
 
     def kill_worker(self, name: str) -> None:
         self.workers[name].kill()
         self.workers[name] = self._worker(name)
+
+    def kill_workers(self) -> None:
+        """Kill all of them; nobody takes their place before `hire_workers`."""
+        for worker in self.workers.values():
+            worker.kill()
+
+    def hire_workers(self) -> None:
+        """Start a worker on each machine and return when all of them serve."""
+        self.workers = {name: self._worker(name) for name in WORKERS}
+        for worker in self.workers.values():
+            worker.wait_until_ready()
 
     def kill_web(self, name: str) -> None:
         web = self.webs[name]
@@ -62,16 +89,28 @@ class Site:
         wait_for(lambda: not web.running, 10)
         web.start()
 
+    def connected(self, web: str) -> int:
+        """Return how many connections a web server has, as the kernel of its machine counts them."""
+        port = f":{self._machines[web].bind[1]:04X}"
+        table = Path(f"/proc/{self.webs[web].pid}/net/tcp").read_text().splitlines()[1:]
+        rows = [line.split() for line in table]
+        return sum(row[1].endswith(port) and row[3] == ESTABLISHED for row in rows)
+
     def stop(self) -> None:
+        for worker in self.workers.values():
+            worker.ask_to_stop()
         for web in self.webs.values():
             web.stop(grace=10)
+        for worker in self.workers.values():
+            worker.wait_until_ended()
 
     def logs(self) -> str:
-        return "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in self.stage.folder.glob("*.log"))
+        return "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in self.folder.glob("*.log"))
 
     def _worker(self, name: str) -> WorkerProcess:
         machine = self._machines[name]
-        return self.stage.hire(name, inside=machine.inside, **self._environment(machine))
+        environment = {**self._told, **self._environment(machine)}
+        return WorkerProcess(name, self.folder, inside=machine.inside, **environment)
 
     def _web(self, machine: Machine) -> Child:
         host, port = machine.bind
@@ -81,19 +120,20 @@ class Site:
                 [*machine.inside, sys.executable, "-m", "orchestrator_site.web"],
                 env={**self._environment(machine), "BATON_HOST": host, "PORT": str(port), ROLE: "baton_web"},
                 cwd=ROOT,
-                log=self.stage.folder / f"{machine.name}.log",
+                log=self.folder / f"{machine.name}.log",
             )
         )
 
     def _environment(self, machine: Machine) -> dict[str, str]:
         """Return what a process is told; the folder of its data is its own."""
-        folder = self.stage.folder / f"{machine.name}.data"
+        folder = self.folder / f"{machine.name}.data"
         folder.mkdir(exist_ok=True)
         return {
-            **self._broker.environment,
-            "DATABASE_URL": self._database.url_at(machine.database),
+            **self.broker.environment,
+            "DATABASE_URL": self.database.url_at(machine.database),
             "BATON_DATA_DIR": str(folder),
             "BATON_BASE_URL": self.url,
+            "BATON_DEMO_LATENCY_MS": "300",
             "SECRET_KEY": settings.SECRET_KEY,
             "PYTHONWARNINGS": "ignore",
             "DJANGO_ALLOW_ASYNC_UNSAFE": "",
@@ -108,10 +148,14 @@ def _is_ready(front: str) -> bool:
 
 
 class Caller:
-    """A program that asks again with the same key until it has an answer, whatever happens in between."""
+    """A program that asks again with the same key until it has an answer, whatever happens in between.
 
-    def __init__(self, site: Site, headers: dict[str, str]) -> None:
-        self._root = f"{site.url}/api/v1"
+    It asks the proxy, or past it the web server that is named.
+    """
+
+    def __init__(self, site: Site, headers: dict[str, str], web: str = "") -> None:
+        asked = f"http://{site.front(web)}" if web else site.url
+        self._root = f"{asked}/api/v1"
         self._headers = {**headers, "Content-Type": "application/json"}
         self.again = 0
 
@@ -140,6 +184,35 @@ def _answer(asked: urllib.request.Request) -> tuple[int, Any]:
         return refused.code, None
     except (OSError, ValueError) as broken:  # cut off, also in the middle of its answer
         return 0, repr(broken)
+
+
+class SiteStage(Stage):
+    """The stage before a site: whatever a program asks there goes through the site's proxy, and its workers work."""
+
+    def __init__(self, site: Site, models: Outside, sink: tuple[Outside, int]) -> None:
+        super().__init__(site.folder, models, sink, site.net.host)
+        self.site = site
+        self.workers = list(site.workers.values())
+        self.program = Caller(site, bearer(self.composer.user, self.team.workspace))
+
+    def start_all(self, pipeline: Pipeline, markers: Sequence[str]) -> list[Run]:
+        """Order a run for each marker, many at once."""
+        with ThreadPoolExecutor(ORDERED_AT_ONCE) as pool:
+            ordered = list(pool.map(lambda marker: self._order(pipeline.slug, marker), markers))
+        return [Run.objects.get(pk=run) for run in ordered]
+
+    def cancel(self, run: Run) -> None:
+        status, found = self.program.ask("POST", f"/runs/{run.pk}/cancel", {"reason": "enough"}, key=f"cancel-{run.pk}")
+        assert status == 202, found
+
+    def logs(self) -> str:
+        return self.site.logs()
+
+    def _order(self, slug: str, marker: str) -> str:
+        body = {"input": {"run": marker}}
+        status, found = self.program.ask("POST", f"/pipelines/{slug}/runs", body, key=f"{slug}-{marker}")
+        assert status == 202, found
+        return str(found["id"])
 
 
 class Lookers:

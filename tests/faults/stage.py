@@ -22,7 +22,7 @@ from pipelines.library import agents
 from pipelines.library.agents import AgentFields
 from pipelines.models import Connection, Pipeline
 from runs.models import Call, Event, LedgerEntry, Run, Span
-from runs.services import Order, start_run
+from runs.services import Order, cancel, start_run
 from tests.conftest import ROOT, database_url, free_port, wait_for
 from tests.faults.forked import Forked
 from tests.people import Team, a_member, a_team, acting
@@ -69,6 +69,7 @@ class WorkerProcess:
         self, name: str, folder: Path, oddity: str = "", inside: Sequence[str] = (), **environment: str
     ) -> None:
         self.log = folder / f"{name}.log"
+        self._before = self.log.stat().st_size if self.log.exists() else 0
         worker = ["worker", "--pool", "threads", "--concurrency", "2", "--hostname", f"{name}@localhost"]
         alone = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
         arguments = ["-A", "orchestrator_site", *worker, *alone]
@@ -89,7 +90,7 @@ class WorkerProcess:
 
     @property
     def is_ready(self) -> bool:
-        return "ready." in self.log.read_text()
+        return b"ready." in self.log.read_bytes()[self._before :]
 
     @property
     def is_running(self) -> bool:
@@ -148,10 +149,7 @@ class Stage:
     def __init__(self, folder: Path, models: Outside, sink: tuple[Outside, int], host: str = "127.0.0.1") -> None:
         self.folder, self.models, self.sink = folder, models, sink[0]
         self.sink_url = f"http://{host}:{self.sink.port}"
-        self._environment = {
-            "EMAIL_URL": f"smtp://{host}:{sink[1]}",
-            "BATON_EGRESS_ALLOW": host,
-        }
+        self._environment = outside(host, sink[1])
         self.workers: list[WorkerProcess] = []
         self.team: Team = a_team()
         self.bob: Actor = acting(self.team.bob)
@@ -219,7 +217,13 @@ class Stage:
         return self.pipeline(f"chain-{length}-{ms}", nodes, edges, budget={"max_cost_usd": "1.00"})
 
     def start(self, pipeline: Pipeline, marker: str = "r1") -> Run:
-        return start_run(self.composer, pipeline, Order({"run": marker}))
+        return self.start_all(pipeline, [marker])[0]
+
+    def start_all(self, pipeline: Pipeline, markers: Sequence[str]) -> list[Run]:
+        return [start_run(self.composer, pipeline, Order({"run": marker})) for marker in markers]
+
+    def cancel(self, run: Run) -> None:
+        cancel(self.composer, run, "enough")
 
     def wait(self, run: Run, *states: str, seconds: float = 30) -> Run:
         """Wait until the run has one of these states (by default: has ended) and nobody works on it any more."""
@@ -293,6 +297,11 @@ def _is_closed(entries: dict[str, int | None]) -> bool:
     reserved, settled = entries.get("reserved"), entries.get("settled") or 0
     closed = settled + (entries.get("released") or 0) + (entries.get("unconfirmed") or 0)
     return reserved is None or closed == max(reserved, settled)
+
+
+def outside(host: str, smtp: int) -> dict[str, str]:
+    """Return what a worker is told of those outside of Baton."""
+    return {"EMAIL_URL": f"smtp://{host}:{smtp}", "BATON_EGRESS_ALLOW": host}
 
 
 def _environment() -> dict[str, str]:

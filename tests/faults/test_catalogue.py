@@ -14,7 +14,7 @@ def test_every_check_of_the_page_exists() -> None:
 
 def test_every_fault_test_and_figure_is_on_the_page() -> None:
     here = ROOT / "tests" / "faults"
-    files = [*here.glob("test_*.py"), *(here / "figures").glob("r*.py")]
+    files = [*here.glob("test_*.py"), *(here / "figures").glob("[rm]*.py")]
     for file in files:
         for name in names_in(file):
             node_id = f"{file.relative_to(ROOT)}::{name}"
@@ -26,8 +26,10 @@ def test_the_page_has_the_release_figures_and_no_name_twice() -> None:
     names = [entry.name for entry in entries()]
     assert sorted(set(names)) == sorted(names)
     figures = [entry for entry in entries() if entry.is_figure]
-    assert [figure.name for figure in figures] == [f"R{number}" for number in range(1, 14)]
+    known = [*(f"R{number}" for number in range(1, 14)), *(f"M{number}" for number in range(2, 12))]
+    assert [figure.name for figure in figures] == known
     for figure in figures:
         (check,) = figure.checks
-        number = int(figure.name[1:])
-        assert check.startswith(f"tests/faults/figures/r{number:02d}_"), check
+        where, number = figure.name[0], int(figure.name[1:])
+        file = f"r{number:02d}_" if where == "R" else f"many_machines.py::test_m{number}_"
+        assert check.startswith(f"tests/faults/figures/{file}"), check

@@ -19,13 +19,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 def a_death_of_ten_seconds(stage: Stage, database: OwnDatabase) -> dict[str, float]:
     """Kill the database under eight runs, bring it back, return the figures: nothing is lost, nothing paid twice."""
-    for name in ("w1", "w2"):
-        stage.worker(name)
     chain = stage.chain(4, 1500)
     runs = [stage.start(chain, f"r{k}") for k in range(8)]
     stage.wait_for_call("a2", "r7")
     database.die()
-    assert AWAY_SECONDS > LEASE_SECONDS, "every lease runs out meanwhile"
     time.sleep(AWAY_SECONDS)
     before = _calls(stage)
     database.come_back()
@@ -51,6 +48,9 @@ def a_death_of_ten_seconds(stage: Stage, database: OwnDatabase) -> dict[str, flo
 def test_a_database_that_dies_for_ten_seconds_costs_no_run_and_no_second_call(
     its_stage: Stage, own_database: OwnDatabase
 ) -> None:
+    assert AWAY_SECONDS > LEASE_SECONDS, "every lease runs out meanwhile"
+    for name in ("w1", "w2"):
+        its_stage.worker(name)
     print(json.dumps({"database_away": a_death_of_ten_seconds(its_stage, own_database)}))
 
 

@@ -113,10 +113,10 @@ def _read(text: bytes) -> tuple[range, list[float], bool]:
     return seqs, times, events[-1]["type"] == "run_finished"
 
 
-def sessions(team: Team) -> list[str]:
+def sessions(team: Team, count: int = SOCKETS) -> list[str]:
     """Return the session keys of the pages, over some people of the workspace; half of them are bob's."""
     people = [team.bob, *(a_member(team.workspace, f"viewer-{number}") for number in range(PEOPLE))]
-    browsers = (signed_in_as(people[0 if number % 2 else number % len(people)]) for number in range(SOCKETS))
+    browsers = (signed_in_as(people[0 if number % 2 else number % len(people)]) for number in range(count))
     return [str(browser.session.session_key) for browser in browsers]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,7 @@ from tests.faults.stage import Stage
 LEASE = 30
 ROUNDS = int(os.environ.get("BATON_R2_ROUNDS", "2"))
 AT_ONCE = 20
+LIMITS = {"p99_s": 40, "steps": (AT_ONCE, 10_000)}
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(ROUNDS * 120 + 60)]
 
@@ -25,20 +27,27 @@ def test_r2_a_dead_workers_step_is_reclaimed_in_time(stage: Stage) -> None:
     for number in range(ROUNDS):
         markers = [f"r{number}-{k}" for k in range(AT_ONCE)]
         runs = [stage.start(chain, marker) for marker in markers]
-        wait_for(lambda runs=runs: _under_way(runs) == AT_ONCE, 60, stage.logs)
+        wait_for(lambda runs=runs: under_way(runs) == AT_ONCE, 60, stage.logs)
         worker.kill()
         killed = datetime.now(UTC)
         began = time.monotonic()
         worker = stage.worker(f"w{number + 1}", BATON_LEASE_SECONDS=str(LEASE))
         ready = time.monotonic() - began
         assert ready < LEASE - 5, f"the next worker took {ready:.0f} s to start, so it would measure that"
-        for run in runs:
-            stage.wait(run, seconds=90)
-            again = Call.objects.filter(run=run, started_at__gt=killed).order_by("started_at").first()
-            if again is not None:  # what had answered before the kill needed nobody
-                seconds.append((again.started_at - killed).total_seconds())
-    tell("R2", {"lease_s": LEASE, "steps": len(seconds), **spread(seconds)}, p99_s=40, steps=(AT_ONCE, 10_000))
+        seconds += taken_up(stage, runs, killed)
+    tell("R2", {"lease_s": LEASE, "steps": len(seconds), **spread(seconds)}, **LIMITS)
 
 
-def _under_way(runs: list[Run]) -> int:
+def taken_up(stage: Stage, runs: Iterable[Run], since: datetime) -> list[float]:
+    """Wait for the runs to end; return how many seconds after this moment the next call of each began."""
+    seconds = []
+    for run in runs:
+        stage.wait(run, seconds=90)
+        again = Call.objects.filter(run=run, started_at__gt=since).order_by("started_at").first()
+        if again is not None:  # what had answered before that needed nobody
+            seconds.append((again.started_at - since).total_seconds())
+    return seconds
+
+
+def under_way(runs: Iterable[Run]) -> int:
     return Call.objects.filter(run__in=runs, state="started").count()

@@ -1,5 +1,6 @@
 """R6: sixteen calls at once under caps of many sizes, and a provider that reports more than was reserved."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from tests.faults.stage import Stage, books_balance
 
 CAPS = ("0.0005", "0.0014", "0.0031", "0.0060")
 WIDTH = 16
+LIMITS = {"over_micros": 0, "refused_calls": (1, 1_000), "recorded_as_alerts": (1, 16)}
+
+Ordered = Callable[[Stage, int, str, str], list[Run]]
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -28,22 +32,30 @@ def a_fan(stage: Stage, slug: str, agent: str, cap: str) -> Pipeline:
 
 
 def test_r6_no_run_spends_more_than_its_cap(stage: Stage) -> None:
-    agent = stage.agent("writer", 200)
     for name in ("w1", "w2"):
         stage.worker(name)
+    tell("R6", spending(stage, in_one_run), **LIMITS)
+
+
+def in_one_run(stage: Stage, number: int, agent: str, cap: str) -> list[Run]:
+    return [stage.start(a_fan(stage, f"fan-{number}", agent, cap), f"r{number}")]
+
+
+def spending(stage: Stage, ordered: Ordered) -> dict[str, Any]:
+    """Have sixteen calls made at once under each cap, in the runs that are ordered for it; return what was spent."""
+    agent = stage.agent("writer", 200)
     over: list[int] = []
     refused = spent = 0
     for number, cap in enumerate(CAPS):
-        run = stage.wait(stage.start(a_fan(stage, f"fan-{number}", agent, cap), f"r{number}"))
-        paid = run.cost_micros + run.unconfirmed_micros
+        runs = [stage.wait(run) for run in ordered(stage, number, agent, cap)]
+        paid = sum(run.cost_micros + run.unconfirmed_micros for run in runs)
         over.append(max(0, paid - round(float(cap) * 1_000_000)))
         spent += paid
         refused += WIDTH - len(stage.asked(f"r{number}"))
-        assert books_balance(run)
+        assert all(books_balance(run) for run in runs)
     recorded = _above_what_was_reserved(stage, agent)
     values = {"caps": len(CAPS), "over_micros": max(over), "spent_micros": spent, "refused_calls": refused}
-    values |= {"reported_above_reservation": recorded.cost_micros, "recorded_as_alerts": _alerts(recorded)}
-    tell("R6", values, over_micros=0, refused_calls=(1, 1_000), recorded_as_alerts=(1, 16))
+    return values | {"reported_above_reservation": recorded.cost_micros, "recorded_as_alerts": _alerts(recorded)}
 
 
 def _above_what_was_reserved(stage: Stage, agent: str) -> Run:

@@ -1,6 +1,7 @@
 """R9: deadlines and delays: never early, soon after they are due, and once when no worker was there at the time."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ RUNS = 20
 DUE_SECONDS = 5
 DELAY_SECONDS = 3.0
 ROUNDED = 0.0005  # the log tells a delay in whole milliseconds, so by up to half of one too much
+LIMITS = {"early": 0, "p99_late_s": 5, "twice_after_outage": 0, "late_after_return_s": 5}
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -41,35 +43,42 @@ def a_delay(stage: Stage) -> Pipeline:
 
 
 def test_r9_timers_are_never_early_and_seldom_late(stage: Stage) -> None:
+    worker = stage.worker("w1")
+
+    def come_back() -> None:
+        for another in [stage.hire(name) for name in ("w2", "w3")]:
+            another.wait_until_ready()
+
+    tell("R9", timed(stage, worker.kill, come_back), **LIMITS)
+
+
+def timed(stage: Stage, die: Callable[[], None], come_back: Callable[[], None]) -> dict[str, Any]:
+    """Let deadlines and delays fall due, with workers there and with all of them dead; return how late each was."""
     deadline, delay = a_deadline(stage), a_delay(stage)
     stage.models.ask("/admin/script", [{"kind": "500", "match": f"[run=d{k} ", "times": 1} for k in range(4)])
-    worker = stage.worker("w1")
-    runs = [stage.start(deadline, f"r{k}") for k in range(RUNS)]
-    retried = [stage.start(delay, f"d{k}") for k in range(4)]
+    runs = stage.start_all(deadline, [f"r{k}" for k in range(RUNS)])
+    retried = stage.start_all(delay, [f"d{k}" for k in range(4)])
     for run in (*runs, *retried):
         stage.wait(run, seconds=60)
     late = [_lateness(run) for run in runs] + [_delay_lateness(run) for run in retried]
-    outage = _an_outage(stage, deadline, worker)
-    values = {
+    return {
         "timers": len(late),
         "early": sum(seconds < 0 for seconds in late),
         "p50_late_s": percentile(late, 0.5),
         "p99_late_s": percentile(late, 0.99),
-        **outage,
+        **_an_outage(stage, deadline, die, come_back),
     }
-    tell("R9", values, early=0, p99_late_s=5, twice_after_outage=0, late_after_return_s=5)
 
 
-def _an_outage(stage: Stage, deadline: Pipeline, worker: Any) -> dict[str, Any]:
-    """Let deadlines pass while no worker is there; return how late and how often they count when two are back."""
-    runs = [stage.start(deadline, f"o{k}") for k in range(RUNS)]
+def _an_outage(
+    stage: Stage, deadline: Pipeline, die: Callable[[], None], come_back: Callable[[], None]
+) -> dict[str, Any]:
+    """Let deadlines pass while no worker is there; return how late and how often they count when some are back."""
+    runs = stage.start_all(deadline, [f"o{k}" for k in range(RUNS)])
     wait_for(lambda: Approval.objects.filter(run__in=runs, state="open").count() == RUNS, 30, stage.logs)
-    worker.kill()
+    die()
     time.sleep(DUE_SECONDS + 1)
-    for name in ("w2", "w3"):
-        stage.hire(name)
-    for name in (1, 2):
-        stage.workers[name].wait_until_ready()
+    come_back()
     back = time.monotonic()
     wait_for(lambda: not Approval.objects.filter(run__in=runs, state="open").exists(), 60, stage.logs)
     late = time.monotonic() - back
