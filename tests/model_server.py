@@ -4,7 +4,7 @@ In a test's own loop: `async with ModelServer() as server: server.script(Reply(t
 As a process: `python -m tests.model_server PORT`, steered over HTTP:
   POST /admin/script   [{"text": "hi", "times": 1}, …]   replies are tried in order; each has an optional match
   GET  /admin/stats    {"calls", "most_in_flight", "markers": {run: {step: count}}}
-  GET  /admin/calls    [{"model", "marker", "key", "body"}]
+  GET  /admin/calls    [{"model", "marker", "key", "body", "at"}]   in the order in which they came
   POST /admin/reset
 A prompt may carry "[run=ID step=NAME]": calls are counted by that marker (the last one in the request wins).
 A model named `stub-200ms` answers after 200 ms; `stub-<kind>` behaves as the Reply of that kind.
@@ -16,7 +16,7 @@ import re
 import sys
 import time
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from runs.execution.models.samples import Words, instance
@@ -56,6 +56,7 @@ class Call:
     key: str
     body: dict[str, Any]
     headers: dict[str, str]
+    at: float = field(default_factory=time.time)
 
 
 class ModelServer:
