@@ -76,7 +76,9 @@ def test_m2_what_dead_and_cut_off_workers_did_goes_on_in_time(standing_stage: Si
     values = {"apart_by": net.kind, "lease_s": LEASE, "runs": RUNS, "steps": sum(map(len, late.values()))}
     for what, seconds in late.items():
         values |= {f"{what}_steps": len(seconds), f"{what}_max_s": round(max(seconds, default=0.0), 3)}
-    tell("M2", values | spread(list(chain.from_iterable(late.values()))), **r02_dead_worker.LIMITS)
+    together = list(chain.from_iterable(late.values()))
+    values |= {"min_s": round(min(together), 3), **spread(together)}
+    tell("M2", values, **r02_dead_worker.LIMITS, min_s=(WITHIN - 1, BEYOND))  # nobody cut off, or with a lease, went on
 
 
 def _assert_whole(stage: Stage, run: Run) -> None:
