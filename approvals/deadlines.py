@@ -3,7 +3,7 @@
 import logging
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from accounts import audit
 from approvals import attention
@@ -12,6 +12,7 @@ from approvals.models import Approval, Notice
 from approvals.questions import silence_of
 from runs import dispatch
 from runs.engine.facts import Answered
+from runs.store import is_transient
 
 log = logging.getLogger("baton.approvals")
 
@@ -24,9 +25,9 @@ def expire_due() -> None:
     for approval_id in list(due):
         try:
             expire(approval_id)
-        except (OperationalError, InterfaceError):
-            raise  # the database is away: the next turn finds all of them again
-        except Exception:  # one that cannot be closed must not keep the others open
+        except Exception as error:  # one that cannot be closed must not keep the others open
+            if is_transient(error.__cause__ or error):
+                raise  # the database is away: the next turn finds all of them again
             log.exception("The question %s is due and could not be closed; it is tried again.", approval_id)
 
 

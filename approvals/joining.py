@@ -7,7 +7,7 @@ not enough. So nobody's yes counts twice.
 
 import logging
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, TextField, Value
 from django.db.models.functions import Cast, Concat
 
@@ -16,6 +16,7 @@ from runs import dispatch
 from runs.engine.answers import AGAIN
 from runs.engine.facts import Answered
 from runs.models import Inbox
+from runs.store import is_transient
 
 log = logging.getLogger("baton.approvals")
 
@@ -39,9 +40,9 @@ def tell() -> None:
     for joined_id in list(Joined.objects.filter(_READY).order_by("id").values_list("pk", flat=True)[:BATCH]):
         try:
             tell_one(joined_id)
-        except (OperationalError, InterfaceError):
-            raise  # the database is away: the next turn finds all of them again
-        except Exception:  # one that cannot be told must not keep the others from being told
+        except Exception as error:  # one that cannot be told must not keep the others from being told
+            if is_transient(error.__cause__ or error):
+                raise  # the database is away: the next turn finds all of them again
             log.exception("The run that waits at place %d could not be told the answer; it is tried again.", joined_id)
 
 

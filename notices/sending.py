@@ -104,6 +104,8 @@ def _send(delivery: Delivery) -> bool:
     except Error:
         raise
     except Exception as error:  # one that cannot be written must not keep the others from being sent
+        if _sender.is_ending:  # what it stands on has ended before it: its claim lapses, and another sends it
+            return False
         log.exception("The delivery %s could not be made.", delivery.pk)
         return _failed(delivery, Failure(ErrorClass.CONFIG, "not_sent", f"It could not be written: {error}"))
     _end(delivery, Delivery.State.SENT)

@@ -20,7 +20,7 @@ BEGIN{first}
 END $$;
 """
 SHOWN = """
-    IF OLD.state <> 'open'
+    IF OLD.state <> 'open' AND OLD.kind <> 'budget'
        AND NEW.payload IS NOT DISTINCT FROM (CASE WHEN OLD.payload IS NOT NULL THEN '{}'::jsonb END)
        AND NEW.asked IS NOT DISTINCT FROM (CASE WHEN OLD.asked IS NOT NULL THEN '{}'::jsonb END)
        AND (OLD.state, OLD.payload_hash, OLD.decided_at, OLD.barred, OLD.request, OLD.run_id)
@@ -43,7 +43,7 @@ BEGIN
 END $$;
 """
 SENT = """
-    IF NEW.payload = '{}' AND to_jsonb(NEW) - 'payload' = to_jsonb(OLD) - 'payload'
+    IF NEW.payload = '{}' AND OLD.payload IS NOT NULL AND to_jsonb(NEW) - 'payload' = to_jsonb(OLD) - 'payload'
        AND EXISTS (SELECT FROM approvals_approval a JOIN runs_run r ON r.id = a.run_id
                    WHERE a.id = OLD.approval_id AND r.content_removed_at IS NOT NULL) THEN
         RETURN NEW;  -- retention removes what was sent with it

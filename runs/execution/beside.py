@@ -8,6 +8,20 @@ END_SECONDS = 5.0
 """How long a process that ends waits for what such a thread has in hand; what is cut off then is done again later."""
 
 
+_all: list["Beside"] = []
+
+
+def end_all() -> None:
+    """Have nothing more begun beside, and wait for what is in hand. A worker calls it while it has all of its parts."""
+    for one in _all:
+        one.is_ending = True
+    for one in _all:
+        one.end()
+
+
+atexit.register(end_all)
+
+
 class Beside:
     """Does its work in a thread of its own. Work that has a next thing to do asks `is_ending` before it begins that."""
 
@@ -15,7 +29,7 @@ class Beside:
         self._name, self._work = name, work
         self._thread: threading.Thread | None = None
         self.is_ending = False
-        atexit.register(self.end)
+        _all.append(self)
 
     @property
     def is_at_it(self) -> bool:

@@ -1,12 +1,11 @@
 """A thread that keeps a worker's leases alive, stops doing so when the event loop has stalled, and ends a process
 whose loop will not come back: whoever watches over it starts another.
 
-Where the database was away for all, leases ran out while their owners live. Who could not renew its own takes no
-other's for a moment after it can again: the others are coming back too.
+Where the database was away or stood still for all, or the machine slept, leases ran out while their owners live. Who
+could not renew its own in time takes no other's for a moment after it can again: the others are coming back too.
 """
 
 import logging
-import math
 import os
 import threading
 import time
@@ -20,19 +19,27 @@ log = logging.getLogger("baton.heartbeat")
 STALLED_AFTER = 20.0
 HOPELESS_AFTER = 120.0
 AGAIN_AFTER = 0.5
-PATIENCE = 5.0
-"""Seconds for which others get the time to renew their leases, once this worker could renew its own again."""
+CONNECT_SECONDS = 5
+PATIENCE = 8.0
+"""Seconds for which others get the time to renew their leases, once this worker could renew its own again: longer than
+one of their attempts may take."""
+SLOW = 1.0
+"""Seconds after which an attempt counts as one that found no database, however it ends."""
 
 
 class Heartbeat(threading.Thread):
     """Renews every lease of `owner` three times within a lease, as long as `beat` is called often enough."""
 
-    def __init__(self, conninfo: str, owner: str, lease_seconds: int) -> None:
+    def __init__(self, conninfo: str, owner: str, lease_seconds: int, *, is_late: bool = False) -> None:
+        """`is_late` says that the database was not there when this worker came."""
         super().__init__(name="heartbeat", daemon=True)
         self._conninfo, self._owner, self._lease = conninfo, owner, lease_seconds
         self._alive_at = time.monotonic()
         self._ended = threading.Event()
-        self._failed_at = -math.inf
+        self._is_away = is_late
+        self._asked_at: float | None = None
+        self._back_at = -float("inf")
+        self._between_clocks = _between_clocks()
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
 
     def beat(self) -> None:
@@ -42,7 +49,10 @@ class Heartbeat(threading.Thread):
     @property
     def is_back(self) -> bool:
         """Whether the database has been there for long enough to say that an owner whose lease ran out is gone."""
-        return time.monotonic() - self._failed_at > PATIENCE
+        now, asked_at = time.monotonic(), self._asked_at
+        if self._is_away or self._has_slept() or (asked_at is not None and now - asked_at > SLOW):
+            return False
+        return now - self._back_at > PATIENCE
 
     def stop(self) -> None:
         self._ended.set()
@@ -68,13 +78,28 @@ class Heartbeat(threading.Thread):
     def _renew(self) -> bool:
         """Renew; return False when the database was not there. Until it is back for good that is done again and again,
         so as to be first, and to reach the runs whose decisions were being written at that moment."""
+        self._asked_at = asked_at = time.monotonic()
         try:
             if self._connection is None or self._connection.closed:
-                self._connection = psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5)
+                self._connection = psycopg.connect(self._conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS)
             claims.renew(self._connection, self._owner, self._lease)
-            return True
         except psycopg.Error as error:
             log.warning("Leases could not be renewed, trying again: %s", error)
             self._connection = None
-            self._failed_at = time.monotonic()
+            self._is_away = True
             return False
+        finally:
+            self._asked_at = None
+        now = time.monotonic()
+        if self._is_away or now - asked_at > SLOW or self._has_slept():
+            self._back_at = now
+        self._is_away, self._between_clocks = False, _between_clocks()
+        return True
+
+    def _has_slept(self) -> bool:
+        """Whether the machine slept since the last renewal: one of its clocks stood still meanwhile."""
+        return abs(_between_clocks() - self._between_clocks) > SLOW
+
+
+def _between_clocks() -> float:
+    return time.time() - time.monotonic()

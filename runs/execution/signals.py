@@ -6,7 +6,7 @@ from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown, w
 
 from accounts import logins
 from runs import dispatch
-from runs.execution import worker
+from runs.execution import beside, worker
 
 
 @celeryd_after_setup.connect(weak=False)
@@ -34,3 +34,4 @@ def drain(**_: Any) -> None:
 @worker_shutdown.connect(weak=False)
 def stop(**_: Any) -> None:
     worker.stop()
+    beside.end_all()

@@ -174,11 +174,11 @@ class Worker:
             kwargs={"autocommit": True},
         )
         await self._pool.open(wait=False)
-        await self._read_clock()
+        is_late = await self._read_clock()
         self._committer = Committer(conninfo)
         self._bell = live.Bell()
         self._meeting = background.Meeting(self._spawn)
-        self._heartbeat = Heartbeat(conninfo, self.owner, settings.LEASE_SECONDS)
+        self._heartbeat = Heartbeat(conninfo, self.owner, settings.LEASE_SECONDS, is_late=is_late)
         self._heartbeat.start()
         self._spawn(self._beat())
         self._spawn(background.again_and_again(self._look_around))
@@ -199,15 +199,17 @@ class Worker:
         """Load the providers' libraries beside the work, where there is a connection: the first call need not wait."""
         await sync_to_async(background.warm_up, thread_sensitive=False)()
 
-    async def _read_clock(self) -> None:
-        """Learn the database's time; wait for a database that is not there yet."""
+    async def _read_clock(self) -> bool:
+        """Learn the database's time; wait for a database that is not there yet, and return whether it was not."""
+        is_late = False
         while True:
             try:
                 async with self._pool.connection() as connection:
                     self._clock.learn(Reading(*await claims.clock(connection)))
                     await self.admission.refresh(connection)
-                return
+                return is_late
             except (*TRANSIENT, PoolTimeout) as error:
+                is_late = True
                 log.warning("The worker waits for the database: %s", error)
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
 

@@ -35,7 +35,7 @@ class Command(BaseCommand):
 
 @transaction.atomic
 def _set(slug: str, column: str, days: int | None) -> None:
-    workspace = Workspace.objects.select_for_update().filter(slug=slug).first()
+    workspace = Workspace.objects.select_for_update(no_key=True).filter(slug=slug).first()
     if workspace is None:
         raise CommandError(f"There is no workspace {slug}.")
     before = getattr(workspace, column)
