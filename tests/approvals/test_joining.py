@@ -214,23 +214,31 @@ def test_who_waits_no_more_is_told_nothing(desk: Desk) -> None:
 
 
 @contextmanager
-def no_news_for(run: Run) -> Iterator[None]:
-    """Have the database refuse every fact for a run."""
+def no_news_for(run: Run, code: str) -> Iterator[None]:
+    """Have the database refuse every fact for a run, as PostgreSQL's error of this code."""
     with connection.cursor() as cursor:
-        refuse = f"ALTER TABLE runs_inbox ADD CONSTRAINT no_news CHECK (run_id <> '{run.pk}') NOT VALID"
-        cursor.execute(refuse)
+        cursor.execute(
+            "CREATE FUNCTION no_news() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION 'No news.' USING ERRCODE = '{code}'; END $$"
+        )
+        refused = f"WHEN (NEW.run_id = '{run.pk}') EXECUTE FUNCTION no_news()"
+        cursor.execute(f"CREATE TRIGGER no_news BEFORE INSERT ON runs_inbox FOR EACH ROW {refused}")
         try:
             yield
         finally:
-            cursor.execute("ALTER TABLE runs_inbox DROP CONSTRAINT no_news")
+            cursor.execute("DROP FUNCTION no_news CASCADE")
 
 
-def test_one_who_cannot_be_told_keeps_nobody_waiting(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+REFUSALS = pytest.mark.parametrize("code", ["23514", "54000"], ids=["a check", "a limit, told as trouble of operation"])
+
+
+@REFUSALS
+def test_one_who_cannot_be_told_keeps_nobody_waiting(desk: Desk, code: str, caplog: pytest.LogCaptureFixture) -> None:
     broken, other = beside(desk), beside(desk)
     for run in (desk.run, broken, other):
         ask(run)
     decide(desk, Approval.objects.get(), "reject")
-    with no_news_for(broken):
+    with no_news_for(broken, code):
         joining.tell()
         assert [fact["decision"] for fact in told(other)] == ["reject"]
         place = Joined.objects.get(run=broken).pk
@@ -239,14 +247,17 @@ def test_one_who_cannot_be_told_keeps_nobody_waiting(desk: Desk, caplog: pytest.
     assert [fact["decision"] for fact in told(broken)] == ["reject"], "it is tried again"
 
 
-def test_a_question_that_cannot_be_closed_keeps_no_other_open(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+@REFUSALS
+def test_a_question_that_cannot_be_closed_keeps_no_other_open(
+    desk: Desk, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
     broken, other = beside(desk), beside(desk)
     for run in (broken, other):
         ask(run, shared="")
     due = [Approval.objects.get(run=run) for run in (broken, other)]
     for approval in due:
         fall_due(approval)
-    with no_news_for(broken):
+    with no_news_for(broken, code):
         deadlines.expire_due()
         assert [one.state for one in Approval.objects.filter(run__in=(broken, other)).order_by("id")].count("open") == 1
         assert f"The question {due[0].pk} is due and could not be closed" in caplog.text

@@ -4,7 +4,10 @@ import subprocess
 import sys
 import time
 
-from runs.execution.beside import END_SECONDS
+import pytest
+
+from runs.execution import beside
+from runs.execution.beside import END_SECONDS, Beside
 from tests.conftest import ROOT
 
 PROGRAM = """
@@ -39,6 +42,19 @@ def ended(seconds: float) -> tuple[str, float]:
 
 def test_what_is_in_hand_ends_with_the_process_and_nothing_more_is_begun() -> None:
     assert ended(1)[0] == "began\nended\n"
+
+
+def test_all_that_stand_beside_are_waited_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [Beside(name, lambda: time.sleep(4)) for name in ("one", "two")]
+    monkeypatch.setattr(beside, "_all", both)
+    for one in both:
+        one.wake()
+    began = time.monotonic()
+    beside.end_all()
+    assert not [one for one in both if one.is_at_it]
+    assert time.monotonic() - began < 7.5, "one after the other takes eight"
+    both[0].wake()
+    assert not both[0].is_at_it, "nothing is begun any more"
 
 
 def test_what_takes_too_long_keeps_no_process() -> None:
