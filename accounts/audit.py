@@ -1,15 +1,19 @@
 """The audit chain: what people and policy did, append-only, each entry hashed over the one before (per workspace)."""
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts import second_line
 from accounts.models import AuditEntry, User, Workspace
+
+log = logging.getLogger("baton.audited")
 
 _UNSET = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,17 +44,21 @@ def record(
     The trigger `audit_chain` sets number, time and hash. It holds the workspace's audit lock until the transaction
     ends: record last, so that nobody waits long. One query.
     """
+    who = actor.email if isinstance(actor, User) else actor
     AuditEntry.objects.create(
         workspace=workspace,
         seq=0,
         at=_UNSET,
-        actor=actor.email if isinstance(actor, User) else actor,
+        actor=who,
         action=action,
         target=target[:254],
         data=data or {},
         prev=b"",
         hash=b"",
     )
+    if log.isEnabledFor(logging.INFO):  # there is a log server, which is told what was kept
+        told = {"workspace": workspace.slug, "actor": who, "action": action, "target": target, "data": data or {}}
+        transaction.on_commit(partial(log.info, "%s %s %s", who, action, target, extra=told), robust=True)
 
 
 @second_line.everywhere()

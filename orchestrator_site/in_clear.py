@@ -24,6 +24,7 @@ _ADVICE = {
     "amqps": "leave ssl_cert_reqs and ssl_check_hostname as they are",
     "smtp": "begin it with smtps:// or say tls=1 in it",
     "http": "begin it with https://",
+    "syslog": "begin it with syslogs://",
 }
 
 
@@ -139,4 +140,4 @@ def _is_sealed(address: str) -> bool:
             return asked == "required" and query.get("ssl_check_hostname", "true").lower() == "true"
         case "smtp":
             return query.get("tls") == "1"
-    return parts.scheme in ("smtps", "https")
+    return parts.scheme in ("smtps", "https", "syslogs")

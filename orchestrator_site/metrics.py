@@ -17,6 +17,7 @@ from accounts import second_line
 from accounts.access import Capability
 from accounts.api.auth import authenticate
 from accounts.errors import Forbidden, Insecure, Refused
+from orchestrator_site import syslog
 from orchestrator_site.edge import Application, Message, Receive, Send
 from orchestrator_site.measured import measure
 from orchestrator_site.near import is_near
@@ -75,6 +76,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 def lines() -> Iterator[str]:
     """Give the lines of the answer. Without its database it is short, and says so."""
     yield from _http()
+    yield from _log_lines()
     try:
         with second_line.everywhere():
             found = measure()
@@ -120,6 +122,17 @@ def _http() -> Iterator[str]:
         yield f'{name}_bucket{{le="{"+Inf" if top == float("inf") else top}"}} {below}'
     yield f"{name}_sum {ANSWERS.seconds:.6f}"
     yield f"{name}_count {below}"
+
+
+def _log_lines() -> Iterator[str]:
+    """Give how this web process's lines reach the log server; a worker says it on its standard error alone."""
+    sender = syslog.sender()
+    if sender is None:
+        return
+    yield from _one("log_server_up", "Whether the log server took lines when it was last tried.", not sender.away)
+    yield from _one("log_lines_waiting", "Log lines of this web process that wait for the log server.", sender.waiting)
+    means = "Log lines of it for which there was no room."
+    yield from _family("log_lines_dropped_total", "counter", means, [([], float(sender.dropped))])
 
 
 def _one(name: str, means: str, number: float) -> Iterator[str]:

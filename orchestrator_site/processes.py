@@ -60,7 +60,7 @@ def launch(program: Program) -> "subprocess.Popen[bytes]":
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=bind_to_parent,  # noqa: PLW1509 the supervisor has one thread and only makes two system calls here
+            preexec_fn=bind_to_parent,  # noqa: PLW1509 two system calls, for which no lock of another thread is needed
         )
     finally:
         if output:

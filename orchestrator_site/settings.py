@@ -7,7 +7,7 @@ from typing import Any
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from orchestrator_site import env, in_clear, production
+from orchestrator_site import env, in_clear, log_sending, production
 from orchestrator_site.embedded import addresses
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -44,6 +44,9 @@ SAMPLE_TOKEN = env.text("BATON_SAMPLE_TOKEN")
 METRICS_ALLOW = env.networks("BATON_METRICS_ALLOW")
 AUDIT_HEADS = env.url("BATON_AUDIT_HEADS", "", ("file", "http", "https"))
 LOG_FORMAT = env.choice("BATON_LOG_FORMAT", "line", ("line", "json"))
+SYSLOG = env.url("BATON_SYSLOG", "", log_sending.SCHEMES)
+if SYSLOG:
+    log_sending.place(SYSLOG)
 EMAIL_URL = env.url("EMAIL_URL", "console:", ("console", "file", "smtp", "smtps"))
 SECOND_FACTOR = env.choice("BATON_SECOND_FACTOR", "optional", ("optional", "required"))
 OIDC_ISSUER = env.url("BATON_OIDC_ISSUER", "", ("http", "https")).rstrip("/")
@@ -223,6 +226,7 @@ if PRODUCTION:
             "CHANNEL_LAYER_URL": CHANNEL_LAYER_URL,
             "EMAIL_URL": EMAIL_URL,
             "BATON_AUDIT_HEADS": AUDIT_HEADS,
+            "BATON_SYSLOG": SYSLOG,
             "OTEL_EXPORTER_OTLP_ENDPOINT": OTLP_ENDPOINT,
         },
         PRIVATE_NETWORK,
@@ -300,7 +304,14 @@ CONTENT_SECURITY_POLICY = {
 }
 
 SILENCED_SYSTEM_CHECKS: list[str] = []
-LOGGING = {
+_LOG_FILTERS = ["links", "actor"]
+_LOG_SERVER: dict[str, Any] = {
+    "()": "orchestrator_site.syslog.SyslogHandler",
+    "address": SYSLOG,
+    "name": "baton" if DATABASE_ROLE == "owner" else DATABASE_ROLE.replace("_", "-"),
+    "filters": _LOG_FILTERS,
+}
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
@@ -315,9 +326,15 @@ LOGGING = {
         "actor": {"()": "orchestrator_site.logs.NameActor"},
     },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["links", "actor"]},
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": _LOG_FILTERS},
+        **({"syslog": _LOG_SERVER} if SYSLOG else {}),
     },
-    "root": {"handlers": ["stderr"], "level": "INFO" if PRODUCTION else "WARNING"},
-    # The MCP client writes what it could not read, which is a server's text, with a traceback.
-    "loggers": {"baton": {"level": "INFO"}, "mcp": {"level": "CRITICAL"}},
+    "root": {"handlers": ["stderr", *(["syslog"] if SYSLOG else [])], "level": "INFO" if PRODUCTION else "WARNING"},
+    "loggers": {
+        "baton": {"level": "INFO"},
+        # What stands in the audit log is said to a log server alone.
+        "baton.audited": {"handlers": ["syslog"], "propagate": False} if SYSLOG else {"level": "CRITICAL"},
+        # The MCP client writes what it could not read, which is a server's text, with a traceback.
+        "mcp": {"level": "CRITICAL"},
+    },
 }

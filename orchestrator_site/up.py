@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import logging
 import os
 import secrets
 import signal
@@ -16,13 +17,14 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from orchestrator_site import build, env, prepare
+from orchestrator_site import build, env, in_clear, log_sending, prepare, syslog
 from orchestrator_site.embedded import addresses, postgres, valkey
 from orchestrator_site.embedded.folders import EmbeddedFailed
 from orchestrator_site.processes import Child, Guardian, Program, die_with_parent, launch, stop
 
 PEOPLE = "alice@example.com (composer), bob@ (reviewer), carol@ (manager), dana@ (admin), erin@ (auditor)"
 TICK = 0.2
+log = logging.getLogger("baton.supervisor")
 LOCK_SECONDS = 5.0
 FIRST_START_SECONDS = 90.0
 HOPELESS_FAILURES = 3
@@ -58,8 +60,22 @@ class Place:
 
 
 def say(line: str) -> None:
+    """Say a line here, and to the log server where there is one."""
+    _print(line)
+    log.info("%s", line)
+
+
+def _print(line: str) -> None:
     sys.stdout.write(f"baton: {line}\n")
     sys.stdout.flush()
+
+
+def _tell_the_log_server(production: bool) -> None:
+    address = env.url("BATON_SYSLOG", "", log_sending.SCHEMES)
+    if production:
+        in_clear.refuse({"BATON_SYSLOG": address}, env.hosts("BATON_PRIVATE_NETWORK"))
+    if address:
+        syslog.tell(log, address, "baton-supervisor")
 
 
 @contextmanager
@@ -216,8 +232,8 @@ class Supervisor:
     def _greet(self) -> None:
         say(f"ready at {self._place.base_url}")
         if not self._place.production:
-            say(f"sign in as {PEOPLE}")
-            say(f"password {sample_password(self._place.data_dir)}")
+            _print(f"sign in as {PEOPLE}")
+            _print(f"password {sample_password(self._place.data_dir)}")
         say("Ctrl+C stops everything")
 
     def _tend(self) -> None:
@@ -292,6 +308,7 @@ def main() -> int:
         die_with_parent(signal.SIGTERM)
     try:
         place = Place.from_environment(options.reload)
+        _tell_the_log_server(place.production)
         with only_one(place.data_dir):
             return Supervisor(place).run()
     except (CannotStart, EmbeddedFailed, ImproperlyConfigured, build.BuildFailed) as failure:

@@ -47,6 +47,7 @@ VOUCHED = ["db.internal", "10.0.0.7", "*.private.example"]
         "smtp://user:pw@mail.example:587?tls=0&tls=1",
         "postgresql://localhost/baton?service=prod",
         "http://collector.example:4318",
+        "syslog://logs.example:601",
     ],
 )
 def test_an_address_in_the_clear_is_refused_with_what_to_say_instead(address: str) -> None:
@@ -82,6 +83,8 @@ def test_an_address_in_the_clear_is_refused_with_what_to_say_instead(address: st
         "console:",
         "file:/var/lib/baton/heads",
         "https://collector.example",
+        "syslogs://logs.example",
+        "syslog://localhost:601",
     ],
 )
 def test_an_address_with_tls_or_on_this_machine_or_vouched_for_is_taken(address: str) -> None:

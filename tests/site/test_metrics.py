@@ -111,4 +111,5 @@ def test_the_dashboard_shows_every_figure_and_no_other() -> None:
     dashboard = json.loads((ROOT / "docker/grafana/baton.json").read_text())
     asked = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
     beside = {"database_up", "broker_up", "doorbells_waiting", "http_answers_total", "http_seconds_bucket"}
+    beside |= {"log_server_up", "log_lines_waiting", "log_lines_dropped_total"}
     assert set(re.findall(r"baton_(\w+)", asked)) == {one.name for one in MEASURES} | beside

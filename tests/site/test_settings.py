@@ -135,6 +135,7 @@ IN_CLEAR = {
     "CHANNEL_LAYER_URL": "redis://:hunter2@cache.example:6379/0",
     "EMAIL_URL": "smtp://baton:hunter2@mail.example:587",
     "BATON_AUDIT_HEADS": "http://heads.example/",
+    "BATON_SYSLOG": "syslog://logs.example",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318",
 }
 
@@ -148,7 +149,7 @@ def test_production_refuses_to_start_with_an_address_in_the_clear(setting: str) 
 
 
 def test_production_starts_where_the_operator_vouches_for_the_way() -> None:
-    hosts = "db.example,cache.example,mail.example,heads.example,collector.example"
+    hosts = "db.example,cache.example,mail.example,heads.example,logs.example,collector.example"
     done = manage("check", **SOUND, **IN_CLEAR, BATON_PRIVATE_NETWORK=hosts)
     assert done.returncode == 0, done.stderr
 

@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection
 from accounts import logins, policies, violations
 from accounts.clock import database_now
 from accounts.privileges import ROLES, WEB
-from orchestrator_site import build, env, health
+from orchestrator_site import build, env, health, log_sending
 from orchestrator_site.health import NotReady
 from runs.models import Span, SpanExport
 
@@ -171,6 +171,20 @@ def _collector() -> str:
     return f"{settings.OTLP_ENDPOINT} took {state.sent:,} spans{refused}; {waiting:,} wait"
 
 
+def _log_server() -> str:
+    if not settings.SYSLOG:
+        return "none is set, so log lines stay on standard error"
+    to = log_sending.place(settings.SYSLOG)
+    try:
+        log_sending.hang_up(log_sending.connect(to))
+    except (OSError, ValueError) as error:
+        raise NotReady(
+            f"{to} cannot be reached ({error}). Up to {log_sending.MOST_BYTES // 2**20} MB of lines wait in each "
+            "process, then they are dropped. Check BATON_SYSLOG and the certificate."
+        ) from error
+    return f"{to} answers{', with a certificate of its own' if to.sealed else ', in the clear'}"
+
+
 def _content_policy() -> str:
     """Anybody can send a report, so that none of them is a fault of this installation by itself."""
     try:
@@ -207,6 +221,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "channel layer": _channel_layer,
     "worker": _worker,
     "collector": _collector,
+    "log server": _log_server,
     "content policy": _content_policy,
     "assets": _assets,
 }
