@@ -13,7 +13,6 @@ from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
-from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -142,12 +141,6 @@ class PasswordAgainForm(_Throttled, PasswordAgain):  # type: ignore[misc]
     """The password before something that matters is changed."""
 
     counted_as = PASSWORD_AGAIN
-
-
-class NewPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
-    """A passkey with its name."""
-
-    name = forms.CharField(required=False, max_length=60)
 
 
 def _use_up(authenticator: Authenticator, code: str) -> bool:

@@ -25,7 +25,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from accounts import audit, invitations, members, second_line
+from accounts import audit, invitations, members, second_line, strength
 from accounts.access import may_come_in
 from accounts.errors import Deactivated, Forbidden, Refused
 from accounts.models import Invitation, User, Workspace
@@ -49,6 +49,10 @@ class Unreachable(Refused):
 
 class Doubtful(OAuth2Error):  # type: ignore[misc]  # allauth carries no types
     """What does not hold of the provider's answer, in words of ours that may stand in a log."""
+
+
+class Weak(Doubtful):
+    """What holds, with less strength than the operator asks for."""
 
 
 class _Client(OAuth2Client):  # type: ignore[misc]
@@ -121,6 +125,8 @@ class Provider(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth car
             )
         except (jwt.PyJWTError, KeyError, TypeError) as error:
             raise Doubtful(f"The ID token does not hold: {type(error).__name__}") from error
+        if why := strength.of_token(key.algorithm_name, key.key):
+            raise Weak(f"The ID token is too weak for BATON_SIGNATURES=strong: it {why}.")
         _check_answer(claims, self._verifier)
         return claims
 
@@ -171,6 +177,11 @@ class Admission(DefaultSocialAccountAdapter):  # type: ignore[misc]
     ) -> None:
         """Say the same of everything that went wrong; the log says what it was."""
         log.warning("Single sign-on failed: %s %s", error, _loggable(exception))
+        if isinstance(exception, Weak):
+            raise Forbidden(
+                "The provider signs in a way that is too weak for this installation. Ask an operator.",
+                code="sso_weak_signature",
+            )
         raise Forbidden("The sign-in at the provider was not completed. Try again.", code="sso_failed")
 
 

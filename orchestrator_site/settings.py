@@ -49,6 +49,7 @@ if SYSLOG:
     log_sending.place(SYSLOG)
 EMAIL_URL = env.url("EMAIL_URL", "console:", ("console", "file", "smtp", "smtps"))
 SECOND_FACTOR = env.choice("BATON_SECOND_FACTOR", "optional", ("optional", "required"))
+SIGNATURES = env.choice("BATON_SIGNATURES", "usual", ("usual", "strong"))
 OIDC_ISSUER = env.url("BATON_OIDC_ISSUER", "", ("http", "https")).rstrip("/")
 OIDC_CLIENT_ID = env.text("BATON_OIDC_CLIENT_ID")
 OIDC_CLIENT_SECRET = env.text("BATON_OIDC_CLIENT_SECRET")
@@ -151,7 +152,10 @@ MFA_FORMS = {
     "authenticate": "accounts.second_factor.CodeForm",
     "reauthenticate": "accounts.second_factor.CodeAgainForm",
     "activate_totp": "accounts.second_factor.NewAppForm",
-    "add_webauthn": "accounts.second_factor.NewPasskeyForm",
+    "add_webauthn": "accounts.passkeys.NewPasskeyForm",
+    "authenticate_webauthn": "accounts.passkeys.PasskeyForm",
+    "login_webauthn": "accounts.passkeys.PasskeyAloneForm",
+    "reauthenticate_webauthn": "accounts.passkeys.PasskeyAgainForm",
 }
 ACCOUNT_FORMS = {"reauthenticate": "accounts.second_factor.PasswordAgainForm"}
 ACCOUNT_RATE_LIMITS = False  # accounts/attempts.py counts in the database, for all processes together

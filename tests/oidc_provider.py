@@ -1,7 +1,7 @@
-"""An OpenID Connect provider on loopback: discovery, JWKS, the code flow with PKCE, tokens signed with RS256.
+"""An OpenID Connect provider on loopback: discovery, JWKS, the code flow with PKCE, signed tokens.
 
-Whoever comes to /authorize is `person` and has agreed; a test changes `person`, `config` or the keys. `gets` are the
-places that were read; `sends` may make parts of a body, which comes to its end with the connection.
+Whoever comes to /authorize is `person` and has agreed; a test changes `person`, `config`, `algorithm` or the keys.
+`gets` are the places that were read; `sends` may make parts of a body, which comes to its end with the connection.
 """
 
 import base64
@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
-from jwt.algorithms import RSAAlgorithm
+from jwt.algorithms import get_default_algorithms
 
 CLIENT, SECRET, KEY_ID = "baton-test", "provider's secret", "key-1"
 
@@ -30,7 +30,9 @@ class Provider:
         handler = type("Handler", (_Handler,), {"provider": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.issuer = f"http://127.0.0.1:{self._server.server_port}"
-        self.key = self.published = generate_private_key(65537, 2048)
+        self.algorithm = "RS256"
+        self.key: Any = generate_private_key(65537, 2048)
+        self.published: Any = self.key
         self.person: dict[str, Any] = {"sub": "s-1", "email": "alice@example.com", "email_verified": True, "name": "Al"}
         self.user_info: dict[str, Any] = {}
         self.config: dict[str, Any] = {}
@@ -54,8 +56,8 @@ class Provider:
         return found | {"issuer": self.issuer, "userinfo_endpoint": f"{self.issuer}/userinfo"} | self.config
 
     def keys(self) -> dict[str, Any]:
-        public = json.loads(RSAAlgorithm.to_jwk(self.published.public_key()))
-        return {"keys": [public | {"kid": self.key_id, "alg": "RS256", "use": "sig"}]}
+        public = json.loads(get_default_algorithms()[self.algorithm].to_jwk(self.published.public_key()))
+        return {"keys": [public | {"kid": self.key_id, "alg": self.algorithm, "use": "sig"}]}
 
     def authorize(self, query: dict[str, str]) -> str:
         """Return where the browser goes back to."""
@@ -79,7 +81,7 @@ class Provider:
         now = int(time.time())
         told = {"iss": self.issuer, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": query["nonce"]}
         claims = told | self.person | self.claims
-        signed = jwt.encode(claims, self.key, "RS256", {"kid": self.key_id})
+        signed = jwt.encode(claims, self.key, self.algorithm, {"kid": self.key_id})
         return 200, {"access_token": "a", "token_type": "Bearer", "expires_in": 300, "id_token": signed}
 
 

@@ -10,6 +10,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 import pytest
 import requests
 from allauth.socialaccount.models import SocialAccount
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -245,6 +246,55 @@ def test_a_token_for_somebody_else_or_too_old_is_not_believed(
 def test_a_token_that_another_key_signed_is_not_believed(team: Team, provider: Provider) -> None:
     provider.key = another_key()
     assert refused(Client()) == "sso_failed"
+
+
+def a_key(algorithm: str, bits: int = 2048) -> Any:
+    match algorithm:
+        case "EdDSA":
+            return ed25519.Ed25519PrivateKey.generate()
+        case "ES256":
+            return ec.generate_private_key(ec.SECP256R1())
+        case "ES384":
+            return ec.generate_private_key(ec.SECP384R1())
+    return rsa.generate_private_key(65537, bits)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "bits", "why"),
+    [
+        ("RS256", 2048, "with RSA in the padding of PKCS#1 v1.5"),
+        ("RS512", 3072, "with RSA in the padding of PKCS#1 v1.5"),
+        ("PS256", 2048, "with RSA of 2,048 bits"),
+        ("PS512", 3064, "with RSA of 3,064 bits"),
+    ],
+)
+def test_where_strong_signatures_are_asked_for_a_weaker_token_lets_nobody_in(
+    team: Team,
+    provider: Provider,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    algorithm: str,
+    bits: int,
+    why: str,
+) -> None:
+    provider.algorithm, provider.key = algorithm, a_key(algorithm, bits)
+    provider.published = provider.key
+    assert sign_in(Client())["Location"] == "/"
+    settings.SIGNATURES = "strong"
+    assert refused(Client()) == "sso_weak_signature"
+    assert f"The ID token is too weak for BATON_SIGNATURES=strong: it is signed {why}." in caplog.text
+
+
+@pytest.mark.parametrize(("algorithm", "bits"), [("PS256", 3072), ("ES256", 0), ("ES384", 0), ("EdDSA", 0)])
+def test_where_strong_signatures_are_asked_for_a_strong_token_lets_in(
+    team: Team, provider: Provider, settings: Any, algorithm: str, bits: int
+) -> None:
+    settings.SIGNATURES = "strong"
+    provider.algorithm, provider.key = algorithm, a_key(algorithm, bits)
+    provider.published = provider.key
+    assert sign_in(Client())["Location"] == "/"
+    provider.key = a_key(algorithm, bits)
+    assert refused(Client()) == "sso_failed", "it is believed for its strength alone"
 
 
 def test_a_token_that_was_made_for_another_request_is_not_believed(team: Team, provider: Provider) -> None:
