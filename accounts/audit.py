@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +16,8 @@ from accounts import second_line
 from accounts.models import AuditEntry, User, Workspace
 
 log = logging.getLogger("baton.audited")
+
+_held: ContextVar[list[Callable[[], None]] | None] = ContextVar("baton_audit_held", default=None)
 
 _UNSET = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -59,6 +63,34 @@ def record(
     if log.isEnabledFor(logging.INFO):  # there is a log server, which is told what was kept
         told = {"workspace": workspace.slug, "actor": who, "action": action, "target": target, "data": data or {}}
         transaction.on_commit(partial(log.info, "%s %s %s", who, action, target, extra=told), robust=True)
+
+
+def record_anyway(
+    workspace: Workspace, actor: User | str, action: str, target: str = "", data: dict[str, Any] | None = None
+) -> None:
+    """As `record`, of something that is refused: also where the request's transaction is rolled back for that.
+
+    Call it outside of any other transaction.
+    """
+    write = partial(record, workspace, actor, action, target, data)
+    held = _held.get()
+    if held is None:
+        write()
+    else:
+        held.append(write)
+
+
+@contextmanager
+def anyway() -> Iterator[None]:
+    """Write what is recorded anyway inside when this ends: to be entered before the transaction that may roll back."""
+    held: list[Callable[[], None]] = []
+    before = _held.set(held)
+    try:
+        yield
+    finally:
+        _held.reset(before)
+        for write in held:
+            write()
 
 
 @second_line.everywhere()

@@ -9,7 +9,7 @@ from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
-from accounts import secrets
+from accounts import audit, secrets
 from accounts.access import Actor
 from accounts.errors import Conflict, Invalid
 from accounts.models import IdempotentResponse
@@ -41,7 +41,7 @@ def once(actor: Actor, request: HttpRequest, act: Callable[[], HttpResponseBase]
     if not 1 <= len(key) <= 200:
         raise Invalid(f"{HEADER} has 1 to 200 characters, not {len(key)}.", code="bad_idempotency_key")
     try:
-        with transaction.atomic():
+        with audit.anyway(), transaction.atomic():
             row, mine = _claim(actor, key, _fingerprint(request))
             return _act(row, request, act) if mine else _replay(row, request)
     except _Undone as undone:

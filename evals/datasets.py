@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from accounts import audit
+from accounts import audit, scanner
 from accounts.access import Actor, Capability, get, require, scoped
 from accounts.errors import Conflict, Invalid, NotFound
 from accounts.ids import new_id
@@ -42,12 +42,18 @@ def listed(actor: Actor) -> "QuerySet[Dataset]":
     )
 
 
-@transaction.atomic
 def create(
     actor: Actor, name: str, given: Sequence[CaseFields], description: str = "", note: str = ""
 ) -> DatasetVersion:
-    """Make a dataset with its first version; raise Conflict `dataset_exists`, Invalid `bad_dataset_name`, Forbidden."""
+    """Make a dataset with its first version; raise Conflict `dataset_exists`, Invalid `bad_dataset_name`, Forbidden; as
+    `scanner.check`."""
     require(actor, Capability.EDIT)
+    _scan(actor, name, given)
+    return _create(actor, name, given, description, note)
+
+
+@transaction.atomic
+def _create(actor: Actor, name: str, given: Sequence[CaseFields], description: str, note: str) -> DatasetVersion:
     _check_name(name)
     try:
         with transaction.atomic():
@@ -59,19 +65,26 @@ def create(
     return _add(actor, dataset, given, note, 1)
 
 
-@transaction.atomic
 def add_version(actor: Actor, name: str, given: Sequence[CaseFields], note: str = "") -> DatasetVersion:
-    """Save cases as the next version; the same cases again are the version that there is. Locks the dataset."""
+    """Save cases as the next version; the same cases again are the version that there is. Locks the dataset. Raises as
+    `scanner.check`."""
     require(actor, Capability.EDIT)
+    _scan(actor, name, given)
+    return _add_version(actor, name, given, note)
+
+
+@transaction.atomic
+def _add_version(actor: Actor, name: str, given: Sequence[CaseFields], note: str) -> DatasetVersion:
     dataset = get(Dataset.objects.select_for_update(of=("self",)), actor, name=name)
     return _follow(actor, dataset, given, note)
 
 
-@transaction.atomic
 def bring(actor: Actor, name: str, file: File, note: str = "") -> tuple[DatasetVersion, list[LeftOut]]:
     """Save the cases of another tool's file as a new dataset or as the next version of one, and return it with what
-    did not come along. Raises Invalid (`unknown_format`, `unreadable_file`, `invalid_cases`), Forbidden."""
+    did not come along. Raises Invalid (`unknown_format`, `unreadable_file`, `invalid_cases`), Forbidden; as
+    `scanner.check`."""
     require(actor, Capability.EDIT)
+    scanner.check_json(actor, f"The dataset {shown(name)}", file.data)
     try:
         found = formats.read(file.format, file.data, file.field)
     except KeyError:
@@ -80,9 +93,10 @@ def bring(actor: Actor, name: str, file: File, note: str = "") -> tuple[DatasetV
     except ValueError as error:
         raise Invalid(f"This is no file of {file.format}: {error}", code="unreadable_file", where="/data") from None
     given = cases.read(found.cases)
-    if scoped(Dataset, actor).filter(name=name).exists():
-        return add_version(actor, name, given, note or f"From {file.format}"), found.problems
-    return create(actor, name, given, f"From {file.format}", note), found.problems
+    with transaction.atomic():
+        if scoped(Dataset, actor).filter(name=name).exists():
+            return _add_version(actor, name, given, note or f"From {file.format}"), found.problems
+        return _create(actor, name, given, f"From {file.format}", note), found.problems
 
 
 def add_run(actor: Actor, run: Run, name: str, case_name: str = "") -> DatasetVersion:
@@ -102,7 +116,7 @@ def add_case(actor: Actor, name: str, case: CaseFields, run: Run, note: str) -> 
     case = replace(case, metadata={**case.metadata, "run": run.number}, source=run.pk)
     dataset = scoped(Dataset.objects.select_for_update(of=("self",)), actor).filter(name=name).first()
     if dataset is None:
-        return create(actor, name, [case], f"Cases of {run.pipeline.name}"[:500], note)
+        return _create(actor, name, [case], f"Cases of {run.pipeline.name}"[:500], note)
     known = [cases.of_row(row) for row in Case.objects.filter(version=newest(dataset)).order_by("position")]
     if len(known) >= cases.MOST:
         raise Invalid(f"{name} has {cases.MOST:,} cases, which is the most.", code="invalid_cases")
@@ -126,6 +140,10 @@ def version_of(actor: Actor, name: str, number: int | None = None) -> DatasetVer
         return newest(dataset)
     rows = DatasetVersion.objects.select_related("dataset")
     return get(rows, actor, through="dataset__workspace", dataset=dataset, number=number)
+
+
+def _scan(actor: Actor, name: str, given: Sequence[CaseFields]) -> None:
+    scanner.check_json(actor, f"The dataset {shown(name)}", [cases.as_json(one) for one in given])
 
 
 def _follow(actor: Actor, dataset: Dataset, given: Sequence[CaseFields], note: str) -> DatasetVersion:

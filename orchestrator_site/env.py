@@ -3,7 +3,7 @@
 import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -52,6 +52,20 @@ def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
     value = text(name, default)
     if value and not value.startswith(tuple(f"{scheme}:" for scheme in schemes)):
         raise ImproperlyConfigured(f"{name} must start with one of {', '.join(schemes)}, not {value.split(':')[0]!r}.")
+    return value
+
+
+def socket(name: str) -> str:
+    """Return where a server listens that speaks no HTTP: unix:///path, or tcp://host and its port; refuse others."""
+    value = url(name, "", ("unix", "tcp"))
+    try:
+        parts = urlsplit(value)
+        is_path = parts.scheme == "unix" and not parts.netloc and parts.path.strip("/")
+        is_one = is_path or (parts.scheme == "tcp" and parts.hostname and (parts.port or True))
+    except ValueError:
+        is_one = False
+    if value and (not is_one or "@" in parts.netloc):
+        raise ImproperlyConfigured(f"{name} must be unix:///path/of/a/socket or tcp://host:port.")
     return value
 
 

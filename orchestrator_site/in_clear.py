@@ -25,6 +25,7 @@ _ADVICE = {
     "smtp": "begin it with smtps:// or say tls=1 in it",
     "http": "begin it with https://",
     "syslog": "begin it with syslogs://",
+    "tcp": "have it listen on this machine, at a unix:// socket",
 }
 
 

@@ -43,6 +43,7 @@ SAMPLE_PASSWORD = env.text("BATON_SAMPLE_PASSWORD")
 SAMPLE_TOKEN = env.text("BATON_SAMPLE_TOKEN")
 METRICS_ALLOW = env.networks("BATON_METRICS_ALLOW")
 AUDIT_HEADS = env.url("BATON_AUDIT_HEADS", "", ("file", "http", "https"))
+SCANNER = env.socket("BATON_SCANNER")
 LOG_FORMAT = env.choice("BATON_LOG_FORMAT", "line", ("line", "json"))
 SYSLOG = env.url("BATON_SYSLOG", "", log_sending.SCHEMES)
 if SYSLOG:
@@ -231,6 +232,7 @@ if PRODUCTION:
             "EMAIL_URL": EMAIL_URL,
             "BATON_AUDIT_HEADS": AUDIT_HEADS,
             "BATON_SYSLOG": SYSLOG,
+            "BATON_SCANNER": SCANNER,
             "OTEL_EXPORTER_OTLP_ENDPOINT": OTLP_ENDPOINT,
         },
         PRIVATE_NETWORK,

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from accounts import scanner
 from accounts.access import Actor, Capability, require, scoped
 from accounts.errors import Invalid, Refused
 from accounts.models import Secret, Workspace
@@ -25,6 +26,7 @@ from pipelines.graph.problems import Refusal
 from pipelines.library import agents
 from pipelines.models import Agent, AgentVersion, Pipeline, PipelineVersion
 
+IMPORT = "The import"
 _LOOKED_AT = 50
 """Pipelines of a workspace whose names begin alike, and versions of each, among which what is there is looked for."""
 
@@ -117,15 +119,22 @@ def imported(actor: Actor, text: str | bytes, form: str) -> Imported:
     """Return the draft that a JSON text made: of a bundle with all it carries, of a document alone under its own id.
 
     The same form makes it once. Raises Invalid (or TooLarge) with code and JSON path of what is wrong, Conflict
-    `slug_taken` for a document whose id is taken, Forbidden.
+    `slug_taken` for a document whose id is taken, Forbidden; as `scanner.check`.
     """
     require(actor, Capability.EDIT)
-    return taken_in(actor, loaded(text), form)
+    data = loaded(text)
+    scanner.check(actor, IMPORT, text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
+    return _taken_in(actor, data, form)
 
 
 def taken_in(actor: Actor, data: Json, form: str) -> Imported:
     """As `imported`, of JSON that was read already."""
     require(actor, Capability.EDIT)
+    scanner.check_json(actor, IMPORT, data)
+    return _taken_in(actor, data, form)
+
+
+def _taken_in(actor: Actor, data: Json, form: str) -> Imported:
     if not bundle.is_bundle(data):
         made = creation.once(actor, form, lambda: data)
         return Imported(made, made=[made.slug])

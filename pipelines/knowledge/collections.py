@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
-from accounts import audit, json_body
+from accounts import audit, json_body, scanner
 from accounts.access import Actor, Capability, require, scoped
 from accounts.errors import Conflict, Invalid
 from pipelines.knowledge import texts
@@ -76,11 +76,13 @@ def remove(actor: Actor, collection: Collection) -> None:
 def add(actor: Actor, collection: Collection, name: str, text: str) -> Document:
     """Return the document of this name with this text, cut into passages; another text under the name is replaced.
 
-    The same name and text change nothing. Raise Invalid as `texts`, or with `collection_full`; Forbidden.
+    The same name and text change nothing. Raise Invalid as `texts`, or with `collection_full`; Forbidden; as
+    `scanner.check`.
     """
     require(actor, Capability.EDIT)
     name = _checked_name(name)
     kind = texts.media_type(name)
+    scanner.check_text(actor, f"{collection.slug}/{name}", text)
     words, digest = texts.readable(text, kind), hashlib.sha256(text.encode()).hexdigest()
     with transaction.atomic():
         Collection.objects.select_for_update().get(pk=collection.pk)

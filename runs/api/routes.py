@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import Field, StrictInt
 
+from accounts import scanner
 from accounts.access import Actor, Capability, actor_of, get, require, scoped
 from accounts.paging import page
 from accounts.schemas import Body
@@ -142,6 +143,7 @@ def artifact(request: HttpRequest, run_id: str, digest: str, form: Literal["json
     is_text = form == "text" and isinstance(value, str)
     body = value.encode() if is_text else canonical_json(value)
     name = f"{digest.removeprefix('sha256:')[:12]}.{'txt' if is_text else 'json'}"
+    scanner.check(actor_of(request), name, body)
     return HttpResponse(
         body,
         content_type="text/plain; charset=utf-8" if is_text else "application/json; charset=utf-8",

@@ -72,8 +72,9 @@ def test_the_doctor_lists_every_check_and_fails_when_one_does(
     assert "WRONG  worker: No worker answered" in said
     assert "ok     collector: no collector is set" in said
     assert "ok     log server: none is set" in said
+    assert "ok     scanner: none is set" in said
     assert "ok     content policy: no browser reported a violation within 7 days" in said
-    assert "1 of 14 need your attention." in said
+    assert "1 of 15 need your attention." in said
 
 
 @pytest.mark.django_db

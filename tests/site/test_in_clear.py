@@ -48,6 +48,7 @@ VOUCHED = ["db.internal", "10.0.0.7", "*.private.example"]
         "postgresql://localhost/baton?service=prod",
         "http://collector.example:4318",
         "syslog://logs.example:601",
+        "tcp://scanner.example:3310",
     ],
 )
 def test_an_address_in_the_clear_is_refused_with_what_to_say_instead(address: str) -> None:
@@ -85,6 +86,8 @@ def test_an_address_in_the_clear_is_refused_with_what_to_say_instead(address: st
         "https://collector.example",
         "syslogs://logs.example",
         "syslog://localhost:601",
+        "tcp://127.0.0.1:3310",
+        "unix:///run/clamav/clamd.ctl",
     ],
 )
 def test_an_address_with_tls_or_on_this_machine_or_vouched_for_is_taken(address: str) -> None:

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from orchestrator_site import env
 from tests.conftest import ROOT
 
-READ = re.compile(r"env\.(?:text|integer|choice|items|hosts|networks|url|path)\(\s*\"([A-Z_]+)\"")
+READ = re.compile(r"env\.(?:text|integer|choice|items|hosts|networks|url|path|socket)\(\s*\"([A-Z_]+)\"")
 INTERNAL = {"BATON_TEST_DB"}  # set by tests, by nobody else
 
 
@@ -136,6 +136,7 @@ IN_CLEAR = {
     "EMAIL_URL": "smtp://baton:hunter2@mail.example:587",
     "BATON_AUDIT_HEADS": "http://heads.example/",
     "BATON_SYSLOG": "syslog://logs.example",
+    "BATON_SCANNER": "tcp://scanner.example:3310",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318",
 }
 
@@ -149,7 +150,7 @@ def test_production_refuses_to_start_with_an_address_in_the_clear(setting: str) 
 
 
 def test_production_starts_where_the_operator_vouches_for_the_way() -> None:
-    hosts = "db.example,cache.example,mail.example,heads.example,logs.example,collector.example"
+    hosts = "db.example,cache.example,mail.example,heads.example,logs.example,scanner.example,collector.example"
     done = manage("check", **SOUND, **IN_CLEAR, BATON_PRIVATE_NETWORK=hosts)
     assert done.returncode == 0, done.stderr
 

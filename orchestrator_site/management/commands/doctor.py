@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
-from accounts import logins, policies, violations
+from accounts import logins, policies, scanner, violations
 from accounts.clock import database_now
 from accounts.privileges import ROLES, WEB
 from orchestrator_site import build, env, health, log_sending
@@ -185,6 +185,17 @@ def _log_server() -> str:
     return f"{to} answers{', with a certificate of its own' if to.sealed else ', in the clear'}"
 
 
+def _scanner() -> str:
+    if not settings.SCANNER:
+        return "none is set, so files are kept as they come"
+    try:
+        return scanner.version()
+    except (OSError, ValueError) as error:
+        raise NotReady(
+            f"{settings.SCANNER} does not answer ({error}). No file is taken until it does. Check BATON_SCANNER."
+        ) from error
+
+
 def _content_policy() -> str:
     """Anybody can send a report, so that none of them is a fault of this installation by itself."""
     try:
@@ -222,6 +233,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "worker": _worker,
     "collector": _collector,
     "log server": _log_server,
+    "scanner": _scanner,
     "content policy": _content_policy,
     "assets": _assets,
 }
