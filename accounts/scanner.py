@@ -8,8 +8,10 @@ import logging
 import re
 import socket
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from hashlib import sha256
+from threading import BoundedSemaphore
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +27,10 @@ PORT = 3310
 SECONDS, SECONDS_IN_ALL = 5.0, 20.0
 _PART = 64 * 1024
 _LONGEST_ANSWER = 1_024
+AT_ONCE, TURN_SECONDS = 4, 1.0
+"""Whoever waits for the scanner holds a connection to the database, and a web server has few of those."""
+MOST_APART, SHORTEST_APART = 50, 64
+_turns = BoundedSemaphore(AT_ONCE)
 _FOUND = re.compile(r"stream: (.+) FOUND")
 
 
@@ -71,9 +77,25 @@ def check_text(actor: Actor, name: str, text: str) -> None:
 
 
 def check_json(actor: Actor, name: str, value: Any) -> None:
-    """As `check`, of what a program sent as JSON, as a file would have it."""
-    if settings.SCANNER:
-        check_text(actor, name, json.dumps(value, ensure_ascii=False))
+    """As `check`, of what came as JSON: as a file would have it, and its texts as they are without their escapes. Of a
+    file's beginning the scanner may know more than of its middle, so the longest texts are looked at each by itself."""
+    if not settings.SCANNER:
+        return
+    check_text(actor, name, json.dumps(value, ensure_ascii=False))
+    texts = sorted(set(_texts(value)), key=len, reverse=True)
+    for text in (*(text for text in texts[:MOST_APART] if len(text) >= SHORTEST_APART), "\n".join(texts)):
+        check_text(actor, name, text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from value
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
 
 
 def version() -> str:
@@ -82,11 +104,16 @@ def version() -> str:
 
 
 def _answered(content: bytes) -> str:
+    if not _turns.acquire(timeout=TURN_SECONDS):
+        log.warning("The scanner of files has %d to look at already.", AT_ONCE)
+        raise NotScanned
     try:
         return _ask(b"zINSTREAM\0", content)
     except (OSError, ValueError) as error:
         log.warning("The scanner of files does not answer: %s: %s", type(error).__name__, error)
         raise NotScanned from error
+    finally:
+        _turns.release()
 
 
 def _ask(command: bytes, content: bytes | None) -> str:

@@ -126,9 +126,10 @@ class Sender:
             self._frames.append(frame)
             self._bytes += len(frame)
             self._changed.notify()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="log sending", daemon=True)
-                self._thread.start()
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, name="log sending", daemon=True)
+                thread.start()  # where a process may have no more threads, the next line tries again
+                self._thread = thread
 
     def end(self) -> None:
         """Send what waits, for two seconds at most and not to a log server that is away; then take nothing more."""

@@ -124,6 +124,7 @@ def imported(actor: Actor, text: str | bytes, form: str) -> Imported:
     require(actor, Capability.EDIT)
     data = loaded(text)
     scanner.check(actor, IMPORT, text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
+    scanner.check_json(actor, IMPORT, data)
     return _taken_in(actor, data, form)
 
 

@@ -11,11 +11,11 @@ VERSION = "ClamAV 1.4.3/27500/Mon Nov 30 08:00:00 2026"
 
 
 class Clamd:
-    """`scanned` is what it was sent; where `says` is set it answers that, and `silent` answers nothing."""
+    """Finds `mark`. `scanned` is what it was sent; where `says` is set it answers that, where `silent` nothing."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.scanned: list[bytes] = []
-        self.says = ""
+        self.says, self.mark = "", MARK
         self.silent = False
         if folder is None:
             self._listening = socket.create_server(("127.0.0.1", 0))
@@ -61,7 +61,7 @@ class Clamd:
 
     def _looked_at(self, content: bytes) -> str:
         self.scanned.append(content)
-        return self.says or ("stream: " + (f"{SIGNATURE} FOUND" if MARK.encode() in content else "OK"))
+        return self.says or ("stream: " + (f"{SIGNATURE} FOUND" if self.mark.encode() in content else "OK"))
 
 
 def _stream(read: object) -> bytes:

@@ -25,7 +25,7 @@ def bring(actor: Actor, document: Mapping[str, Json]) -> None:
     for slug in sorted(wanted.difference(there)):
         made = collections.create(actor, slug, slug.replace("-", " ").capitalize())
         for file in sorted((_FOLDER / slug).iterdir()):
-            collections.add(actor, made, file.name, file.read_text(encoding="utf-8"))
+            collections.add_own(actor, made, file.name, file.read_text(encoding="utf-8"))
 
 
 def _searched(value: Json) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import atexit
 import threading
+import time
 from collections.abc import Callable
 
 END_SECONDS = 5.0
@@ -13,10 +14,12 @@ _all: list["Beside"] = []
 
 def end_all() -> None:
     """Have nothing more begun beside, and wait for what is in hand. A worker calls it while it has all of its parts."""
-    for one in _all:
+    until = time.monotonic() + END_SECONDS
+    begun = [one for one in _all if not one.is_ending]
+    for one in begun:
         one.is_ending = True
-    for one in _all:
-        one.end()
+    for one in begun:
+        one.wait(max(0.0, until - time.monotonic()))
 
 
 atexit.register(end_all)
@@ -47,8 +50,3 @@ class Beside:
         if self._thread is not None:
             self._thread.join(seconds)
         return not self.is_at_it
-
-    def end(self) -> None:
-        """Have nothing more begun, and wait for what is in hand."""
-        self.is_ending = True
-        self.wait(END_SECONDS)

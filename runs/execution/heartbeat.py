@@ -88,13 +88,14 @@ class Heartbeat(threading.Thread):
             self._connection = None
             self._is_away = True
             return False
+        else:
+            now = time.monotonic()
+            if self._is_away or now - asked_at > SLOW or self._has_slept():
+                self._back_at = now
+            self._is_away, self._between_clocks = False, _between_clocks()
+            return True
         finally:
-            self._asked_at = None
-        now = time.monotonic()
-        if self._is_away or now - asked_at > SLOW or self._has_slept():
-            self._back_at = now
-        self._is_away, self._between_clocks = False, _between_clocks()
-        return True
+            self._asked_at = None  # last, so that nobody takes a slow answer for a quick one
 
     def _has_slept(self) -> bool:
         """Whether the machine slept since the last renewal: one of its clocks stood still meanwhile."""

@@ -31,7 +31,7 @@ class Announcer:
         self.settled: list[CallOutcome] = []
         self.is_leaving = False
 
-    def begin(self, intent: CallIntent) -> asyncio.Future[None]:
+    def begin(self, intent: CallIntent, prepare: Callable[[], None] | None) -> asyncio.Future[None]:
         self.asked.append(asyncio.get_running_loop().create_future())
         return self.asked[-1]
 

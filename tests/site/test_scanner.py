@@ -20,9 +20,10 @@ from evals import cases, datasets
 from evals.models import Case, Dataset, DatasetVersion
 from orchestrator_site import env, health
 from orchestrator_site.management.commands import doctor
+from pipelines.gallery import handbooks
 from pipelines.graph.canonical import canonical_json, digest
 from pipelines.knowledge import collections
-from pipelines.knowledge.models import Document, Passage
+from pipelines.knowledge.models import Collection, Document, Passage
 from pipelines.models import Agent, Pipeline
 from runs.models import Artifact
 from tests.api.world import a_world
@@ -141,6 +142,51 @@ def test_without_a_scanner_that_answers_nothing_is_taken(team: Team, settings: S
     assert kept() == before
     settings.SCANNER = ""
     assert WAYS[way](team, "Hello, you!")[0] in (201, 302)
+
+
+def escaped(said: str) -> str:
+    """Return JSON of a pipeline that says so, with no letter of it as it is."""
+    letters = "".join(f"\\u{ord(letter):04x}" for letter in said)
+    return json.dumps(a_pipeline("%")).replace("%", letters)
+
+
+def test_what_is_kept_is_searched_and_not_only_how_it_was_written(team: Team, clamd: Clamd) -> None:
+    before = kept()
+    entities = "".join(f"&#{ord(letter)};" for letter in MARK)
+    several = {"name": "brought", "cases": a_case(f"\n{MARK}\n".replace("-", '"-'))}
+    clamd.mark = MARK.replace("-", '"-')
+    assert program(team, "datasets", several)[0] == 422
+    clamd.mark = MARK
+    assert page(team, "/knowledge/handbook/add/", file=file("a.html", f"<p>{entities}"))[0] == 422
+    assert page(team, "/new/import/", form="f1", document=escaped(MARK))[0] == 422
+    assert kept() == before
+
+
+def test_a_text_is_looked_at_from_its_beginning_wherever_it_stands(team: Team, clamd: Clamd) -> None:
+    longer = "x" * 100
+    assert program(team, "datasets", {"name": "brought", "cases": a_case(longer)})[0] == 201
+    assert longer.encode() in clamd.scanned
+
+
+def test_few_wait_for_the_scanner_at_once(team: Team, clamd: Clamd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanner, "TURN_SECONDS", 0.1)
+    for _ in range(scanner.AT_ONCE):
+        assert scanner._turns.acquire(blocking=False)
+    try:
+        assert program(team, "imports", {"document": a_pipeline("Hello")})[0] == 503
+    finally:
+        scanner._turns.release(scanner.AT_ONCE)
+    assert program(team, "imports", {"document": a_pipeline("Hello")})[0] == 201
+    assert scanner._turns.acquire(blocking=False), "each gives its turn back"
+    scanner._turns.release()
+
+
+def test_files_that_come_with_baton_need_no_scanner(team: Team, settings: Settings) -> None:
+    settings.SCANNER = "tcp://127.0.0.1:1"
+    wanted = {"tool": handbooks.SEARCH, "args": {"collection": min(handbooks._THERE)}}
+    Collection.objects.all().delete()
+    handbooks.bring(acting(team.alice), wanted)
+    assert Document.objects.exists()
 
 
 def test_the_api_names_what_was_found_and_what_to_do_without_an_answer(team: Team, clamd: Clamd) -> None:
