@@ -1,7 +1,5 @@
 """Money as integer micro-dollars (1 USD = 1,000,000); decimal strings only at the edges."""
 
-from decimal import ROUND_CEILING, Decimal
-
 import re2
 
 from pipelines.graph.problems import shown
@@ -41,11 +39,11 @@ def in_dollars(amount: int) -> str:
     return f"{'−' if amount < 0 else ''}${whole:,}.{cents}"
 
 
-def price_of(tokens: int, micros_per_million: int) -> Decimal:
-    """Return the exact cost in micro-dollars of some tokens at a price per million tokens."""
-    return Decimal(tokens) * micros_per_million / MICROS
+def price_of(tokens: int, micros_per_million: int) -> int:
+    """Return the exact cost of some tokens at a price per million tokens, in millionths of a micro-dollar."""
+    return tokens * micros_per_million
 
 
-def rounded_up(cost: Decimal) -> int:
-    """Round one call's cost up to a whole micro-dollar (engine.md §3)."""
-    return int(cost.to_integral_value(ROUND_CEILING))
+def rounded_up(cost: int) -> int:
+    """Return one call's cost, in millionths of a micro-dollar, as whole micro-dollars, rounded up (engine.md §3)."""
+    return -(-cost // MICROS)

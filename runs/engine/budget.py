@@ -301,10 +301,12 @@ def _most_of(execution: "Execution", agent: str) -> int | None:
 
 def is_counted(execution: "Execution", path: str) -> bool:
     """Tell whether a step's spending is counted on it: it has caps, or somebody with a cap may come to stand in."""
-    if budget_of(execution, path) != NO_CAPS:
+    if (budget := budget_of(execution, path)) is not NO_CAPS and budget != NO_CAPS:
         return True
-    stand_ins = fallbacks.stand_ins(execution.live[path])
-    return any(_most_of(execution, agent) is not None for agent in stand_ins)
+    step = execution.live[path]
+    return bool(step.node.on_error.fallback) and any(
+        _most_of(execution, agent) is not None for agent in fallbacks.stand_ins(step)
+    )
 
 
 def _capped(execution: "Execution", path: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ def delimited(text: str, source: str) -> str:
 
 def harmless(text: str) -> str:
     """Return a text in which nothing looks like such a mark."""
-    return str(_MARK.sub(r"< \1", text))
+    return str(_MARK.sub(r"< \1", text)) if "<" in text else text
 
 
 def marked(template: str, text: str, source: str) -> str:

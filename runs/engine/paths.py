@@ -2,12 +2,14 @@
 `chat~4.speak` one in turn 4, `lead>2.work` one in delegation 2."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import re2
 
 _INSTANCE = re2.compile(r"\[\d+\]|[#~>]\d+")
 _MADE = re2.compile(r"[~>]\d+\.")
 _LAST_INSTANCE = re2.compile(r"(?:\[\d+\]|[#~>]\d+)\.$")
+_remembered = lru_cache(maxsize=4096)  # every step is asked for several times, and by every run of its pipeline
 
 
 def of_item(container: str, index: int) -> str:
@@ -40,16 +42,19 @@ def node_of(path: str) -> str:
     return path[path.rfind(".") + 1 :]
 
 
+@_remembered
 def drawn_node_of(path: str) -> str:
     """Return the id of the document's node that a step belongs to: its own, or of the container that made the step."""
     return node_of(str(_MADE.split(path, 1)[0]))
 
 
+@_remembered
 def place_of(path: str) -> str:
     """Return the dotted place in the document, which all instances of a container share."""
     return str(_INSTANCE.sub("", path))
 
 
+@_remembered
 def container_of(prefix: str) -> str:
     """Return the path of the container that a prefix belongs to an instance of."""
     return str(_LAST_INSTANCE.sub("", prefix))

@@ -15,7 +15,7 @@ class RunState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+        return self in _ENDED_RUN
 
 
 class StepState(StrEnum):
@@ -31,7 +31,11 @@ class StepState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        return self in (StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED)
+        return self in _ENDED_STEP
+
+
+_ENDED_RUN = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+_ENDED_STEP = (StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED)
 
 
 class WaitReason(StrEnum):
