@@ -27,14 +27,12 @@ def main() -> None:
         import django
 
         django.setup()
-        from accounts.models import Workspace
-        from bench import history, workloads
+        from bench import history
         from runs.spending import booking
 
         step_ms = cpu_of_a_step()
-        booking.book()  # what that left is no part of what is measured; the history has numbers of its own
-        Workspace.objects.filter(slug="bench").update(slug="steps")
-        history.fill(workloads.bench_actor("http://127.0.0.1:9"), options.runs, options.spans)
+        booking.book()  # what that left is no part of what is measured
+        history.fill(history.bare_actor(), options.runs, options.spans)
         half = options.runs // 2
         given = {"polled": (booking.RUNS_AT_ONCE, half), "rebuilt": (booking.RUNS_AT_ONCE_ANEW, options.runs)}
         for how, (at_once, runs) in given.items():

@@ -45,10 +45,12 @@ def main() -> None:
         import django
 
         django.setup()
-        from bench import workloads
+        from bench import history, workloads
 
-        actor = workloads.bench_actor("http://127.0.0.1:9")
-        if not options.filled:
+        if options.filled:
+            actor = workloads.bench_actor("http://127.0.0.1:9")
+        else:
+            actor = history.bare_actor()
             fill(actor, options.runs, options.spans)
         slowest = max(asked(name, ask, options.rounds) for name, ask in questions(actor.workspace))
         told({"figure": "questions", "slowest_p95_ms": slowest, "target_p95_ms": TARGET_QUERY_MS, **conditions()})

@@ -91,10 +91,10 @@ def main() -> None:
 
 def prepared(runs: int) -> tuple[Mapping[str, object], str]:
     """Fill the workspace; return what the addresses name, and a session of its member."""
-    from bench import history, workloads
+    from bench import history
     from runs.models import Run
 
-    actor = workloads.bench_actor("http://127.0.0.1:9")
+    actor = history.bare_actor()
     pipelines = history.fill(actor, runs, SPANS)
     history.book()
     run = Run.objects.get(workspace=actor.workspace, number=runs // 2)
